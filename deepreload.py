@@ -1,0 +1,1802 @@
+# SPDX-License-Identifier: MIT
+#
+# Copyright (c) 2026 the deepreload authors
+#
+# Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated
+# documentation files (the "Software"), to deal in the Software without restriction, including without limitation the
+# rights to use, copy, modify, merge, publish, distribute, sublicense, and/or sell copies of the Software, and to permit
+# persons to whom the Software is furnished to do so, subject to the following conditions: the above copyright notice and
+# this permission notice shall be included in all copies or substantial portions of the Software. THE SOFTWARE IS PROVIDED
+# "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF
+# MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT
+# HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE,
+# ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+"""Reload and unload modules deeply: the module, all it imports, and what the program holds of them.
+
+    deep_reload(pkg)                    execute pkg and what it imports again, leaves first
+    reload_changed()                    execute what changed on disk and what imports it
+    python -m deepreload script.py      run a script and swap in every module that is saved
+
+After a reload the modules hold what a new process importing the same files would give them; the module objects,
+functions, classes and enum members that the program holds stay the same objects and run the new code.  A module that
+fails to parse, to import or to run undoes the whole reload.
+
+What it will not do: execute the standard library, installed packages, extension modules or ``__main__`` again unless
+they are named; undo what module bodies do outside the reloaded modules (files, sockets, lists in other modules); change
+the frames that are running; put a class whose slots, layout or metaclass changed behind the old class object.
+"""
+
+import builtins
+import collections
+import gc
+import importlib.machinery
+import importlib.util
+import opcode
+import os
+import re
+import sys
+import threading
+import time
+import types
+import weakref
+from importlib import _bootstrap
+from operator import attrgetter
+
+__version__ = "1.0"
+__all__ = ["deep_reload", "deep_unload", "reload_changed", "is_changed", "watch", "import_graph", "reload_order",
+           "ReloadError"]
+
+# The data, in the order in which a reload makes it:
+#   Facts     what a code object says of its module: imports in order, names it binds (from its bytecode or its source)
+#   _seen     {path: Seen}: the code that was last executed from each file, and what the file was then
+#   Source    what a module's file says now: spec, code, facts
+#   Plan      {name: Source} of the modules to execute, in the order in which a fresh import would start them
+#   Batch     one reload under way: the plan, what is not executed yet, and the log that undoes everything
+#   View      the namespace that one module's code sees while the batch executes it
+Import = collections.namedtuple("Import", "name level names late")
+Facts = collections.namedtuple("Facts", "imports froms binds guarded inspects dynamic")
+Seen = collections.namedtuple("Seen", "signature settled code facts")
+Source = collections.namedtuple("Source", "name module spec path signature code facts")
+
+_MISSING = object()
+_lock = threading.RLock()
+_seen = {}
+_batch = None
+
+
+class ReloadError(ImportError):
+    """A reload that was undone: every module, class and function is as before the call.
+
+    `name` is the module that failed, `path` its file, `__cause__` the original exception.
+    """
+
+
+# -- reloading ----------------------------------------------------------------------------------------------------------
+
+def deep_reload(module, *, include=(), exclude=()):
+    """Execute `module` and all it imports again, leaves first, as a new process would.
+
+    `module` is a loaded module or its dotted name; of a package all loaded submodules are executed again too.
+    `include` and `exclude` are names or globs (one or several; a name covers its submodules, `exclude` wins): modules
+    outside the scope to reload as well, and modules to leave alone.  Return the module, the same object as before.
+    Raise TypeError or ImportError for what cannot be reloaded, ReloadError if a module fails: then nothing has changed.
+    """
+    name = _named(module)
+    with _lock:
+        if _batch is not None:  # called by a module that is being reloaded: an import like any other
+            _batch.enter(name)
+        else:
+            Batch(_plan_deep(name, include, exclude), joins=True).execute()
+        return sys.modules[name]
+
+
+def reload_order(module, *, include=(), exclude=()):
+    """Return the names that `deep_reload` with these arguments would execute, in the order in which they would finish."""
+    name = _named(module)
+    with _lock:
+        return list(_plan_deep(name, include, exclude).finished)
+
+
+def import_graph(*, include=(), exclude=()):
+    """Return {name: [names it imports]} of the loaded modules in scope, each list in the order of the imports."""
+    with _lock:
+        plan = Plan(_Scope(include, exclude))
+        names = plan.scope.loaded()
+        return {name: [t for t in plan.imports(name) if t in names and t != name] for name in names}
+
+
+def _named(module):
+    """The name in sys.modules of what the caller asked for, or the error that says what to do."""
+    if not isinstance(module, (str, types.ModuleType)):
+        raise TypeError(f"expected a module or its dotted name, not {type(module).__name__}")
+    name = module if isinstance(module, str) else _own_name(module)
+    if not name:
+        raise TypeError("expected a module or its dotted name, not an empty string")
+    found = sys.modules.get(name)
+    if found is None:
+        raise ImportError(f"module {name!r} is not loaded: import it first", name=name)
+    if isinstance(module, types.ModuleType) and found is not module:
+        raise ImportError(f"this module {name!r} is not in sys.modules any more: import it again and pass that one", name=name)
+    reason = _fixed(name, found)
+    if reason:
+        raise ImportError(f"{name!r} {reason}", name=name)
+    return name
+
+
+def _own_name(module):
+    spec = vars(module).get("__spec__")
+    return getattr(spec, "name", None) or vars(module).get("__name__") or "?"
+
+
+def _fixed(name, module):
+    """Why this entry of sys.modules is never executed again, or None."""
+    if name in ("__main__", "__mp_main__"):
+        return "is the running script: put what you want to reload into a module"
+    if module is sys.modules.get(__name__) or name == __name__:
+        return "is the reloader itself: restart the process to change it"
+    if not issubclass(type(module), types.ModuleType):
+        return f"is a {type(module).__name__} in sys.modules, not a module: reload the module that put it there"
+    namespace = _dict_of(module)
+    spec, loader = namespace.get("__spec__"), namespace.get("__loader__")
+    if spec is None or issubclass(type(module), importlib.util._LazyModule):
+        return "has no __spec__: it was not imported from a file, make it anew instead" if spec is None else "is not loaded yet: use it first"
+    loader = spec.loader
+    if loader in (importlib.machinery.BuiltinImporter, importlib.machinery.FrozenImporter):
+        return "is compiled into the interpreter and cannot be executed again"
+    if isinstance(loader, importlib.machinery.ExtensionFileLoader):
+        return "is an extension module, which cannot be initialised twice: restart the process to change it"
+    if spec.name != name:
+        return f"is another name of {spec.name!r}: use that one"
+    return None
+
+
+_dict_of = types.ModuleType.__dict__["__dict__"].__get__
+
+
+def _parents(name):
+    """The packages above name, outermost first."""
+    parts = name.split(".")
+    return [".".join(parts[:i]) for i in range(1, len(parts))]
+
+
+def _plan_deep(name, include, exclude):
+    scope = _Scope(include, exclude, name)
+    if name not in scope:
+        raise ImportError(f"{name!r} is excluded: take it out of exclude to reload it", name=name)
+    plan = Plan(scope, skip=_parents(name))
+    plan.visit(name)
+    if plan.sources[name].spec is None:
+        raise ReloadError(f"{name}: its file {plan.sources[name].path} is gone; nothing was reloaded", name=name, path=plan.sources[name].path)
+    for other in list(sys.modules):
+        if other.startswith(name + ".") and other in scope:
+            plan.late.append(other)
+    plan.visit_late()
+    return plan
+
+
+class _Scope:
+    """The modules that may be executed again: the user's own, what is included, and the package of the named one."""
+
+    def __init__(self, include=(), exclude=(), named=None):
+        self.include, self.exclude = _patterns("include", include), _patterns("exclude", exclude)
+        self.top = named and named.partition(".")[0]
+
+    def __contains__(self, name):
+        module = sys.modules.get(name)
+        return module is not None and not _fixed(name, module) and self.covers(name, _dict_of(module)["__spec__"])
+
+    def covers(self, name, spec):
+        if _matches(name, self.exclude):
+            return False
+        return name.partition(".")[0] == self.top or _matches(name, self.include) or _is_own(spec)
+
+    def loaded(self):
+        return {name: None for name in list(sys.modules) if name in self}
+
+
+def _patterns(option, value):
+    patterns = (value,) if isinstance(value, str) else tuple(value)
+    for pattern in patterns:
+        if not isinstance(pattern, str):
+            raise TypeError(f"{option} takes names or globs, not {type(pattern).__name__}")
+    return patterns
+
+
+def _matches(name, patterns):
+    if not patterns:
+        return False
+    from fnmatch import fnmatchcase
+    return any(fnmatchcase(part, pattern) for part in _parents(name) + [name] for pattern in patterns)
+
+
+_STDLIB = os.path.normcase(os.path.dirname(os.__file__)) + os.sep
+_INSTALLED = re.compile(r"[\\/](?:site|dist)-packages[\\/]")
+
+
+def _is_own(spec):
+    """Whether a spec is of the user's own source: not of the standard library, not of an installed package."""
+    places = [spec.origin] if spec.has_location else list(spec.submodule_search_locations or ())
+    return bool(places) and all(isinstance(p, str) and not os.path.normcase(p).startswith(_STDLIB) and not _INSTALLED.search(p + os.sep)
+                                for p in places)
+
+
+# -- reading modules ----------------------------------------------------------------------------------------------------
+
+def _signature(path):
+    """What os.stat says of a file, for comparing with != only; None for no file."""
+    try:
+        return _stamp(os.stat(path))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+_stamp = attrgetter("st_mtime_ns", "st_ctime_ns", "st_size", "st_ino")
+
+
+def _settled(signature):
+    """Whether a later edit would show in the signature: the clock of the file system has moved on since the last one.
+
+    The kernel's clock ticks every few milliseconds; a time of whole seconds is that of a coarse file system (FAT, HFS+).
+    """
+    newest = max(signature[:2])
+    return time.time_ns() - newest > (50_000_000 if newest % 1_000_000_000 else 2_000_000_000)
+
+
+def _note_execution(event, args):
+    """Audit hook: keep the code of every module that is executed.
+
+    Nothing else tells, after a file was edited, what is running: which names were its own, and whether it changed at all.
+    """
+    if event == "exec":
+        code = args[0]
+        if type(code) is types.CodeType and code.co_name == "<module>" and code.co_filename.endswith(".py"):
+            _note(code.co_filename, _signature(code.co_filename), code)
+
+
+def _note(path, signature, code):
+    if signature is not None:
+        seen = _seen.get(path)
+        facts = seen.facts if seen and seen.code is code else None
+        _seen[path] = Seen(signature, _settled(signature), code, facts)
+
+
+def _load(name, module, spec):
+    """Find and compile what a module's file says now; a Source without spec is a module whose file is gone."""
+    path = spec.origin if spec.has_location else None
+    if path is not None and (_signature(path) is None or _became_package(path)) and not _opaque(spec):
+        spec = _find_spec(name)
+        if spec is None:
+            return Source(name, module, None, path, None, None, _NO_FACTS)
+        path = spec.origin if spec.has_location else None
+    signature = path and _signature(path)
+    code = _code_of(name, spec, path, signature)
+    return Source(name, module, spec, path, signature, code, _facts(code, spec, path))
+
+
+def _opaque(spec):
+    """A module that is not a file of its own: from a zip archive, or made by an importer of its own."""
+    return not hasattr(spec.loader, "get_filename") or not hasattr(spec.loader, "path_stats")
+
+
+def _became_package(path):
+    return path.endswith(".py") and not path.endswith("__init__.py") and os.path.isfile(os.path.join(path[:-3], "__init__.py"))
+
+
+def _find_spec(name, path=_MISSING):
+    """Ask the finders for a module's spec, whatever sys.modules says; None if there is none."""
+    if path is _MISSING:
+        parent = name.rpartition(".")[0]
+        path = _dict_of(sys.modules[parent]).get("__path__", ()) if parent else None
+    for finder in sys.meta_path:
+        find = getattr(finder, "find_spec", None)
+        spec = find and find(name, path, None)
+        if spec is not None:
+            return spec
+    return None
+
+
+def _code_of(name, spec, path, signature):
+    """The module's code as its file is now: what runs already, the bytecode where it cannot lie, or compiled from source."""
+    loader = spec.loader
+    if loader is None or not hasattr(loader, "get_code") or _executes_itself(loader):
+        return None
+    seen = _seen.get(path)
+    if seen is not None and seen.code is not None and seen.settled and seen.signature == signature:
+        return seen.code
+    if getattr(type(loader), "get_code", None) is not importlib.machinery.SourceFileLoader.get_code or _bytecode_is_sound(spec, signature):
+        code = loader.get_code(name)
+    else:
+        code = loader.source_to_code(loader.get_data(path), path)
+    return seen.code if seen is not None and seen.code == code else code
+
+
+def _executes_itself(loader):
+    """Whether a loader has an exec_module of its own, which only itself can stand for."""
+    execute = getattr(type(loader), "exec_module", None)
+    return execute not in (None, importlib.machinery.SourceFileLoader.exec_module, getattr(sys.modules.get("zipimport"), "_", None))
+
+
+def _bytecode_is_sound(spec, signature):
+    """A .pyc knows its source by size and whole seconds only: trust one that is younger than the last change of the source."""
+    written = _signature(spec.cached) if spec.cached and signature else None
+    return bool(written) and written[0] - max(signature[:2]) > 50_000_000 and _settled(signature)
+
+
+# -- what a code object says --------------------------------------------------------------------------------------------
+
+_NO_FACTS = Facts((), (), {}, frozenset(), False, ())
+_OP = opcode.opmap
+_WANTED = [_OP[op] for op in ("IMPORT_NAME", "IMPORT_FROM", "STORE_NAME", "DELETE_NAME", "STORE_GLOBAL")]
+_search_module = re.compile(b"[" + b"".join(re.escape(bytes([op])) for op in _WANTED) + b"]", re.S).finditer
+_search_nested = re.compile(b"[" + re.escape(bytes([_OP["IMPORT_NAME"]])) + re.escape(bytes([_OP["STORE_GLOBAL"]])) + b"]", re.S).finditer
+_IMPORT_NAME, _IMPORT_FROM, _STORE_NAME, _DELETE_NAME, _STORE_GLOBAL = _WANTED
+_LOAD_CONST, _EXTENDED_ARG, _LOAD_SMALL_INT = _OP["LOAD_CONST"], _OP["EXTENDED_ARG"], _OP.get("LOAD_SMALL_INT")
+_NAME_SHIFT = 2 if sys.version_info >= (3, 15) else 0  # PEP 810 keeps flags in the low bits of IMPORT_NAME's argument
+_PROBE = "import a.b\nfrom . import c as d\nfrom ..e import *\ndef f():\n import g\n global h\n h = 1\nclass k:\n from l import m"
+_IN_FUNCTION = 1  # CO_OPTIMIZED: set for functions, not for modules and class bodies
+
+
+def _facts(code, spec=None, path=None):
+    """What code says; the part that bytecode does not tell is read from the source, as is all if the bytecode is unknown."""
+    if code is None:
+        return _NO_FACTS
+    seen = _seen.get(path)
+    if seen is not None and seen.code is code and seen.facts is not None:
+        return seen.facts
+    facts = _read_code(code) if _knows_bytecode() else None
+    if facts is None or "TYPE_CHECKING" in code.co_names or "NameError" in code.co_names:
+        facts = _read_source(spec, path, facts)
+    if seen is not None and seen.code is code:
+        _seen[path] = seen._replace(facts=facts)
+    return facts
+
+
+def _knows_bytecode(known=[]):
+    """Whether the opcodes mean what this file thinks, tried once on a probe whose facts are known."""
+    if not known:
+        try:
+            facts = _read_code(compile(_PROBE, "", "exec"))
+            known.append(facts.imports == (("a.b", 0, (), False), ("", 1, ("c",), False), ("e", 2, ("*",), False), ("l", 0, ("m",), False),
+                                           ("g", 0, (), True)) and facts.froms == (("", 1, "c", "d"), ) and {*"adfhk"} <= set(facts.binds))
+        except LookupError:
+            known.append(False)
+    return known[0]
+
+
+def _read_code(code):
+    imports, froms, binds, dynamic = [], [], {}, set()
+    nested = _scan(code, False, imports, binds, froms)
+    names = set(code.co_names)
+    while nested:
+        inner, late = nested.pop()
+        late = late or bool(inner.co_flags & _IN_FUNCTION)
+        nested += _scan(inner, late, imports, binds)
+        if "import_module" in inner.co_names:
+            dynamic.update(_dotted(inner.co_consts))
+    if "import_module" in names or "__import__" in names:
+        dynamic.update(_dotted(code.co_consts))
+    imports.sort(key=attrgetter("late"))
+    return Facts(tuple(imports), tuple(froms), binds, frozenset(), not names.isdisjoint(_INSPECTORS), tuple(sorted(dynamic)))
+
+
+_INSPECTORS = {"globals", "locals", "vars", "dir"}
+
+
+def _dotted(constants):
+    return [c for c in constants if type(c) is str and c.replace(".", "a").isidentifier()]
+
+
+def _scan(code, late, imports, binds, froms=None):
+    """Collect what one code object imports and binds; return the code objects in it."""
+    raw, names = code.co_code, code.co_names
+    ops = raw[::2]
+    current = attribute = None
+    for match in (_search_nested if froms is None else _search_module)(ops):
+        index = match.start()
+        op, (arg, before) = ops[index], _argument(raw, ops, index)
+        if op == _IMPORT_NAME:
+            fromlist, before = _constant(code, raw, ops, before)
+            level, before = _constant(code, raw, ops, before)
+            current = Import(names[arg >> _NAME_SHIFT], level, fromlist or (), late)
+            imports.append(current)
+            attribute = None
+            if not fromlist and froms is not None:
+                binds.setdefault(current.name.partition(".")[0], 0)
+        elif op == _IMPORT_FROM:
+            attribute = names[arg]
+        else:
+            binds[names[arg]] = binds.get(names[arg], 0) + 1
+            if attribute is not None and current.names:
+                froms.append((current.name, current.level, attribute, names[arg]))
+            attribute = None
+    return [(const, late) for const in code.co_consts if type(const) is types.CodeType]
+
+
+def _argument(raw, ops, index):
+    """The argument of an instruction with its EXTENDED_ARG prefixes, and the index of the instruction before them."""
+    arg, shift, index = raw[2 * index + 1], 8, index - 1
+    while index >= 0 and ops[index] == _EXTENDED_ARG:
+        arg, shift, index = arg | raw[2 * index + 1] << shift, shift + 8, index - 1
+    return arg, index
+
+
+def _constant(code, raw, ops, index):
+    """The constant that an instruction loads, and the index of the one before it."""
+    arg, before = _argument(raw, ops, index)
+    if ops[index] == _LOAD_CONST:
+        return code.co_consts[arg], before
+    if ops[index] == _LOAD_SMALL_INT:
+        return arg, before
+    raise LookupError(f"instruction {ops[index]} before an import")
+
+
+def _read_source(spec, path, facts):
+    """Facts from the source: without imports under TYPE_CHECKING, with names guarded by `except NameError`."""
+    import ast
+    try:
+        source = spec.loader.get_data(path) if hasattr(spec.loader, "get_data") else spec.loader.get_source(spec.name)
+        tree = ast.parse(source)
+    except Exception:  # no source to read: the bytecode has to do
+        return facts or _NO_FACTS
+    imports, froms, guarded = [], [], set()
+    _read_tree(tree, False, imports, froms, guarded)
+    imports.sort(key=attrgetter("late"))
+    if facts is None:
+        import symtable
+        text = importlib.util.decode_source(source) if isinstance(source, bytes) else source
+        binds = {s.get_name(): 1 for s in symtable.symtable(text, path or "", "exec").get_symbols() if s.is_assigned() or s.is_imported()}
+        facts = _NO_FACTS._replace(binds=binds)
+    return facts._replace(imports=tuple(imports), froms=tuple(froms), guarded=frozenset(guarded))
+
+
+def _read_tree(node, late, imports, froms, guarded):
+    import ast
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import):
+            imports += [Import(alias.name, 0, (), late) for alias in child.names]
+        elif isinstance(child, ast.ImportFrom):
+            module, names = child.module or "", tuple(alias.name for alias in child.names)
+            imports.append(Import(module, child.level, names, late))
+            if not late and names != ("*",):
+                froms += [(module, child.level, alias.name, alias.asname or alias.name) for alias in child.names]
+        elif isinstance(child, ast.If) and getattr(child.test, "id", getattr(child.test, "attr", "")) == "TYPE_CHECKING":
+            _read_tree(ast.Module(child.orelse, []), late, imports, froms, guarded)
+        elif isinstance(child, ast.Try):
+            if not late and any("NameError" in ast.dump(h.type) for h in child.handlers if h.type):
+                guarded.update(n.value.id for n in child.body if isinstance(n, ast.Expr) and isinstance(n.value, ast.Name))
+            _read_tree(child, late, imports, froms, guarded)
+        else:
+            inner = isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+            _read_tree(child, late or inner, imports, froms, guarded)
+
+
+# -- the plan -----------------------------------------------------------------------------------------------------------
+
+class Plan:
+    """The modules to execute: `sources` in the order in which a fresh import would start them, `finished` in the order in
+    which it would finish them.  `depth` is how deep these imports nest."""
+
+    def __init__(self, scope, skip=(), only=None):
+        self.scope, self.skip, self.only = scope, set(skip), only
+        self.sources, self.finished, self.late, self.read = {}, [], [], {}
+        self.depth = 0
+
+    def visit(self, root):
+        """Walk what root imports, depth first, with a stack of its own: chains may be thousands of modules long."""
+        if not self.enters(root):
+            return
+        stack = [(root, self.start(root))]
+        while stack:
+            self.depth = max(self.depth, len(stack))
+            name, targets = stack[-1]
+            for target in targets:
+                if self.enters(target):
+                    stack.append((target, self.start(target)))
+                    break
+            else:
+                stack.pop()
+                self.finished.append(name)
+
+    def visit_late(self):
+        """Walk what functions import: last, each with its parents before it."""
+        while self.late:
+            target = self.late.pop(0)
+            for name in _parents(target) + [target]:
+                self.visit(name)
+
+    def enters(self, name):
+        if name in self.sources or name in self.skip or self.only is not None and name not in self.only:
+            return False
+        return self.load(name) is not None
+
+    def start(self, name):
+        self.sources[name] = source = self.load(name)
+        targets = []
+        for target, late in self.edges(source):
+            (self.late if late else targets).append(target)
+        return iter(targets)
+
+    def load(self, name):
+        """The Source of a module in scope, loaded or new; None for all others."""
+        if name not in self.read:
+            self.read[name] = None
+            module = sys.modules.get(name)
+            try:
+                if module is not None:
+                    self.read[name] = _load(name, module, _dict_of(module)["__spec__"]) if name in self.scope else None
+                else:
+                    self.read[name] = self.load_new(name)
+            except Exception as error:
+                raise _failure(error, name, (), getattr(_spec_of(module), "origin", None)) from error
+        return self.read[name]
+
+    def load_new(self, name):
+        """The Source of a module that is not loaded yet, if it is in scope."""
+        parent = name.rpartition(".")[0]
+        if name in sys.modules or name.partition(".")[0] in sys.builtin_module_names:
+            return None
+        above = self.load(parent) if parent else None
+        if parent and (above is None or above.spec is None or above.spec.submodule_search_locations is None):
+            return None
+        spec = _find_spec(name, above and above.spec.submodule_search_locations)
+        if spec is None or not self.scope.covers(name, spec) or isinstance(spec.loader, importlib.machinery.ExtensionFileLoader):
+            return None
+        return _load(name, None, spec)
+
+    def edges(self, source, parents=True):
+        """(name, late) of all that a module imports: what its code says, and what it holds that its code does not name."""
+        if source.spec is None:
+            return
+        package = source.name if source.spec.submodule_search_locations is not None else source.name.rpartition(".")[0]
+        for item in source.facts.imports:
+            base = _absolute(item.name, item.level, package)
+            if not item.names or parents:
+                for name in _parents(base):
+                    yield name, item.late
+            submodules = [base + "." + n for n in self.exported(base, item.names) if self.is_submodule(base, n)]
+            if parents or not item.names or len(submodules) < len(item.names):
+                yield base, item.late
+            for name in submodules:
+                yield name, item.late
+        for text in source.facts.dynamic:
+            name = _absolute(text.lstrip("."), len(text) - len(text.lstrip(".")), package)
+            if name in sys.modules:
+                yield name, True
+        for name in self.held(source):
+            yield name, True
+
+    def imports(self, name):
+        return dict.fromkeys(target for target, late in self.edges(self.load(name), parents=False))
+
+    def exported(self, base, names):
+        if names != ("*",):
+            return names
+        exported = _dict_of(sys.modules[base]).get("__all__") if base in self.scope else ()
+        return [n for n in exported if isinstance(n, str)] if isinstance(exported, (list, tuple)) else ()
+
+    def is_submodule(self, base, name):
+        if base + "." + name in sys.modules:
+            return True
+        above = self.load(base)
+        return above is not None and above.spec is not None and above.spec.submodule_search_locations is not None \
+            and name not in above.facts.binds and self.load(base + "." + name) is not None
+
+    def held(self, source):
+        """Modules that a module's own code has bound without an import statement that names them."""
+        if source.module is None:
+            return
+        binds, prefix = source.facts.binds, source.name + "."
+        for name, value in list(_dict_of(source.module).items()):
+            if type(value) is types.ModuleType and binds.get(name):
+                target = _dict_of(value).get("__name__")
+                if type(target) is str and target != prefix + name and sys.modules.get(target) is value:
+                    yield target
+
+
+def _absolute(name, level, package):
+    if not level:
+        return name
+    base = package.rsplit(".", level - 1)[0] if level > 1 else package
+    return base + "." + name if name else base
+
+
+def _spec_of(module):
+    return _dict_of(module).get("__spec__") if issubclass(type(module), types.ModuleType) else None
+
+
+def _failure(error, name, undone, path=None):
+    """The ReloadError for an exception: which module, which file and line, what had been tried."""
+    line = None
+    if isinstance(error, SyntaxError) and error.filename:
+        path, line, what = error.filename, error.lineno, error.msg
+    else:
+        what, trace = str(error), error.__traceback__
+        while trace is not None:
+            at = trace.tb_frame.f_code.co_filename
+            if at != __file__ and not at.startswith("<frozen"):
+                if line is None or at == path or path not in (None, seen_at):
+                    seen_at, line = at, trace.tb_lineno
+            trace = trace.tb_next
+        if line is not None:
+            path = seen_at
+    place = f" in {path}" + (f", line {line}" if line else "") if path else ""
+    tried = f" ({len(undone)} undone: {_listing(undone)})" if undone else ""
+    text = f"{name}: {type(error).__name__}{place}: {what}; nothing was reloaded{tried}"
+    return ReloadError(text, name=name, path=path)
+
+
+def _listing(names, most=8):
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+# -- one reload ---------------------------------------------------------------------------------------------------------
+
+_DEEPEST = 100  # imports nested deeper than this are executed leaves first: each level takes a few frames
+_SPEC_NAMES = ("__spec__", "__loader__", "__package__", "__file__", "__cached__", "__path__")
+_MODULE_NAMES = {*_SPEC_NAMES, "__name__", "__doc__", "__builtins__"}
+_COMPILED = ("__annotations__", "__annotate__", "__conditional_annotations__")  # made anew by the code, not by name
+_FROZEN_BY_PROGRAM = 5000  # a bare interpreter has up to a few hundred objects frozen
+
+
+class Batch:
+    """One reload: executes the modules of a plan in place and keeps a log that undoes it all."""
+
+    def __init__(self, plan, joins=False):
+        self.plan, self.joins, self.log = plan, joins, []
+        self.pending, self.views, self.finished, self.stack = dict(plan.sources), {}, [], []
+        self.failed, self.gone, self.pairs, self.claimed, self.replaced = {}, {}, {}, set(), []
+        self.at = None
+        self.thread, self.opened, self.committed = threading.get_ident(), False, False
+
+    def execute(self):
+        """Run and commit, or undo; return the names executed.  Twice closed, lest an interrupt in the first leaves a rest."""
+        try:
+            try:
+                try:
+                    self.open()
+                    self.run()
+                    self.commit()
+                finally:
+                    self.close()
+            finally:
+                self.close()
+        except Exception as error:
+            if self.committed or isinstance(error, ReloadError):
+                raise
+            raise _failure(error, self.at or "?", self.finished) from error
+        return self.finished
+
+    def open(self):
+        global _batch
+        self.modules, self.lists = dict(sys.modules), [(lst, list(lst)) for lst in (sys.meta_path, sys.path_hooks, sys.path)]
+        self.frozen = gc.get_freeze_count() if hasattr(gc, "freeze") else 0
+        for finder in list(sys.path_importer_cache.values()):
+            if hasattr(finder, "invalidate_caches"):
+                finder.invalidate_caches()
+        self.import_, self.gcd_import = builtins.__import__, _bootstrap._gcd_import
+        self.opened, _batch = True, self
+        for name in reversed(self.plan.finished):
+            _call_hook(sys.modules.get(name), name)
+        if hasattr(gc, "freeze"):
+            gc.freeze()  # from here on gc.get_objects() are the objects that the reload makes
+        builtins.__import__, _bootstrap._gcd_import = self.hooked_import, self.hooked_gcd_import
+
+    def close(self):
+        """Undo what was not committed, and leave nothing of the reload behind in the interpreter."""
+        global _batch
+        if not self.opened:
+            return
+        if builtins.__import__ == self.hooked_import:
+            builtins.__import__ = self.import_
+        if _bootstrap._gcd_import == self.hooked_gcd_import:
+            _bootstrap._gcd_import = self.gcd_import
+        if not self.committed:
+            self.roll_back()
+        for view in self.views.values():
+            view.show()
+        if hasattr(gc, "freeze"):
+            gc.unfreeze()
+            if self.frozen > _FROZEN_BY_PROGRAM:
+                gc.freeze()
+        _batch = None
+        self.opened = False
+
+    def run(self):
+        names = self.plan.finished if self.plan.depth > _DEEPEST else list(self.plan.sources)
+        for name in names:
+            if name in self.pending:
+                self.enter(name)
+
+    # Imports while the batch runs: the reloading thread's import statements execute first what is still pending.
+
+    def hooked_import(self, name, globals=None, locals=None, fromlist=(), level=0):
+        if _batch is self and threading.get_ident() == self.thread and type(name) is str:
+            package = self.package(globals) if level else ""
+            base = _absolute(name, level, package or "")
+            self.imported(base)
+            for child in fromlist or ():
+                self.imported_from(base, child)
+        return self.import_(name, globals, locals, fromlist, level)
+
+    def hooked_gcd_import(self, name, package=None, level=0):
+        if _batch is self and threading.get_ident() == self.thread and type(name) is str:
+            self.imported(_absolute(name, level, package or ""))
+        return self.gcd_import(name, package, level)
+
+    @staticmethod
+    def package(globals):
+        package = globals.get("__package__")
+        if package is None:
+            spec = globals.get("__spec__")
+            package = spec.parent if spec is not None else globals.get("__name__", "")
+        return package
+
+    def imported(self, base):
+        for name in _parents(base) + [base]:
+            if name in self.gone:
+                raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+            self.enter(name)
+
+    def imported_from(self, base, child):
+        view = self.views.get(base)
+        if child == "*":
+            if view is not None:
+                view.drop_stale()
+            exported = _dict_of(sys.modules[base]).get("__all__", ()) if issubclass(type(sys.modules.get(base)), types.ModuleType) else ()
+            for name in exported if isinstance(exported, (list, tuple)) else ():
+                self.imported_from(base, name)
+            return
+        name = f"{base}.{child}"
+        if name in self.gone and (view is None or not view.has(child)):
+            raise ImportError(f"cannot import name {child!r} from {base!r}", name=base)
+        if name in sys.modules and (view is None or not view.has(child) or view.live[child] is sys.modules[name]):
+            self.enter(name)
+
+    def enter(self, name):
+        """Execute a module that is still pending, its parents before it."""
+        if name not in self.pending:
+            if not self.joins or name in self.views or name not in self.modules or name in self.failed or name in self.plan.skip:
+                if name not in self.failed:
+                    return
+                self.pending[name] = self.failed.pop(name)
+            elif not self.join(name):
+                return
+        for parent in _parents(name):
+            if parent in self.pending and parent not in self.plan.skip:
+                self.enter(parent)
+        source = self.pending.pop(name, None)
+        if source is None:
+            return
+        if source.spec is None:
+            self.gone[name] = source
+        elif source.module is None:
+            self.import_new(name)
+        else:
+            self.run_module(source)
+
+    def join(self, name):
+        """Take in a module that only the execution shows to be imported."""
+        source = self.plan.load(name)
+        if source is None:
+            return False
+        self.plan.sources[name] = self.pending[name] = source
+        return True
+
+    def import_new(self, name):
+        self.stack.append(name)
+        self.import_(name)
+        self.stack.pop()
+        self.finished.append(name)
+
+    def run_module(self, source):
+        name, module = source.name, source.module
+        self.views[name] = view = View(self, source)
+        self.stack.append(name)
+        spec = source.spec
+        try:
+            view.prepare()
+            spec._initializing = True
+            view.execute()
+            view.finish()
+        except BaseException as error:
+            if self.at is None or self.error is not error:
+                self.at, self.error = name, error
+            self.failed[name] = source
+            raise
+        finally:
+            spec._initializing = False
+            self.stack.pop()
+        self.bind_child(name, module)
+        self.finished.append(name)
+
+    def bind_child(self, name, module):
+        """An import ends by binding the submodule in its package, over whatever the package has bound so far."""
+        parent, _, child = name.rpartition(".")
+        view = self.views.get(parent)
+        if view is not None:
+            view.bind_child(child, module)
+
+    def commit(self):
+        for name in [name for name in self.failed if name in self.failed]:
+            self.gone[name] = self.failed[name]
+        self.replace_leftovers()
+        self.follow()
+        self.rename_elsewhere()
+        for view in self.views.values():
+            view.drop_stale()
+        for name, source in self.gone.items():
+            self.forget(name, source.module)
+        for source in self.plan.sources.values():
+            if source.path and source.code is not None and source.name not in self.gone:
+                self.log.append((_restore_item, _seen, source.path, _seen.get(source.path, _MISSING)))
+                _seen[source.path] = Seen(source.signature, _settled(source.signature) if source.signature else False, source.code, source.facts)
+        self.committed = True
+        self.log.clear()
+        _clear_lines(source.path for source in self.plan.sources.values())
+
+    def forget(self, name, module):
+        if sys.modules.get(name) is module:
+            self.log.append((_restore_modules, self.modules))
+            del sys.modules[name]
+        parent, _, child = name.rpartition(".")
+        namespace = _dict_of(sys.modules[parent]) if parent in sys.modules else {}
+        if namespace.get(child) is module:
+            self.log.append((_restore_item, namespace, child, module))
+            del namespace[child]
+
+    def roll_back(self):
+        while self.log:
+            undo, *args = self.log[-1]
+            undo(*args)
+            self.log.pop()
+        for lst, saved in self.lists:
+            if lst != saved:
+                lst[:] = saved
+        new = [name for name in list(sys.modules) if name not in self.modules]
+        compiled = {name.partition(".")[0] for name in new if isinstance(getattr(_spec_of(sys.modules.get(name)), "loader", None),
+                                                                        importlib.machinery.ExtensionFileLoader)}
+        for name in new:
+            if name.partition(".")[0] not in compiled:  # a second initialisation of compiled parts would fail
+                module = sys.modules.pop(name, None)
+                parent, _, child = name.rpartition(".")
+                namespace = _dict_of(sys.modules[parent]) if issubclass(type(sys.modules.get(parent)), types.ModuleType) else {}
+                if module is not None and namespace.get(child) is module and child not in self.known_children(parent):
+                    namespace.pop(child, None)
+        _restore_modules(self.modules)
+
+    def known_children(self, parent):
+        return ()
+
+    # What the commit does, each step in the log
+
+    def pair(self, new, kept):
+        self.pairs[id(new)] = new, kept
+        self.claimed.add(id(kept))
+
+    def replace_leftovers(self):
+        """Replace the new versions of kept objects wherever something else holds them; most are garbage by now."""
+        references, self.leftovers = [], []
+        for new, kept in self.pairs.values():
+            try:
+                known = isinstance(new, type) and [w for w in weakref.getweakrefs(new) if w.__callback__]
+                if known:  # to a WeakSet or an abstract base class: hold it until they know the kept one
+                    self.leftovers += [(w, weakref.ref(kept, w.__callback__)) for w in known] + [(new, kept)]
+                else:
+                    references.append((weakref.ref(new), kept))
+            except TypeError:
+                self.leftovers.append((new, kept))
+        new = kept = known = None
+        self.pairs = {}
+        references = [(ref, kept) for ref, kept in references if ref() is not None]
+        if references:
+            gc.collect()
+        self.leftovers += [(ref(), kept) for ref, kept in references if ref() is not None]
+        if self.leftovers:
+            self.replace_in_young()
+
+    def replace_in_young(self):
+        """Go through the objects made since the freeze; if that does not free the new versions, ask for all their holders."""
+        replacer = _Replacer({id(new): (new, kept) for new, kept in self.leftovers})
+        classes = {new for new, kept in self.leftovers if isinstance(new, type)}
+        ours = {id(obj) for obj in (self.leftovers, replacer.pairs, classes, self.__dict__)}
+        ours.update(map(id, self.leftovers))
+        ours.update(map(id, replacer.pairs.values()))
+        replacer.replace(obj for obj in gc.get_objects() if (type(obj) in classes or replacer.has(gc.get_referents(obj)))
+                         and id(obj) not in ours and not isinstance(obj, types.FrameType))
+        watched = [(weakref.ref(new), kept) for new, kept in self.leftovers if isinstance(new, (type, types.FunctionType))]
+        replacer = classes = None
+        self.leftovers = []
+        gc.collect()
+        alive = [(ref(), kept) for ref, kept in watched if ref() is not None]
+        if alive and hasattr(gc, "freeze"):
+            gc.unfreeze()
+            replacer = _Replacer({id(new): (new, kept) for new, kept in alive})
+            ours = {id(alive), id(replacer.pairs)} | set(map(id, alive)) | set(map(id, replacer.pairs.values()))
+            replacer.replace([obj for obj in gc.get_referrers(*[new for new, kept in alive])
+                              if id(obj) not in ours and not isinstance(obj, types.FrameType)])
+
+    def follow(self):
+        """Where a new class has taken over, let instances and subclasses follow."""
+        if self.replaced and hasattr(gc, "freeze"):
+            gc.unfreeze()
+        for old, new, reason in self.replaced:
+            stuck = 0
+            for obj in gc.get_objects():
+                if type(obj) is old:
+                    self.log.append((_set_class_of, obj, old))
+                    try:
+                        _set_class_of(obj, new)
+                    except TypeError:
+                        stuck += 1
+            for sub in type.__subclasses__(old):
+                bases = sub.__bases__
+                self.log.append((_set_bases, sub, bases))
+                try:
+                    _set_bases(sub, tuple(new if b is old else b for b in bases))
+                except TypeError:
+                    stuck += 1
+            _log().warning("%s.%s: %s: a new class takes its place%s", new.__module__, new.__qualname__, reason,
+                           f"; {stuck} of its instances and subclasses keep the old one" if stuck else "")
+
+    def rename_elsewhere(self):
+        """Bind anew what modules that are not executed again have imported by name."""
+        taken = {id(old): (old, new) for old, new, reason in self.replaced}
+        objects = dict(taken)
+        for view in self.views.values():
+            for name, value in view.old.items():
+                new = view.live.get(name, value)
+                if new is not value and type(value) not in _CONSTANTS and not name.startswith("__"):
+                    objects[id(value)] = value, new
+        scope = _Scope(named=next(iter(self.views), None))
+        for name, module in list(sys.modules.items()):
+            if name == "__main__" and issubclass(type(module), types.ModuleType):
+                facts = _facts_of_main(module)
+                self.rename_in(_dict_of(module), facts, taken if facts else objects)
+            elif name not in self.views and name in scope:
+                self.rename_in(_dict_of(module), _running_facts(name, module), taken)
+
+    def rename_in(self, namespace, facts, objects):
+        package = self.package(namespace) or ""
+        for module, level, attribute, bound in facts.froms if facts else ():
+            self.rename(namespace, bound, self.views.get(_absolute(module, level, package)), attribute)
+        for item in facts.imports if facts else ():
+            view = item.names == ("*",) and self.views.get(_absolute(item.name, item.level, package))
+            for name in view.old if view else ():
+                self.rename(namespace, name, view, name)
+        for name, value in list(namespace.items()) if objects else ():
+            if id(value) in objects:
+                self.bind(namespace, name, objects[id(value)][1])
+
+    def rename(self, namespace, bound, view, attribute):
+        if view is None or attribute not in view.old or not view.has(attribute):
+            return
+        if namespace.get(bound, _MISSING) is view.old[attribute] and view.live[attribute] is not view.old[attribute]:
+            self.bind(namespace, bound, view.live[attribute])
+
+    def bind(self, namespace, name, value):
+        self.log.append((_restore_item, namespace, name, namespace[name]))
+        namespace[name] = value
+
+
+_CONSTANTS = (int, float, complex, str, bytes, bool, type(None), tuple, frozenset, type(...), types.ModuleType)
+
+
+def _set_bases(cls, bases):
+    if cls.__bases__ != bases:
+        type.__setattr__(cls, "__bases__", bases)
+
+
+def _facts_of_main(main):
+    """What the running script's source imports; None in an interactive session, where there is no source."""
+    namespace = _dict_of(main)
+    for frame in sys._current_frames().values():
+        while frame is not None:
+            if frame.f_globals is namespace and frame.f_code.co_name == "<module>" and not frame.f_code.co_filename.startswith("<"):
+                return _facts(frame.f_code, namespace.get("__spec__"), frame.f_code.co_filename)
+            frame = frame.f_back
+    path = namespace.get("__file__")
+    try:
+        if path in _seen and _seen[path].code is not None:
+            return _facts(_seen[path].code, None, path)
+        with open(path, "rb") as file:
+            return _facts(compile(file.read(), path, "exec", dont_inherit=True), None, path)
+    except (OSError, TypeError, ValueError, SyntaxError):
+        return None
+
+
+def _running_facts(name, module):
+    """The facts of the code that a module runs."""
+    spec = _dict_of(module)["__spec__"]
+    path = spec.origin if spec.has_location else None
+    seen = _running(name, spec, path)
+    return _facts(seen.code, spec, path) if seen is not None else _NO_FACTS
+
+
+def _restore_item(mapping, key, value):
+    if value is _MISSING:
+        mapping.pop(key, None)
+    else:
+        mapping[key] = value
+
+
+def _restore_modules(saved):
+    """Give sys.modules its old entries back, in their old order."""
+    modules = sys.modules
+    for name, module in saved.items():
+        if modules.get(name, _MISSING) is not module:
+            modules[name] = module
+    known = [name for name in list(modules) if name in saved]
+    if known != list(saved):
+        for name in list(saved) + [name for name in list(modules) if name not in saved]:
+            modules[name] = modules.pop(name)
+
+
+def _restore_namespace(namespace, saved):
+    """Give a namespace its old entries back, without a moment at which one of them is missing."""
+    for name, value in saved.items():
+        if namespace.get(name, _MISSING) is not value:
+            namespace[name] = value
+    for name in [name for name in list(namespace) if name not in saved]:
+        namespace.pop(name, None)
+    if list(namespace) != list(saved):
+        namespace.clear()
+        namespace.update(saved)
+
+
+def _call_hook(module, name):
+    hook = _dict_of(module).get("__unload__") if issubclass(type(module), types.ModuleType) else None
+    if hook is not None:
+        try:
+            hook()
+        except Exception:
+            _log().exception("%s.__unload__() failed", name)
+
+
+def _log():
+    import logging
+    return logging.getLogger("deepreload")
+
+
+def _clear_lines(paths):
+    linecache = sys.modules.get("linecache")
+    for path in paths if linecache else ():
+        linecache.cache.pop(path, None)
+
+
+class _Reloading(types.ModuleType):
+    """What a module is while it is reloaded: the reloading thread does not see the old names that are not bound anew yet."""
+
+    def __getattribute__(self, name):
+        batch = _batch
+        if batch is not None and threading.get_ident() == batch.thread:
+            view = batch.views.get(_dict_of(self).get("__name__"))
+            if view is not None and view.module is self and name != "__dict__":
+                if name in view.children and view.is_stale(name):
+                    return view.children[name]
+                if view.is_stale(name):
+                    raise AttributeError(f"partially initialized module {view.name!r} has no attribute {name!r}")
+        return types.ModuleType.__getattribute__(self, name)
+
+
+class View:
+    """The namespace in which a module's code is executed: the live one, less the old names that it has not bound again.
+
+    Other threads go on finding the old names, in the module and through its functions; the code finds what a fresh process
+    would give it.  Names guarded by `try: x` / `except NameError:` are let through.
+    """
+
+    def __init__(self, batch, source):
+        self.batch, self.source, self.name, self.module = batch, source, source.name, source.module
+        self.live = _dict_of(source.module)
+        self.old, self.stale, self.children, self.stored = dict(self.live), {}, {}, set()
+
+    def prepare(self):
+        batch, source, live = self.batch, self.source, self.live
+        batch.log.append((_restore_namespace, live, self.old))
+        own = _names_of(source, self.old)
+        for name, value in self.old.items():
+            child = f"{self.name}.{name}"
+            if sys.modules.get(child) is value:  # a package keeps the submodules that are not executed again
+                if child in batch.plan.sources:
+                    self.stale[name] = value
+            elif name in own and name not in source.facts.guarded and name not in _MODULE_NAMES:
+                self.stale[name] = value
+        self.kind = type(self.module)
+        if self.kind is types.ModuleType or self.kind.__module__ == self.name:
+            batch.log.append((_set_class_of, self.module, self.kind))
+            self.module.__class__ = _Reloading
+        for name in _COMPILED:
+            live.pop(name, None)
+        live["__doc__"] = None
+        if batch.plan.sources[self.name].spec is not self.old.get("__spec__"):
+            for name in _SPEC_NAMES:
+                live.pop(name, None)
+        _bootstrap._init_module_attrs(source.spec, self.module, override=True)
+        locations = source.spec.submodule_search_locations
+        if locations is not None and source.path:
+            live["__path__"] = source.spec.submodule_search_locations = [os.path.dirname(source.path)] if not _opaque(source.spec) else list(locations)
+
+    def execute(self):
+        source, loader = self.source, self.source.spec.loader
+        if source.code is None:
+            self.drop_stale()
+            if loader is not None and _executes_itself(loader):
+                loader.exec_module(self.module)
+        elif source.facts.inspects:  # it looks at its own namespace: that must hold nothing old
+            self.drop_stale()
+            exec(source.code, self.live)
+        else:
+            exec(source.code, self.live, self)
+
+    def finish(self):
+        """Pair what the code bound without the view's knowledge, or more than once."""
+        live = self.live
+        for name, value in list(live.items()):
+            if name not in self.stored and name in self.old and value is not self.old[name]:
+                kept = self.keep(name, value)
+                if kept is not value:
+                    live[name] = kept
+        for child, module in self.children.items():
+            if self.is_stale(child):
+                live[child] = module
+            self.stale.pop(child, None)
+        if not any(map(self.is_stale, list(self.stale))):
+            self.show()
+
+    def show(self):
+        if type(self.module) is _Reloading:
+            self.module.__class__ = types.ModuleType
+
+    def bind_child(self, child, module):
+        if self.name in self.batch.stack and self.is_stale(child) and self.live.get(child) is not module:
+            self.children[child] = module  # the statement that follows will most often bind something else
+        else:
+            self.stale.pop(child, None)
+            self.live[child] = module
+
+    def is_stale(self, name):
+        return name in self.stale and self.live.get(name, _MISSING) is self.stale[name]
+
+    def has(self, name):
+        """Whether the module has bound the name by now, as far as a fresh process would know."""
+        return name in self.live and not self.is_stale(name)
+
+    def drop_stale(self):
+        for name in list(self.stale):
+            if self.is_stale(name):
+                self.live.pop(name, None)
+        self.stale.clear()
+
+    def keep(self, name, value):
+        return _keep_bound(self.batch, self, name, value)
+
+    # the mapping that exec() wants
+
+    def __getitem__(self, name):
+        value = self.live[name]
+        if name in self.stale and value is self.stale[name]:
+            if name in self.children:
+                return self.children[name]
+            raise NameError(f"name {name!r} is not defined")
+        return value
+
+    def __setitem__(self, name, value):
+        if type(value) not in _PLAIN and self.source.facts.binds.get(name) == 1:
+            value = self.keep(name, value)
+            self.stored.add(name)
+        self.stale.pop(name, None)
+        self.live[name] = value
+
+    def __delitem__(self, name):
+        if self.is_stale(name):
+            raise NameError(f"name {name!r} is not defined")
+        del self.live[name]
+
+    def __contains__(self, name):
+        return self.has(name)
+
+    def keys(self):
+        return [name for name in self.live if self.has(name)]
+
+    def __iter__(self):
+        return iter(self.keys())
+
+    def __len__(self):
+        return len(self.keys())
+
+
+_PLAIN = {int, str, float, bool, bytes, type(None), tuple, list, dict, set, frozenset, types.ModuleType}
+
+
+def _set_class_of(obj, cls):
+    if type(obj) is not cls:
+        object.__setattr__(obj, "__class__", cls)
+
+
+def _names_of(source, namespace):
+    """The names in an old namespace that the module's own code has put there."""
+    spec = namespace["__spec__"]
+    path = spec.origin if spec.has_location else None
+    seen = _running(source.name, spec, path)
+    if seen is None or seen.code is None:  # nothing is known but what each object says of itself
+        return {n for n, v in namespace.items() if n in source.facts.binds
+                or isinstance(v, (type, types.FunctionType)) and _attribute(v, "__module__") == source.name}
+    facts = _facts(seen.code, spec, path)
+    stars = [item for item in facts.imports if item.names == ("*",)]
+    package = namespace.get("__package__") or ""
+    return set(facts.binds).union(*[_star_names(_absolute(item.name, item.level, package), namespace) for item in stars])
+
+
+def _star_names(base, namespace):
+    """The names in a namespace that a star import from base has put there."""
+    batch = _batch
+    view = batch and batch.views.get(base)
+    theirs = view.old if view else _dict_of(sys.modules[base]) if issubclass(type(sys.modules.get(base)), types.ModuleType) else {}
+    return [n for n, v in theirs.items() if n in namespace and namespace[n] is v and not n.startswith("__")]
+
+
+# -- what people hold ---------------------------------------------------------------------------------------------------
+#
+# One mechanism pairs: _keep(batch, old, new) gives the object to use where the reload made `new` and the program may hold
+# `old`: the old one, brought up to date in place, wherever Python allows.  One carries out: _Replacer puts the kept objects
+# into whatever the reload has made with the new ones before they were paired.
+
+_FUNCTION_STATE = ("__code__", "__defaults__", "__kwdefaults__", "__doc__", "__annotate__" if sys.version_info >= (3, 14) else "__annotations__") \
+    + (("__type_params__",) if sys.version_info >= (3, 12) else ())
+_function_state = attrgetter(*_FUNCTION_STATE)
+_vars_of_class = type.__dict__["__dict__"].__get__
+_DESCRIPTORS = (types.MemberDescriptorType, types.GetSetDescriptorType)
+
+
+def _keep_bound(batch, view, name, value):
+    """The object to bind to a module's name: the old one that value is the new version of, or value."""
+    if isinstance(value, (type, types.FunctionType)):
+        own = _attribute(value, "__module__") == view.name
+        for old in (view.old.get(_attribute(value, "__qualname__")) if own else None, view.old.get(name)):
+            if type(old) is type(value) and _identity(old) == _identity(value) and id(old) not in batch.claimed:
+                return _keep(batch, old, value)
+        return value
+    old = view.old.get(name)
+    return _keep(batch, old, value) if type(old) is type(value) else value
+
+
+def _attribute(obj, name):
+    """An attribute of a class or function as Python itself defines it, whatever the metaclass makes of it."""
+    try:
+        if isinstance(obj, type):
+            return _vars_of_class(obj).get("__module__") if name == "__module__" else type.__dict__[name].__get__(obj)
+        return object.__getattribute__(obj, name)
+    except AttributeError:
+        return None
+
+
+def _identity(obj):
+    code = getattr(obj, "__code__", None) if type(obj) is types.FunctionType else None
+    return _attribute(obj, "__module__"), _attribute(obj, "__qualname__"), code and code.co_name
+
+
+def _keep(batch, old, new):
+    """Pair an old object with its new version; return the one to use from now on."""
+    if new is old or type(new) in _PLAIN:
+        return new
+    paired = batch.pairs.get(id(new))
+    if paired is not None:
+        return paired[1]
+    kind = type(new)
+    if kind is types.FunctionType:
+        return _keep_function(batch, old, new) if type(old) is kind else _keep_inner(batch, old, new)
+    if isinstance(new, type):
+        return _keep_class(batch, old, new) if isinstance(old, type) and _identity(old) == _identity(new) else new
+    if type(old) is not kind:
+        return _keep_inner(batch, old, new)
+    if kind in (classmethod, staticmethod):
+        inner = _keep(batch, old.__func__, new.__func__)
+        return new if inner is new.__func__ else kind(inner)
+    if kind is property:
+        parts = [_keep(batch, getattr(old, part), getattr(new, part)) for part in ("fget", "fset", "fdel")]
+        return property(*parts, new.__doc__)
+    return _keep_wrapper(batch, old, new)
+
+
+def _keep_inner(batch, old, new):
+    """A decorator came or went: what is inside is still the same function."""
+    inner_old, inner_new = _unwrapped(old), _unwrapped(new)
+    if (inner_old is not old or inner_new is not new) and type(inner_old) is type(inner_new) is types.FunctionType:
+        kept = _keep_function(batch, inner_old, inner_new)
+        return kept if inner_new is new else new
+    return new
+
+
+def _unwrapped(obj):
+    for _ in range(100):
+        namespace = getattr(type(obj), "__dictoffset__", 0) and not isinstance(obj, type) and obj.__dict__ or {}
+        if type(obj) in (classmethod, staticmethod):
+            obj = obj.__func__
+        elif type(obj) is property:
+            obj = obj.fget
+        elif "__wrapped__" in namespace:
+            obj = namespace["__wrapped__"]
+        else:
+            break
+    return obj
+
+
+def _keep_wrapper(batch, old, new):
+    """An object around functions (lru_cache, partial, cached_property, a decorator's instance): pair what it wraps."""
+    namespaces = [_namespace(obj) for obj in (old, new)]
+    if None in namespaces:
+        return new
+    before, after = namespaces
+    wrapped = False
+    for name, value in list(after.items()):
+        was = before.get(name)
+        if isinstance(value, types.FunctionType) and type(was) is type(value) and _identity(was) == _identity(value):
+            kept = _keep(batch, was, value)
+            wrapped = wrapped or name == "__wrapped__"
+            if kept is not value:
+                after[name] = kept
+    clear = getattr(type(old), "cache_clear", None)
+    if wrapped and clear is not None and _parameters(old) == _parameters(new) and after.get("__wrapped__") is before.get("__wrapped__"):
+        clear(old)
+        batch.log.append((_restore_namespace, before, dict(before)))
+        before.update(after)
+        batch.pair(new, old)
+        return old
+    return new
+
+
+def _namespace(obj):
+    try:
+        namespace = object.__getattribute__(obj, "__dict__")
+    except AttributeError:
+        return None
+    return namespace if type(namespace) is dict else None
+
+
+def _parameters(cached):
+    return cached.cache_info().maxsize, getattr(cached, "cache_parameters", dict)().get("typed")
+
+
+def _keep_function(batch, old, new):
+    """Give the old function the new one's code and state, if their closures have the same shape."""
+    code, was = new.__code__, old.__code__
+    if _identity(old) != _identity(new) or id(old) in batch.claimed or old.__globals__ is not new.__globals__:
+        return _keep_inner(batch, old, new)
+    if code.co_freevars != was.co_freevars:
+        return _keep_inner(batch, old, new)
+    batch.pair(new, old)
+    before, after = _function_state(old), _function_state(new)
+    if before != after or code is not was or old.__dict__ or new.__dict__:
+        batch.log.append((_set_function, old, before, dict(old.__dict__)))
+        attributes = {}
+        for name, value in new.__dict__.items():
+            kept = _keep(batch, old.__dict__.get(name), value) if type(old.__dict__.get(name)) is type(value) else value
+            attributes[name] = kept
+        _set_function(old, after, attributes)
+    for mine, theirs in zip(old.__closure__ or (), new.__closure__ or ()):
+        _keep_cell(batch, mine, theirs)
+    _register_from_outside(batch, old, before)
+    return old
+
+
+def _register_from_outside(batch, function, before):
+    pass
+
+
+def _set_function(function, state, attributes):
+    for name, value in zip(_FUNCTION_STATE, state):
+        if getattr(function, name) is not value:
+            setattr(function, name, value)
+    namespace = function.__dict__
+    if namespace or attributes:
+        _restore_namespace(namespace, attributes)
+
+
+def _keep_cell(batch, old, new):
+    """Give a kept function's cell the content of the new one's."""
+    was, value = _content(old), _content(new)
+    if value is _MISSING or was is value:
+        return
+    kept = _keep(batch, was, value) if was is not _MISSING and type(was) is type(value) else value
+    if kept is not was:
+        batch.log.append((_set_cell, old, was))
+        _set_cell(old, kept)
+
+
+def _content(cell):
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return _MISSING
+
+
+def _set_cell(cell, value):
+    if value is _MISSING:
+        del cell.cell_contents
+    else:
+        cell.cell_contents = value
+
+
+def _keep_class(batch, old, new):
+    """Give the old class the new one's attributes and bases; where Python refuses, the new class takes over."""
+    if id(old) in batch.claimed:
+        return new
+    reason = _refusal(old, new)
+    before, after = dict(_vars_of_class(old)), _vars_of_class(new)
+    if reason is None and old.__bases__ != new.__bases__:
+        bases = old.__bases__
+        try:
+            type.__setattr__(old, "__bases__", tuple(batch.pairs.get(id(b), (b, b))[1] for b in new.__bases__))
+            batch.log.append((type.__setattr__, old, "__bases__", bases))
+        except TypeError as error:
+            reason = str(error)
+    if reason is not None:
+        batch.replaced.append((old, new, reason))
+        return new
+    batch.pair(new, old)
+    batch.log.append((_set_class, old, before))
+    if "_member_map_" in after and "_member_map_" in before:
+        _keep_members(batch, old, new)
+    wanted = {}
+    for name, value in after.items():
+        wanted[name] = _keep(batch, before.get(name), value) if name in before else value
+    for value in list(after.values()) + list(wanted.values()):
+        _point_cells(value, new, old)
+    if "_abc_impl" in after:
+        _keep_registered(batch, old, new)
+    _set_class(old, wanted)
+    return old
+
+
+def _refusal(old, new):
+    """Why the old class cannot become the new one, or None."""
+    if type(old) is not type(new):
+        return "its metaclass changed"
+    if _slots(old) != _slots(new):
+        return "its __slots__ changed"
+    if (old.__basicsize__, old.__itemsize__, bool(old.__dictoffset__), bool(old.__weakrefoffset__)) != \
+            (new.__basicsize__, new.__itemsize__, bool(new.__dictoffset__), bool(new.__weakrefoffset__)):
+        return "its layout changed"
+    return None
+
+
+def _slots(cls):
+    return {name for name, value in _vars_of_class(cls).items() if type(value) is types.MemberDescriptorType}
+
+
+def _set_class(cls, wanted):
+    """Make a class have just these attributes, past metaclasses and frozen dataclasses that refuse."""
+    current = _vars_of_class(cls)
+    for name, value in wanted.items():
+        if current.get(name, _MISSING) is not value and type(value) not in _DESCRIPTORS:
+            type.__setattr__(cls, name, value)
+    for name in [name for name in current if name not in wanted and type(current[name]) not in _DESCRIPTORS]:
+        type.__delattr__(cls, name)
+
+
+def _point_cells(value, new, old):
+    """Let the __class__ cell behind super() hold the kept class."""
+    for function in (value.fget, value.fset, value.fdel) if type(value) is property else (getattr(value, "__func__", value),):
+        function = _unwrapped(function)
+        if type(function) is types.FunctionType:
+            for cell in function.__closure__ or ():
+                if _content(cell) is new:
+                    cell.cell_contents = old
+
+
+def _keep_members(batch, old, new):
+    """Enum members keep their identity by name, as far as what they are (an int, a str) lets them change."""
+    mapped = {}
+    plain = old._member_type_ is object
+    for name, member in new._member_map_.items():
+        kept = old._member_map_.get(name)
+        if kept is None or not plain and not (type(kept._value_) is type(member._value_) and kept._value_ == member._value_):
+            kept = member
+        mapped[id(member)] = member, kept
+    for member, kept in mapped.values():
+        namespace, state = kept.__dict__, dict(member.__dict__)
+        batch.log.append((_restore_namespace, namespace, dict(namespace)))
+        state.update({k: old for k, v in state.items() if v is new})
+        _restore_namespace(namespace, state)
+        if kept is member:
+            object.__setattr__(member, "__class__", old)
+        else:
+            batch.pair(member, kept)
+    for value in list(_vars_of_class(new).values()):
+        _Replacer({i: pair for i, pair in mapped.items() if pair[0] is not pair[1]}).patch(value)
+
+
+def _keep_registered(batch, old, new):
+    """Classes from modules that are not reloaded stay registered with an abstract base class."""
+    try:
+        from _abc import _get_dump
+    except ImportError:
+        return
+    for reference in _get_dump(old)[0]:
+        cls = reference()
+        if cls is not None and cls.__module__ not in batch.views:
+            type(new).register(new, cls)
+
+
+class _Replacer:
+    """Puts kept objects in the place of their new versions in the objects that a reload has made."""
+
+    def __init__(self, pairs):
+        self.pairs = pairs  # {id(new): (new, kept)}
+
+    def find(self, obj):
+        pair = self.pairs.get(id(obj))
+        return obj if pair is None else pair[1]
+
+    def has(self, objects):
+        return not self.pairs.keys().isdisjoint(map(id, objects))
+
+    def replace(self, holders):
+        """Patch the holders; go on with what holds the holders that cannot be patched themselves (tuples, methods)."""
+        holders = list(holders)
+        for _ in range(8):
+            rebuilt = {}
+            for holder in holders:
+                other = self.patch(holder)
+                if other is not holder:
+                    rebuilt[id(holder)] = holder, other
+            if not rebuilt:
+                return
+            self.pairs = rebuilt
+            inner = {id(rebuilt), id(holders)} | {id(pair) for pair in rebuilt.values()}
+            holders = [h for h in gc.get_referrers(*[pair[0] for pair in rebuilt.values()])
+                       if id(h) not in inner and not isinstance(h, types.FrameType)]
+
+    def patch(self, holder):
+        """Replace in one object; return it, or what has to stand in its place."""
+        kind, find = type(holder), self.find
+        cls = find(kind)
+        if cls is not kind:
+            _set_class_of(holder, cls)
+        if kind is dict or issubclass(kind, dict):
+            self.patch_dict(holder)
+        elif kind is list or issubclass(kind, list):
+            for index, item in enumerate(holder):
+                if find(item) is not item:
+                    list.__setitem__(holder, index, find(item))
+        elif kind is set:
+            for item in [item for item in holder if find(item) is not item]:
+                holder.add(find(item))
+                holder.discard(item)
+        elif kind in (tuple, frozenset):
+            if self.has(holder):
+                return kind(map(find, holder))
+        elif kind is types.CellType:
+            if find(_content(holder)) is not _content(holder):
+                holder.cell_contents = find(holder.cell_contents)
+        elif kind is types.FunctionType:
+            for name in ("__defaults__",):
+                if find(getattr(holder, name)) is not getattr(holder, name):
+                    setattr(holder, name, find(getattr(holder, name)))
+        elif kind is types.MethodType:
+            if self.has((holder.__func__, holder.__self__)):
+                return types.MethodType(find(holder.__func__), find(holder.__self__))
+        elif kind in (classmethod, staticmethod):
+            return kind(find(holder.__func__)) if self.has((holder.__func__,)) else holder
+        elif kind is property:
+            if self.has((holder.fget, holder.fset, holder.fdel)):
+                return property(find(holder.fget), find(holder.fset), find(holder.fdel), holder.__doc__)
+        elif isinstance(holder, type):
+            self.patch_class(holder)
+        elif kind is _partial_type():
+            function, args, keywords, namespace = holder.__reduce__()[2]
+            if self.has((function, *args)):
+                holder.__setstate__((find(function), tuple(map(find, args)), keywords, namespace))
+        elif kind is weakref.ref:
+            return weakref.ref(find(holder()), holder.__callback__) if find(holder()) is not holder() else holder
+        else:
+            self.patch_slots(holder)
+        return holder
+
+    def patch_dict(self, holder):
+        find = self.find
+        for key, value in list(dict.items(holder)):
+            if find(key) is not key:
+                items = list(dict.items(holder))
+                dict.clear(holder)
+                dict.update(holder, [(find(k), find(v)) for k, v in items])
+                return
+            if find(value) is not value:
+                dict.__setitem__(holder, key, find(value))
+
+    def patch_class(self, cls):
+        find = self.find
+        if self.has(cls.__bases__):
+            try:
+                type.__setattr__(cls, "__bases__", tuple(dict.fromkeys(map(find, cls.__bases__))))
+            except TypeError:
+                pass
+        for name, value in list(_vars_of_class(cls).items()):
+            if find(value) is not value:
+                type.__setattr__(cls, name, find(value))
+
+    def patch_slots(self, holder):
+        for cls in type.__dict__["__mro__"].__get__(type(holder)):
+            for member in list(_vars_of_class(cls).values()) if "__slots__" in _vars_of_class(cls) else ():
+                if type(member) is types.MemberDescriptorType:
+                    try:
+                        value = member.__get__(holder)
+                        if self.find(value) is not value:
+                            member.__set__(holder, self.find(value))
+                    except AttributeError:  # an empty slot
+                        pass
+
+
+def _partial_type():
+    functools = sys.modules.get("functools")
+    return functools and functools.partial
+
+
+# -- what changed on disk -----------------------------------------------------------------------------------------------
+
+_tried = {}  # {path: signature}: what the files of the last failed reload were
+
+
+def is_changed(module):
+    """Whether the file of a loaded module (or its dotted name) differs from what runs; a touch makes no difference.
+
+    Raise TypeError or ImportError as `deep_reload` does.
+    """
+    name = _named(module)
+    with _lock:
+        return _is_changed(name, _dict_of(sys.modules[name])["__spec__"])
+
+
+def reload_changed(*, include=(), exclude=()):
+    """Execute again what changed on disk and what imports it; one step of polling.
+
+    `include` and `exclude` are as for `deep_reload`.  Return the names executed, in order; [] if there was nothing to do.
+    Raise ReloadError if a module fails: then nothing has changed, and the next save of any file concerned tries again.
+    """
+    with _lock:
+        if _batch is not None:
+            return []
+        scope = _Scope(include, exclude)
+        changed = [name for name, spec in _candidates(scope) if _is_changed(name, spec)]
+        paths = {_path_of(name) for name in changed} | set(_tried)
+        if not changed or _tried and _tried == {path: _signature(path) for path in paths}:
+            return []
+        try:
+            batch = Batch(_plan_changed(scope, changed))
+            batch.execute()
+        except ReloadError as error:
+            _tried.update({path: _signature(path) for path in paths | _files_of(error)})
+            raise
+        _tried.clear()
+        return batch.finished
+
+
+def _path_of(name):
+    spec = _spec_of(sys.modules[name])
+    return spec.origin if spec.has_location else None
+
+
+def _candidates(scope):
+    return [(name, _spec_of(sys.modules[name])) for name in scope.loaded()]
+
+
+def _is_changed(name, spec):
+    path = spec.origin if spec.has_location else None
+    if path is None or _opaque(spec):
+        return False
+    signature = _signature(path)
+    if signature is None or _became_package(path):
+        found = _find_spec(name)  # a file that is gone for a moment, or a module that became a package
+        return found is not None and found.origin != path
+    seen = _running(name, spec, path)
+    if seen is None or seen.signature == signature and seen.settled:
+        return False
+    if signature[2] != seen.signature[2]:
+        return not (signature[2] == 0 and time.time_ns() - signature[0] < 1_000_000_000)  # truncated, and not written yet
+    try:
+        code = _code_of(name, spec, path, signature)
+    except Exception:
+        return True
+    if seen.code is None or code == seen.code:
+        _seen[path] = seen._replace(signature=signature, settled=_settled(signature))
+        return False
+    return True
+
+
+def _running(name, spec, path):
+    """What is known of the code that a module runs; for one imported before deepreload its bytecode file tells."""
+    seen = _seen.get(path)
+    if path is None or seen is not None and seen.code is not None:
+        return seen
+    signature = _signature(path)
+    if signature is None:
+        return seen
+    code, header = _bytecode(spec)
+    if code is not None and header != (signature[0] // 1_000_000_000 & 0xFFFFFFFF, signature[2] & 0xFFFFFFFF):
+        seen = Seen((-1, -1, header[1], -1), True, code, None)
+    else:
+        if seen is None or seen.signature == signature:
+            seen = Seen(signature, _settled(signature), _code_or_none(name, spec, path, signature), None)
+    _seen[path] = seen
+    return seen
+
+
+def _bytecode(spec):
+    """The code in a module's bytecode file, and the (mtime, size) of the source it was made from."""
+    import marshal
+    try:
+        with open(spec.cached, "rb") as file:
+            data = file.read()
+        if data[:4] == importlib.util.MAGIC_NUMBER and data[4:8] == bytes(4):
+            code = marshal.loads(data[16:])
+            return code, (int.from_bytes(data[8:12], "little"), int.from_bytes(data[12:16], "little"))
+    except (OSError, TypeError, ValueError, EOFError):
+        pass
+    return None, None
+
+
+def _code_or_none(name, spec, path, signature):
+    try:
+        return _code_of(name, spec, path, signature)
+    except Exception:
+        return None
+
+
+def _plan_changed(scope, changed):
+    """Plan the changed modules and all that import them, in the order in which the program came to import them."""
+    reader = Plan(scope)
+    dependents = {}
+    for name in scope.loaded():
+        source = Source(name, sys.modules[name], _spec_of(sys.modules[name]), None, None, None, _running_facts(name, sys.modules[name]))
+        for target, late in reader.edges(source):
+            dependents.setdefault(target, []).append((name, late))
+    affected, stack = {}, list(changed)
+    while stack:
+        name = stack.pop()
+        if name not in affected:
+            affected[name] = None
+            stack += [other for other, late in dependents.get(name, ()) if not late]
+    plan = Plan(scope, only=_Affected(affected))
+    tops = [name for name in list(sys.modules) if name in affected and not any(d in affected and d != name for d, late in dependents.get(name, ()))]
+    for name in _imports_of_main() + tops + [name for name in reversed(list(sys.modules)) if name in affected]:
+        plan.visit(name)
+    return plan
+
+
+class _Affected(dict):
+    """The modules to execute: those affected, and those not loaded yet."""
+
+    def __contains__(self, name):
+        return dict.__contains__(self, name) or name not in sys.modules
+
+
+def _imports_of_main():
+    main = sys.modules.get("__main__")
+    facts = _facts_of_main(main) if issubclass(type(main), types.ModuleType) else None
+    return [_absolute(item.name, item.level, Batch.package(_dict_of(main)) or "") for item in facts.imports] if facts else []
+
+
+def _files_of(error):
+    """The files whose next save may mend what failed; for a module that was not found, the folders it may come to."""
+    files, cause = {error.path}, error.__cause__
+    while cause is not None:
+        if isinstance(cause, SyntaxError):
+            files.add(cause.filename)
+        if isinstance(cause, ImportError):
+            files.update(os.path.dirname(f) for f in list(files) if f)
+            files.update(sys.path)
+            parent = sys.modules.get((cause.name or "").rpartition(".")[0])
+            files.update(list(_dict_of(parent).get("__path__", ())) if issubclass(type(parent), types.ModuleType) else ())
+        trace = cause.__traceback__
+        while trace is not None:
+            files.add(trace.tb_frame.f_code.co_filename)
+            trace = trace.tb_next
+        cause = cause.__cause__ or cause.__context__
+    return {f for f in files if isinstance(f, str) and f != __file__ and not f.startswith("<")}
+
+
+def deep_unload(*a, **k): raise NotImplementedError
+def watch(*a, **k): raise NotImplementedError
+
+
+sys.addaudithook(_note_execution)
