@@ -27,7 +27,7 @@ the frames that are running; put a class whose slots, layout or metaclass change
 """
 
 import builtins
-import collections
+import collections.abc
 import gc
 import importlib.machinery
 import importlib.util
@@ -40,7 +40,7 @@ import time
 import types
 import weakref
 from importlib import _bootstrap
-from operator import attrgetter
+from operator import attrgetter, is_not
 
 __version__ = "1.0"
 __all__ = ["deep_reload", "deep_unload", "reload_changed", "is_changed", "watch", "import_graph", "reload_order",
@@ -54,7 +54,7 @@ __all__ = ["deep_reload", "deep_unload", "reload_changed", "is_changed", "watch"
 #   Batch     one reload under way: the plan, what is not executed yet, and the log that undoes everything
 #   View      the namespace that one module's code sees while the batch executes it
 Import = collections.namedtuple("Import", "name level names late")
-Facts = collections.namedtuple("Facts", "imports froms binds guarded inspects dynamic")
+Facts = collections.namedtuple("Facts", "imports froms binds globals guarded inspects dynamic")
 Seen = collections.namedtuple("Seen", "signature settled code facts")
 Source = collections.namedtuple("Source", "name module spec path signature code facts")
 
@@ -324,7 +324,7 @@ def _bytecode_is_sound(spec, signature):
 
 # -- what a code object says --------------------------------------------------------------------------------------------
 
-_NO_FACTS = Facts((), (), {}, frozenset(), False, ())
+_NO_FACTS = Facts((), (), {}, {}, frozenset(), False, ())
 _OP = opcode.opmap
 _WANTED = [_OP[op] for op in ("IMPORT_NAME", "IMPORT_FROM", "STORE_NAME", "DELETE_NAME", "STORE_GLOBAL")]
 _search_module = re.compile(b"[" + b"".join(re.escape(bytes([op])) for op in _WANTED) + b"]", re.S).finditer
@@ -364,19 +364,19 @@ def _knows_bytecode(known=[]):
 
 
 def _read_code(code):
-    imports, froms, binds, dynamic = [], [], {}, set()
-    nested = _scan(code, False, imports, binds, froms)
+    imports, froms, binds, set_globally, dynamic = [], [], {}, {}, set()
+    nested = _scan(code, False, imports, binds, set_globally, froms)
     names = set(code.co_names)
     while nested:
         inner, late = nested.pop()
         late = late or bool(inner.co_flags & _IN_FUNCTION)
-        nested += _scan(inner, late, imports, binds)
+        nested += _scan(inner, late, imports, binds, set_globally)
         if "import_module" in inner.co_names:
             dynamic.update(_dotted(inner.co_consts))
     if "import_module" in names or "__import__" in names:
         dynamic.update(_dotted(code.co_consts))
     imports.sort(key=attrgetter("late"))
-    return Facts(tuple(imports), tuple(froms), binds, frozenset(), not names.isdisjoint(_INSPECTORS), tuple(sorted(dynamic)))
+    return Facts(tuple(imports), tuple(froms), binds, set_globally, frozenset(), not names.isdisjoint(_INSPECTORS), tuple(sorted(dynamic)))
 
 
 _INSPECTORS = {"globals", "locals", "vars", "dir"}
@@ -386,7 +386,7 @@ def _dotted(constants):
     return [c for c in constants if type(c) is str and c.replace(".", "a").isidentifier()]
 
 
-def _scan(code, late, imports, binds, froms=None):
+def _scan(code, late, imports, binds, set_globally, froms=None):
     """Collect what one code object imports and binds; return the code objects in it."""
     raw, names = code.co_code, code.co_names
     ops = raw[::2]
@@ -406,6 +406,8 @@ def _scan(code, late, imports, binds, froms=None):
             attribute = names[arg]
         else:
             binds[names[arg]] = binds.get(names[arg], 0) + 1
+            if op == _STORE_GLOBAL:  # past the view: by the module itself (True), or by a function (False)
+                set_globally[names[arg]] = set_globally.get(names[arg], False) or froms is not None
             if attribute is not None and current.names:
                 froms.append((current.name, current.level, attribute, names[arg]))
             attribute = None
@@ -472,6 +474,9 @@ def _read_tree(node, late, imports, froms, guarded):
 
 # -- the plan -----------------------------------------------------------------------------------------------------------
 
+_AT_RUN_TIME = 2
+
+
 class Plan:
     """The modules to execute: `sources` in the order in which a fresh import would start them, `finished` in the order in
     which it would finish them.  `depth` is how deep these imports nest."""
@@ -502,7 +507,8 @@ class Plan:
         while self.late:
             target = self.late.pop(0)
             for name in _parents(target) + [target]:
-                self.visit(name)
+                if name in sys.modules:
+                    self.visit(name)
 
     def enters(self, name):
         if name in self.sources or name in self.skip or self.only is not None and name not in self.only:
@@ -513,7 +519,10 @@ class Plan:
         self.sources[name] = source = self.load(name)
         targets = []
         for target, late in self.edges(source):
-            (self.late if late else targets).append(target)
+            if late:
+                self.late.append(target)
+            elif target in sys.modules or not _runs(source):  # what has run without importing it will do so again
+                targets.append(target)
         return iter(targets)
 
     def load(self, name):
@@ -527,6 +536,8 @@ class Plan:
                 else:
                     self.read[name] = self.load_new(name)
             except Exception as error:
+                if module is None:  # whether it is imported at all, and in a try statement, its importer decides
+                    return None
                 raise _failure(error, name, (), getattr(_spec_of(module), "origin", None)) from error
         return self.read[name]
 
@@ -544,7 +555,10 @@ class Plan:
         return _load(name, None, spec)
 
     def edges(self, source, parents=True):
-        """(name, late) of all that a module imports: what its code says, and what it holds that its code does not name."""
+        """(name, late) of all that a module imports: what its code says, and what it holds that its code does not name.
+
+        `late` is false for what the module's own code imports, true for its functions, _AT_RUN_TIME for what is seen only there.
+        """
         if source.spec is None:
             return
         package = source.name if source.spec.submodule_search_locations is not None else source.name.rpartition(".")[0]
@@ -561,9 +575,9 @@ class Plan:
         for text in source.facts.dynamic:
             name = _absolute(text.lstrip("."), len(text) - len(text.lstrip(".")), package)
             if name in sys.modules:
-                yield name, True
+                yield name, _AT_RUN_TIME
         for name in self.held(source):
-            yield name, True
+            yield name, _AT_RUN_TIME
 
     def imports(self, name):
         return dict.fromkeys(target for target, late in self.edges(self.load(name), parents=False))
@@ -593,6 +607,11 @@ class Plan:
                     yield target
 
 
+def _runs(source):
+    seen = _seen.get(source.path)
+    return seen is not None and seen.code is source.code
+
+
 def _absolute(name, level, package):
     if not level:
         return name
@@ -610,19 +629,24 @@ def _failure(error, name, undone, path=None):
     if isinstance(error, SyntaxError) and error.filename:
         path, line, what = error.filename, error.lineno, error.msg
     else:
-        what, trace = str(error), error.__traceback__
-        while trace is not None:
-            at = trace.tb_frame.f_code.co_filename
-            if at != __file__ and not at.startswith("<frozen"):
-                if line is None or at == path or path not in (None, seen_at):
-                    seen_at, line = at, trace.tb_lineno
-            trace = trace.tb_next
-        if line is not None:
-            path = seen_at
+        what, places = str(error), _places(error.__traceback__)
+        places = [place for place in places if place[0] == path] or places
+        path, line = places[-1] if places else (path, None)
     place = f" in {path}" + (f", line {line}" if line else "") if path else ""
     tried = f" ({len(undone)} undone: {_listing(undone)})" if undone else ""
     text = f"{name}: {type(error).__name__}{place}: {what}; nothing was reloaded{tried}"
     return ReloadError(text, name=name, path=path)
+
+
+def _places(trace):
+    """The (file, line) of a traceback, from the outermost on, without our own and the import system's."""
+    places = []
+    while trace is not None:
+        place = trace.tb_frame.f_code.co_filename, trace.tb_lineno
+        if place[0] != __file__ and not place[0].startswith("<frozen"):
+            places.append(place)
+        trace = trace.tb_next
+    return places
 
 
 def _listing(names, most=8):
@@ -645,7 +669,7 @@ class Batch:
         self.plan, self.joins, self.log = plan, joins, []
         self.pending, self.views, self.finished, self.stack = dict(plan.sources), {}, [], []
         self.failed, self.gone, self.pairs, self.claimed, self.replaced = {}, {}, {}, set(), []
-        self.at = None
+        self.error, self.at = None, ("?", None)
         self.thread, self.opened, self.committed = threading.get_ident(), False, False
 
     def execute(self):
@@ -663,7 +687,7 @@ class Batch:
         except Exception as error:
             if self.committed or isinstance(error, ReloadError):
                 raise
-            raise _failure(error, self.at or "?", self.finished) from error
+            raise _failure(error, self.at[0], self.finished, self.at[1]) from error
         return self.finished
 
     def open(self):
@@ -704,8 +728,8 @@ class Batch:
     def run(self):
         names = self.plan.finished if self.plan.depth > _DEEPEST else list(self.plan.sources)
         for name in names:
-            if name in self.pending:
-                self.enter(name)
+            if name in self.pending and self.plan.sources[name].module is not None:
+                self.enter(name)  # modules that are new come in by the import statements that want them
 
     # Imports while the batch runs: the reloading thread's import statements execute first what is still pending.
 
@@ -769,9 +793,7 @@ class Batch:
             return
         if source.spec is None:
             self.gone[name] = source
-        elif source.module is None:
-            self.import_new(name)
-        else:
+        elif source.module is not None:
             self.run_module(source)
 
     def join(self, name):
@@ -781,12 +803,6 @@ class Batch:
             return False
         self.plan.sources[name] = self.pending[name] = source
         return True
-
-    def import_new(self, name):
-        self.stack.append(name)
-        self.import_(name)
-        self.stack.pop()
-        self.finished.append(name)
 
     def run_module(self, source):
         name, module = source.name, source.module
@@ -799,8 +815,8 @@ class Batch:
             view.execute()
             view.finish()
         except BaseException as error:
-            if self.at is None or self.error is not error:
-                self.at, self.error = name, error
+            if self.error is not error:
+                self.error, self.at = error, (name, source.path)
             self.failed[name] = source
             raise
         finally:
@@ -847,7 +863,10 @@ class Batch:
     def roll_back(self):
         while self.log:
             undo, *args = self.log[-1]
-            undo(*args)
+            try:
+                undo(*args)
+            except Exception:
+                _log().exception("could not undo %s", undo.__name__)
             self.log.pop()
         for lst, saved in self.lists:
             if lst != saved:
@@ -877,8 +896,10 @@ class Batch:
         """Replace the new versions of kept objects wherever something else holds them; most are garbage by now."""
         references, self.leftovers = [], []
         for new, kept in self.pairs.values():
+            if new is kept:
+                continue
             try:
-                known = isinstance(new, type) and [w for w in weakref.getweakrefs(new) if w.__callback__]
+                known = _is_class(new) and [w for w in weakref.getweakrefs(new) if w.__callback__]
                 if known:  # to a WeakSet or an abstract base class: hold it until they know the kept one
                     self.leftovers += [(w, weakref.ref(kept, w.__callback__)) for w in known] + [(new, kept)]
                 else:
@@ -897,13 +918,13 @@ class Batch:
     def replace_in_young(self):
         """Go through the objects made since the freeze; if that does not free the new versions, ask for all their holders."""
         replacer = _Replacer({id(new): (new, kept) for new, kept in self.leftovers})
-        classes = {new for new, kept in self.leftovers if isinstance(new, type)}
+        classes = {new for new, kept in self.leftovers if _is_class(new)}
         ours = {id(obj) for obj in (self.leftovers, replacer.pairs, classes, self.__dict__)}
         ours.update(map(id, self.leftovers))
         ours.update(map(id, replacer.pairs.values()))
         replacer.replace(obj for obj in gc.get_objects() if (type(obj) in classes or replacer.has(gc.get_referents(obj)))
-                         and id(obj) not in ours and not isinstance(obj, types.FrameType))
-        watched = [(weakref.ref(new), kept) for new, kept in self.leftovers if isinstance(new, (type, types.FunctionType))]
+                         and id(obj) not in ours and type(obj) is not types.FrameType)
+        watched = [(weakref.ref(new), kept) for new, kept in self.leftovers if _is_class(new) or _is_function(new)]
         replacer = classes = None
         self.leftovers = []
         gc.collect()
@@ -913,7 +934,7 @@ class Batch:
             replacer = _Replacer({id(new): (new, kept) for new, kept in alive})
             ours = {id(alive), id(replacer.pairs)} | set(map(id, alive)) | set(map(id, replacer.pairs.values()))
             replacer.replace([obj for obj in gc.get_referrers(*[new for new, kept in alive])
-                              if id(obj) not in ours and not isinstance(obj, types.FrameType)])
+                              if id(obj) not in ours and type(obj) is not types.FrameType])
 
     def follow(self):
         """Where a new class has taken over, let instances and subclasses follow."""
@@ -1074,11 +1095,13 @@ class _Reloading(types.ModuleType):
                 if name in view.children and view.is_stale(name):
                     return view.children[name]
                 if view.is_stale(name):
+                    if view.has("__getattr__"):
+                        return view.live["__getattr__"](name)
                     raise AttributeError(f"partially initialized module {view.name!r} has no attribute {name!r}")
         return types.ModuleType.__getattribute__(self, name)
 
 
-class View:
+class View(collections.abc.MutableMapping):
     """The namespace in which a module's code is executed: the live one, less the old names that it has not bound again.
 
     Other threads go on finding the old names, in the module and through its functions; the code finds what a fresh process
@@ -1093,14 +1116,17 @@ class View:
     def prepare(self):
         batch, source, live = self.batch, self.source, self.live
         batch.log.append((_restore_namespace, live, self.old))
-        own = _names_of(source, self.old)
+        own, self.imported = _names_of(source, self.old)
         for name, value in self.old.items():
             child = f"{self.name}.{name}"
             if sys.modules.get(child) is value:  # a package keeps the submodules that are not executed again
                 if child in batch.plan.sources:
                     self.stale[name] = value
-            elif name in own and name not in source.facts.guarded and name not in _MODULE_NAMES:
-                self.stale[name] = value
+            elif name in own and name not in source.facts.guarded and name not in _MODULE_NAMES \
+                    and not (type(value) is types.ModuleType and name in source.facts.binds) and not source.facts.globals.get(name):
+                self.stale[name] = value  # (a module bound again by other means than a statement is the same object)
+                if name in source.facts.globals:  # bound by a function, if at all, which might bind the same object again
+                    live.pop(name)
         self.kind = type(self.module)
         if self.kind is types.ModuleType or self.kind.__module__ == self.name:
             batch.log.append((_set_class_of, self.module, self.kind))
@@ -1133,9 +1159,8 @@ class View:
         live = self.live
         for name, value in list(live.items()):
             if name not in self.stored and name in self.old and value is not self.old[name]:
-                kept = self.keep(name, value)
-                if kept is not value:
-                    live[name] = kept
+                live[name] = self.keep(name, value)
+                self.stale.pop(name, None)
         for child, module in self.children.items():
             if self.is_stale(child):
                 live[child] = module
@@ -1177,6 +1202,8 @@ class View:
         if name in self.stale and value is self.stale[name]:
             if name in self.children:
                 return self.children[name]
+            if hasattr(builtins, name):
+                return getattr(builtins, name)
             raise NameError(f"name {name!r} is not defined")
         return value
 
@@ -1192,39 +1219,43 @@ class View:
             raise NameError(f"name {name!r} is not defined")
         del self.live[name]
 
-    def __contains__(self, name):
-        return self.has(name)
-
-    def keys(self):
-        return [name for name in self.live if self.has(name)]
-
     def __iter__(self):
-        return iter(self.keys())
+        return iter([name for name in list(self.live) if not self.is_stale(name)])
 
     def __len__(self):
-        return len(self.keys())
+        return len(list(iter(self)))
 
 
 _PLAIN = {int, str, float, bool, bytes, type(None), tuple, list, dict, set, frozenset, types.ModuleType}
 
 
 def _set_class_of(obj, cls):
+    """Change an object's class past what the classes themselves make of `__class__`; raise TypeError where Python refuses."""
     if type(obj) is not cls:
-        object.__setattr__(obj, "__class__", cls)
+        object.__dict__["__class__"].__set__(obj, cls)
+
+
+def _is_class(obj):
+    return issubclass(type(obj), type)  # isinstance() would ask lazy proxies for their __class__
+
+
+def _is_function(obj):
+    return type(obj) is types.FunctionType
 
 
 def _names_of(source, namespace):
-    """The names in an old namespace that the module's own code has put there."""
+    """The names in an old namespace that the module's own code has put there, and those of them that it has imported."""
     spec = namespace["__spec__"]
     path = spec.origin if spec.has_location else None
     seen = _running(source.name, spec, path)
     if seen is None or seen.code is None:  # nothing is known but what each object says of itself
         return {n for n, v in namespace.items() if n in source.facts.binds
-                or isinstance(v, (type, types.FunctionType)) and _attribute(v, "__module__") == source.name}
+                or (_is_class(v) or _is_function(v)) and _attribute(v, "__module__") == source.name}, set(namespace)
     facts = _facts(seen.code, spec, path)
     stars = [item for item in facts.imports if item.names == ("*",)]
     package = namespace.get("__package__") or ""
-    return set(facts.binds).union(*[_star_names(_absolute(item.name, item.level, package), namespace) for item in stars])
+    starred = set().union(*[_star_names(_absolute(item.name, item.level, package), namespace) for item in stars])
+    return starred | set(facts.binds), starred | {bound for *_, bound in facts.froms}
 
 
 def _star_names(base, namespace):
@@ -1250,20 +1281,25 @@ _DESCRIPTORS = (types.MemberDescriptorType, types.GetSetDescriptorType)
 
 def _keep_bound(batch, view, name, value):
     """The object to bind to a module's name: the old one that value is the new version of, or value."""
-    if isinstance(value, (type, types.FunctionType)):
-        own = _attribute(value, "__module__") == view.name
-        for old in (view.old.get(_attribute(value, "__qualname__")) if own else None, view.old.get(name)):
-            if type(old) is type(value) and _identity(old) == _identity(value) and id(old) not in batch.claimed:
-                return _keep(batch, old, value)
-        return value
     old = view.old.get(name)
-    return _keep(batch, old, value) if type(old) is type(value) else value
+    if _is_class(value) or _is_function(value):
+        if _attribute(value, "__module__") == view.name:
+            named = view.old.get(_attribute(value, "__qualname__"))
+            old = named if type(named) is type(value) and _identity(named)[1:] == _identity(value)[1:] else old
+            if type(old) is type(value) and _identity(old)[0] != view.name and name in view.imported:
+                return value  # the old one was imported
+        elif _is_class(value):
+            return value
+        if type(old) is not type(value) or _identity(old)[1:] != _identity(value)[1:]:
+            return _keep_inner(batch, old, value) if _is_function(value) else value
+        return _keep_class(batch, old, value) if _is_class(value) else _keep_function(batch, old, value)
+    return _keep(batch, old, value)
 
 
 def _attribute(obj, name):
     """An attribute of a class or function as Python itself defines it, whatever the metaclass makes of it."""
     try:
-        if isinstance(obj, type):
+        if _is_class(obj):
             return _vars_of_class(obj).get("__module__") if name == "__module__" else type.__dict__[name].__get__(obj)
         return object.__getattribute__(obj, name)
     except AttributeError:
@@ -1285,8 +1321,8 @@ def _keep(batch, old, new):
     kind = type(new)
     if kind is types.FunctionType:
         return _keep_function(batch, old, new) if type(old) is kind else _keep_inner(batch, old, new)
-    if isinstance(new, type):
-        return _keep_class(batch, old, new) if isinstance(old, type) and _identity(old) == _identity(new) else new
+    if _is_class(new):
+        return _keep_class(batch, old, new) if _is_class(old) and _identity(old) == _identity(new) else new
     if type(old) is not kind:
         return _keep_inner(batch, old, new)
     if kind in (classmethod, staticmethod):
@@ -1309,7 +1345,7 @@ def _keep_inner(batch, old, new):
 
 def _unwrapped(obj):
     for _ in range(100):
-        namespace = getattr(type(obj), "__dictoffset__", 0) and not isinstance(obj, type) and obj.__dict__ or {}
+        namespace = getattr(type(obj), "__dictoffset__", 0) and not _is_class(obj) and _namespace(obj) or {}
         if type(obj) in (classmethod, staticmethod):
             obj = obj.__func__
         elif type(obj) is property:
@@ -1330,7 +1366,7 @@ def _keep_wrapper(batch, old, new):
     wrapped = False
     for name, value in list(after.items()):
         was = before.get(name)
-        if isinstance(value, types.FunctionType) and type(was) is type(value) and _identity(was) == _identity(value):
+        if _is_function(value) and type(was) is type(value) and _identity(was) == _identity(value):
             kept = _keep(batch, was, value)
             wrapped = wrapped or name == "__wrapped__"
             if kept is not value:
@@ -1366,7 +1402,7 @@ def _keep_function(batch, old, new):
         return _keep_inner(batch, old, new)
     batch.pair(new, old)
     before, after = _function_state(old), _function_state(new)
-    if before != after or code is not was or old.__dict__ or new.__dict__:
+    if any(map(is_not, before, after)) or old.__dict__ or new.__dict__:
         batch.log.append((_set_function, old, before, dict(old.__dict__)))
         attributes = {}
         for name, value in new.__dict__.items():
@@ -1431,6 +1467,8 @@ def _keep_class(batch, old, new):
         except TypeError as error:
             reason = str(error)
     if reason is not None:
+        batch.pair(new, new)
+        batch.claimed.add(id(old))
         batch.replaced.append((old, new, reason))
         return new
     batch.pair(new, old)
@@ -1445,6 +1483,11 @@ def _keep_class(batch, old, new):
     if "_abc_impl" in after:
         _keep_registered(batch, old, new)
     _set_class(old, wanted)
+    if new.__bases__ != (object,):
+        try:  # until it is collected: whoever lists subclasses must not meet a class that its methods don't belong to
+            type.__setattr__(new, "__bases__", (old,))
+        except TypeError:
+            pass
     return old
 
 
@@ -1469,9 +1512,25 @@ def _set_class(cls, wanted):
     current = _vars_of_class(cls)
     for name, value in wanted.items():
         if current.get(name, _MISSING) is not value and type(value) not in _DESCRIPTORS:
-            type.__setattr__(cls, name, value)
+            _set_attribute(cls, name, value)
     for name in [name for name in current if name not in wanted and type(current[name]) not in _DESCRIPTORS]:
-        type.__delattr__(cls, name)
+        _set_attribute(cls, name, _MISSING)
+
+
+def _set_attribute(cls, name, value):
+    """Set or delete an entry of a class's own namespace."""
+    over = [_vars_of_class(meta)[name] for meta in type(cls).__mro__ if name in _vars_of_class(meta)]
+    if name in _TYPE_SETS or not over or not hasattr(type(over[0]), "__set__"):
+        type.__delattr__(cls, name) if value is _MISSING else type.__setattr__(cls, name, value)
+        return
+    for namespace in gc.get_referents(cls):  # a property of the metaclass stands before the class's own entry
+        if type(namespace) is dict and namespace.get("__module__") is _vars_of_class(cls)["__module__"] and name in namespace:
+            _restore_item(namespace, name, value)
+            type.__setattr__(cls, "__module__", namespace["__module__"])  # lets Python drop what it has cached of the class
+            return
+
+
+_TYPE_SETS = {"__doc__", "__module__", "__abstractmethods__", "__annotations__", "__annotate__", "__type_params__"}
 
 
 def _point_cells(value, new, old):
@@ -1499,7 +1558,7 @@ def _keep_members(batch, old, new):
         state.update({k: old for k, v in state.items() if v is new})
         _restore_namespace(namespace, state)
         if kept is member:
-            object.__setattr__(member, "__class__", old)
+            _set_class_of(member, old)
         else:
             batch.pair(member, kept)
     for value in list(_vars_of_class(new).values()):
@@ -1545,14 +1604,17 @@ class _Replacer:
             self.pairs = rebuilt
             inner = {id(rebuilt), id(holders)} | {id(pair) for pair in rebuilt.values()}
             holders = [h for h in gc.get_referrers(*[pair[0] for pair in rebuilt.values()])
-                       if id(h) not in inner and not isinstance(h, types.FrameType)]
+                       if id(h) not in inner and type(h) is not types.FrameType]
 
     def patch(self, holder):
         """Replace in one object; return it, or what has to stand in its place."""
         kind, find = type(holder), self.find
         cls = find(kind)
         if cls is not kind:
-            _set_class_of(holder, cls)
+            try:
+                _set_class_of(holder, cls)
+            except TypeError:  # an int, a tuple: it stays what it is
+                pass
         if kind is dict or issubclass(kind, dict):
             self.patch_dict(holder)
         elif kind is list or issubclass(kind, list):
@@ -1581,7 +1643,7 @@ class _Replacer:
         elif kind is property:
             if self.has((holder.fget, holder.fset, holder.fdel)):
                 return property(find(holder.fget), find(holder.fset), find(holder.fdel), holder.__doc__)
-        elif isinstance(holder, type):
+        elif _is_class(holder):
             self.patch_class(holder)
         elif kind is _partial_type():
             function, args, keywords, namespace = holder.__reduce__()[2]
@@ -1595,6 +1657,10 @@ class _Replacer:
 
     def patch_dict(self, holder):
         find = self.find
+        if "__module__" in holder and "__doc__" in holder:
+            for owner in gc.get_referrers(holder):
+                if _is_class(owner) and any(holder is part for part in gc.get_referents(owner)):
+                    return self.patch_class(owner)  # Python caches what is in a class: never write past the class
         for key, value in list(dict.items(holder)):
             if find(key) is not key:
                 items = list(dict.items(holder))
@@ -1751,16 +1817,43 @@ def _plan_changed(scope, changed):
         for target, late in reader.edges(source):
             dependents.setdefault(target, []).append((name, late))
     affected, stack = {}, list(changed)
+    reordered = [name for name in changed if _imports_changed(reader, name)]
+    stack += _cycles_below(reordered, dependents)
     while stack:
         name = stack.pop()
         if name not in affected:
             affected[name] = None
-            stack += [other for other, late in dependents.get(name, ()) if not late]
+            stack += [other for other, late in dependents.get(name, ()) if late is not True]
     plan = Plan(scope, only=_Affected(affected))
     tops = [name for name in list(sys.modules) if name in affected and not any(d in affected and d != name for d, late in dependents.get(name, ()))]
     for name in _imports_of_main() + tops + [name for name in reversed(list(sys.modules)) if name in affected]:
         plan.visit(name)
     return plan
+
+
+def _imports_changed(reader, name):
+    return _running_facts(name, sys.modules[name]).imports != reader.load(name).facts.imports
+
+
+def _cycles_below(names, dependents):
+    """Modules in the import cycles that names import: these come out by where they are entered."""
+    imports = {}
+    for target, importers in dependents.items():
+        for name, late in importers:
+            if not late:
+                imports.setdefault(name, set()).add(target)
+    below, stack = set(), list(names)
+    while stack:
+        for target in imports.get(stack.pop(), ()):
+            if target in imports and target not in below:
+                below.add(target)
+                stack.append(target)
+    size = None
+    while size != len(below):
+        size = len(below)
+        below = {name for name in below if imports[name] & below}
+        below &= set().union(*[imports[name] for name in below])
+    return below
 
 
 class _Affected(dict):
