@@ -694,9 +694,7 @@ class Batch:
         global _batch
         self.modules, self.lists = dict(sys.modules), [(lst, list(lst)) for lst in (sys.meta_path, sys.path_hooks, sys.path)]
         self.frozen = gc.get_freeze_count() if hasattr(gc, "freeze") else 0
-        for finder in list(sys.path_importer_cache.values()):
-            if hasattr(finder, "invalidate_caches"):
-                finder.invalidate_caches()
+        _invalidate_finders()
         self.import_, self.gcd_import = builtins.__import__, _bootstrap._gcd_import
         self.opened, _batch = True, self
         for name in reversed(self.plan.finished):
@@ -1073,6 +1071,13 @@ def _call_hook(module, name):
             _log().exception("%s.__unload__() failed", name)
 
 
+def _invalidate_finders():
+    """Let the path finders look at the folders again (importlib's own function would import importlib.metadata)."""
+    for finder in list(sys.path_importer_cache.values()):
+        if hasattr(finder, "invalidate_caches"):
+            finder.invalidate_caches()
+
+
 def _log():
     import logging
     return logging.getLogger("deepreload")
@@ -1116,6 +1121,9 @@ class View(collections.abc.MutableMapping):
     def prepare(self):
         batch, source, live = self.batch, self.source, self.live
         batch.log.append((_restore_namespace, live, self.old))
+        self.imported = set()
+        if self.name == "__main__":  # definitions of the running script: all else stays
+            return
         own, self.imported = _names_of(source, self.old)
         for name, value in self.old.items():
             child = f"{self.name}.{name}"
@@ -1723,14 +1731,14 @@ def reload_changed(*, include=(), exclude=()):
         if _batch is not None:
             return []
         scope = _Scope(include, exclude)
-        changed = [name for name, spec in _candidates(scope) if _is_changed(name, spec)]
+        changed = list(_changes(scope))
         paths = {_path_of(name) for name in changed} | set(_tried)
         if not changed or _tried and _tried == {path: _signature(path) for path in paths}:
             return []
         try:
             batch = Batch(_plan_changed(scope, changed))
             batch.execute()
-        except ReloadError as error:
+        except BaseException as error:
             _tried.update({path: _signature(path) for path in paths | _files_of(error)})
             raise
         _tried.clear()
@@ -1742,8 +1750,10 @@ def _path_of(name):
     return spec.origin if spec.has_location else None
 
 
-def _candidates(scope):
-    return [(name, _spec_of(sys.modules[name])) for name in scope.loaded()]
+def _changes(scope):
+    """{name: signature} of the loaded modules in scope whose files differ from what runs."""
+    specs = [(name, _spec_of(sys.modules[name])) for name in scope.loaded()]
+    return {name: _signature(spec.origin) for name, spec in specs if _is_changed(name, spec)}
 
 
 def _is_changed(name, spec):
@@ -1871,7 +1881,7 @@ def _imports_of_main():
 
 def _files_of(error):
     """The files whose next save may mend what failed; for a module that was not found, the folders it may come to."""
-    files, cause = {error.path}, error.__cause__
+    files, cause = {getattr(error, "path", None)}, error
     while cause is not None:
         if isinstance(cause, SyntaxError):
             files.add(cause.filename)
@@ -1888,8 +1898,627 @@ def _files_of(error):
     return {f for f in files if isinstance(f, str) and f != __file__ and not f.startswith("<")}
 
 
-def deep_unload(*a, **k): raise NotImplementedError
-def watch(*a, **k): raise NotImplementedError
+# -- unloading ----------------------------------------------------------------------------------------------------------
+
+class Unloaded(collections.namedtuple("Unloaded", "names alive")):
+    """What `deep_unload` did: `names`, the modules unloaded, in order; `alive`, {name: (holders in words, ...)} of those of
+    which something is still held.  True if all was freed."""
+
+    __slots__ = ()
+
+    def __bool__(self):
+        return not self.alive
+
+    def __str__(self):
+        lines = [f"unloaded {len(self.names)}: {_listing(self.names)}"]
+        for name, holders in self.alive.items():
+            lines.append(f"{name} is still held by " + (", ".join(holders) or "something that could not be found"))
+        return "\n".join(lines)
 
 
+def deep_unload(module, *, include=(), exclude=(), force=False):
+    """Forget a module, its submodules and the modules in scope that only they needed, dependents first.
+
+    `module` is a loaded module or its dotted name, `include` and `exclude` are as for `deep_reload`.  Return an `Unloaded`:
+    what went, what is still alive, and who holds it.  Raise TypeError or ImportError for what cannot be unloaded, and
+    ImportError if a module outside imports one of them at its top level: `force=True` goes on.  Then nothing has changed.
+    """
+    name = _named(module)
+    del module
+    with _lock:
+        if _batch is not None:
+            raise ImportError(f"{name!r} cannot be unloaded while modules are being reloaded: do it afterwards", name=name)
+        if _is_stdlib(_spec_of(sys.modules[name])):
+            raise ImportError(f"{name!r} belongs to the standard library, which cannot be unloaded", name=name)
+        names, outsiders = _plan_unload(name, _Scope(include, exclude, name))
+        if outsiders and not force:
+            raise ImportError(f"{name!r} cannot be unloaded: " + "; ".join(f"{o} imports {', '.join(i)}" for o, i in outsiders.items())
+                              + "; unload these first, or pass force=True", name=name)
+        for each in names:
+            _call_hook(sys.modules.get(each), each)
+        watched, namespaces = _forget(names)
+        gc.collect()
+        return Unloaded(tuple(names), types.MappingProxyType(_still_alive(name, names, watched, namespaces)))
+
+
+def _is_stdlib(spec):
+    return bool(spec.origin) and os.path.normcase(spec.origin).startswith(_STDLIB) and not _INSTALLED.search(spec.origin)
+
+
+def _plan_unload(root, scope):
+    """The modules to unload, dependents first, and {outsider: [what it imports of them]}."""
+    plan, importers = Plan(scope), {}
+    for name, module in list(sys.modules.items()):
+        if not _fixed(name, module) and not _is_stdlib(_spec_of(module)):
+            source = Source(name, module, _spec_of(module), None, None, None, _running_facts(name, module))
+            for target, late in plan.edges(source):
+                if target != name:
+                    importers.setdefault(target, {}).setdefault(name, late)
+            importers.setdefault(name.rpartition(".")[0], {}).setdefault(name, True)
+    for target in _imports_of_main():
+        importers.setdefault(target, {})["__main__"] = True
+    inside = {name for name in sys.modules if (name + ".").startswith(root + ".") and name in scope}
+    needed, stack = set(), list(inside)
+    while stack:
+        name = stack.pop()
+        new = {target for target, by in importers.items() if name in by and target in scope} - needed - inside - set(_parents(root))
+        needed |= new
+        stack += new
+    kept = True
+    while kept:
+        kept = {name for name in needed if not set(importers.get(name, ())) <= needed | inside}
+        needed -= kept
+    inside |= needed
+    outsiders = {}
+    for name in sorted(inside):
+        for importer, late in importers.get(name, {}).items():
+            if late is False and importer not in inside:
+                outsiders.setdefault(importer, []).append(name)
+    order = Plan(scope, only=inside)
+    for name in [root] + [name for name in list(sys.modules) if name in inside]:
+        order.visit(name)
+    return [name for name in reversed(order.finished) if name in sys.modules], outsiders
+
+
+def _forget(names):
+    """Take modules out of the interpreter's tables; return weak references to what was in them."""
+    saved, attributes, watched, namespaces = dict(sys.modules), [], {}, {}
+    try:
+        for name in names:
+            module = sys.modules[name]
+            namespace = namespaces[id(_dict_of(module))] = name
+            namespace = _dict_of(module)
+            mine = [v for v in namespace.values() if (_is_class(v) or _is_function(v)) and _attribute(v, "__module__") == name]
+            watched[name] = [weakref.ref(v) for v in [module] + mine]
+            parent, _, child = name.rpartition(".")
+            above = _dict_of(sys.modules[parent]) if parent in sys.modules and parent not in names else {}
+            if above.get(child) is module:
+                attributes.append((above, child, module))
+                del above[child]
+            del sys.modules[name]
+    except BaseException:
+        _restore_modules(saved)
+        for above, child, module in attributes:
+            above[child] = module
+        raise
+    paths = [spec.origin for spec in (_spec_of(saved[name]) for name in names) if spec.has_location]
+    for path in paths:
+        _seen.pop(path, None)
+        _tried.pop(path, None)
+    _clear_lines(paths)
+    _invalidate_finders()
+    return watched, namespaces
+
+
+def _still_alive(root, names, watched, namespaces):
+    """{name: holders} of the unloaded modules of which something is still held, and of the extension modules that stay."""
+    alive, until = {}, time.monotonic() + 2
+    for name in names:
+        objects = [obj for obj in (ref() for ref in watched[name]) if obj is not None]
+        if objects:
+            alive[name] = tuple(_Holders(name, names, namespaces, until).of(objects))
+        del objects
+    for name, module in list(sys.modules.items()):
+        if name.startswith(root + ".") and _fixed(name, module):
+            alive[name] = (f"{name} (extension module)",)
+    return alive
+
+
+class _Holders:
+    """Finds who holds objects, in the words of the program: names, keys, attributes, frames."""
+
+    def __init__(self, name, names, namespaces, until):
+        self.name, self.names, self.namespaces, self.until = name, names, namespaces, until
+        self.found, self.unnamed = {}, {}
+
+    def of(self, objects):
+        """Go from holder to holder, all of one distance at a time, until each way has come to something with a name."""
+        self.modules = {id(_dict_of(m)): n for n, m in list(sys.modules.items()) if issubclass(type(m), types.ModuleType)}
+        self.seen = {id(self.__dict__), id(self)}
+        level = {id(obj): (obj, "") for obj in objects}
+        del objects
+        for depth in range(8):
+            if not level or time.monotonic() > self.until:
+                break
+            self.seen.update(level)
+            self.seen.add(id(level))
+            self.frames(level)
+            level = self.step(level)
+        return list(self.found or self.unnamed)
+
+    def step(self, level):
+        above = {}
+        pairs = list(level.values())
+        ours = {id(pairs), id(above), id(level)} | set(map(id, pairs))
+        for holder in gc.get_referrers(*[obj for obj, suffix in pairs]):
+            if id(holder) in self.seen or id(holder) in ours or type(holder) in (types.FrameType, weakref.ref):
+                continue
+            if id(holder) in self.modules:
+                self.name_in_module(holder, self.modules[id(holder)], level)
+            elif id(holder) not in self.namespaces and type(holder) is not types.ModuleType:
+                suffix = self.suffix(holder, level)
+                above[id(holder)] = holder, suffix
+        return above
+
+    def name_in_module(self, namespace, module, level):
+        for key, value in list(namespace.items()):
+            if id(value) in level and not (module == "sys" and key.startswith("last_")):
+                self.found[f"{module}.{key}{level[id(value)][1]}"] = None
+
+    def suffix(self, holder, level):
+        """How a holder comes to what it holds: .name, [key], or nothing."""
+        if type(holder) is dict or isinstance(holder, dict):
+            for key, value in list(dict.items(holder)):
+                if id(value) in level:
+                    owner = next((o for o in gc.get_referrers(holder) if _namespace(o) is holder), None) if type(key) is str else None
+                    if owner is not None:
+                        self.unnamed[f"attribute {key!r} of <{type(owner).__name__} object>"] = None
+                        return f".{key}{level[id(value)][1]}"
+                    return f"[{key!r}]{level[id(value)][1]}"
+        elif isinstance(holder, (list, tuple)):
+            for index, value in enumerate(holder):
+                if id(value) in level:
+                    return f"[{index}]{level[id(value)][1]}"
+        elif _namespace(holder) is not None and not _is_class(holder):
+            for key, value in list(_namespace(holder).items()):
+                if id(value) in level:
+                    if not _is_function(holder):
+                        self.unnamed[f"attribute {key!r} of <{type(holder).__name__} object>"] = None
+                    return f".{key}{level[id(value)][1]}"
+        return next((suffix for obj, suffix in level.values() if suffix and any(obj is r for r in gc.get_referents(holder))), "")
+
+    def frames(self, level):
+        threads = {t.ident: t.name for t in threading.enumerate()}
+        for ident, frame in sys._current_frames().items():
+            while frame is not None:
+                code = frame.f_code
+                if code.co_filename != __file__:
+                    module = frame.f_globals.get("__name__", "?")
+                    if self.namespaces.get(id(frame.f_globals)) == self.name \
+                            or id(frame.f_locals) not in self.modules and any(id(v) in level for v in list(frame.f_locals.values())):
+                        where = getattr(code, "co_qualname", code.co_name)
+                        self.found[f"frame of {threads.get(ident, ident)} in {module}.{where}, line {frame.f_lineno}"] = None
+                frame = frame.f_back
+
+
+# -- automatic mode -----------------------------------------------------------------------------------------------------
+
+_QUIET = 0.05  # seconds without a further save before a reload, so that a checkout of many files comes as one
+
+
+def watch(interval=0.5, *, include=(), exclude=(), on_reload=None, on_error=None):
+    """Call `reload_changed` again and again in a daemon thread; return its `Watcher`.
+
+    `interval` is the time between two looks in seconds; `include` and `exclude` are as for `deep_reload`.
+    `on_reload(names)` is called after each reload, `on_error(error)` for a reload that failed; without it, it is logged.
+    """
+    if not isinstance(interval, (int, float)) or not interval > 0:
+        raise TypeError(f"interval takes a number of seconds greater than 0, not {interval!r}")
+    return Watcher(interval, include, exclude, on_reload, on_error)
+
+
+class Watcher:
+    """The automatic mode at work: `stop()` ends it; as a context manager it ends with the block."""
+
+    def __init__(self, interval, include, exclude, on_reload, on_error):
+        self._interval, self._filters = interval, {"include": include, "exclude": exclude}
+        self._on_reload, self._on_error = on_reload, on_error or self._log_error
+        self._scope = _Scope(include, exclude)
+        with _lock:
+            _changes(self._scope)  # from here on: what was not known of what runs is what is on disk now
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="deepreload", daemon=True)
+        self._thread.start()
+
+    def stop(self):
+        """Stop watching; a reload under way is finished first."""
+        self._stopped.set()
+        if self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc_info):
+        self.stop()
+
+    def _run(self):
+        while not self._stopped.wait(self._interval):
+            try:
+                if self._quiet():
+                    self._reload()
+            except BaseException:  # whatever user code raises: the next save must be seen
+                _log().exception("watching goes on")
+
+    def _quiet(self):
+        """Wait until what changed has stopped changing; return whether there is anything."""
+        before = None
+        while not self._stopped.is_set():
+            changes = self._changes()
+            if not changes or changes == before:
+                return bool(changes)
+            before = changes
+            self._stopped.wait(_QUIET)
+
+    def _changes(self):
+        with _lock:
+            return _changes(self._scope)
+
+    def _reload(self):
+        try:
+            names = reload_changed(**self._filters)
+        except BaseException as error:
+            self._on_error(error)
+        else:
+            if names and self._on_reload:
+                self._on_reload(names)
+
+    @staticmethod
+    def _log_error(error):
+        _log().error("%s", error, exc_info=error.__cause__ or error)
+
+
+def _after_fork():
+    global _lock
+    _lock = threading.RLock()  # the parent's other threads, which may hold it, are not in the child
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def load_ipython_extension(shell):
+    """%load_ext deepreload: every cell starts with a `reload_changed()`."""
+    with _lock:
+        _changes(_Scope())
+    shell.events.register("pre_run_cell", _before_cell)
+
+
+def unload_ipython_extension(shell):
+    """%unload_ext deepreload."""
+    shell.events.unregister("pre_run_cell", _before_cell)
+
+
+def _before_cell(info=None):
+    try:
+        reload_changed()
+    except Exception as error:
+        print(_user_traceback(error.__cause__ or error) + f"deepreload: {error}", file=sys.stderr)
+
+
+# -- the command line ---------------------------------------------------------------------------------------------------
+
+def main(argv=None):
+    """Run a script or a module, swap in what is saved while it runs, and run it again on the next save after it has ended.
+
+    `argv` are the arguments, by default those of the command line.  Return the exit status.
+    """
+    options = _parse(sys.argv[1:] if argv is None else list(argv))
+    try:
+        runner = _Runner(options)
+    except ImportError as error:
+        print(f"deepreload: {error}", file=sys.stderr)
+        return 2
+    return _show_graph(runner, options.graph) if options.graph else runner.loop()
+
+
+def _parse(argv):
+    import argparse
+    parser = argparse.ArgumentParser("deepreload", usage="python -m deepreload [options] script.py [args]\n"
+                                     "       python -m deepreload [options] -m module [args]", description=main.__doc__.partition("\n")[0])
+    parser.add_argument("--interval", type=_seconds, default=0.5, metavar="SECONDS", help="time between two looks at the files (0.5)")
+    parser.add_argument("--include", action="append", default=[], metavar="NAME", help="reload these modules too: a name or glob; may be repeated")
+    parser.add_argument("--exclude", action="append", default=[], metavar="NAME", help="leave these modules alone")
+    parser.add_argument("--once", action="store_true", help="leave when the script ends, with its status")
+    parser.add_argument("--quiet", action="store_true", help="say only what fails")
+    parser.add_argument("--graph", choices=("tree", "dot", "mermaid"), help="import, print the import graph (--graph, --graph=dot) and leave")
+    parser.add_argument("--version", action="version", version=f"deepreload {__version__}")
+    parser.add_argument("-m", dest="module", nargs=argparse.REMAINDER, metavar="module", help="run a module, as python -m does")
+    parser.add_argument("script", nargs=argparse.REMAINDER, help="the script to run, and its arguments")
+    for index, arg in enumerate(argv):
+        if arg == "--graph":
+            argv[index] = "--graph=tree"
+        elif not arg.startswith("-") and argv[index - 1] not in ("--interval", "--include", "--exclude") or arg == "-m":
+            break
+    options = parser.parse_args(argv)
+    if not (options.module or options.script):
+        parser.error("name a script, or -m and a module")
+    return options
+
+
+def _seconds(text):
+    value = float(text)
+    if not value > 0:
+        raise ValueError
+    return value
+
+
+class _Runner:
+    """Runs the script as __main__, again and again, and swaps in what is saved meanwhile."""
+
+    def __init__(self, options):
+        self.options, self.as_module = options, bool(options.module)
+        self.argv = options.module or options.script
+        self.status = 0
+        if not (hasattr(sys.flags, "safe_path") and sys.flags.safe_path):
+            sys.path[0] = os.getcwd() if self.as_module else os.path.dirname(os.path.abspath(self.argv[0]))
+        self.find()
+        self.color = hasattr(sys.stderr, "isatty") and sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+
+    def find(self):
+        """Find what to run; raise ImportError with one line if there is none."""
+        name = self.argv[0]
+        if self.as_module:
+            try:
+                self.spec = importlib.util.find_spec(name)
+                if self.spec is not None and self.spec.submodule_search_locations is not None:
+                    self.spec = importlib.util.find_spec(name + ".__main__")
+            except (ImportError, ValueError, AttributeError) as error:
+                raise ImportError(f"no module named {name!r} to run: {error}") from error
+            if self.spec is None or not hasattr(self.spec.loader, "get_code"):
+                raise ImportError(f"no module named {name!r} to run")
+            self.path = self.spec.origin
+        else:
+            self.spec, self.path = None, os.path.join(name, "__main__.py") if os.path.isdir(name) else name
+            if os.path.isdir(name):
+                sys.path[0] = name
+            self.path = os.path.abspath(self.path)  # the script may change the folder
+            if not os.path.isfile(self.path):
+                raise ImportError(f"there is no file {name!r} to run")
+
+    def loop(self):
+        try:
+            while True:
+                self.run()
+                if self.options.once:
+                    return self.status
+                self.say(f"{self.argv[0]} ended with status {self.status}; it runs again on the next save")
+                self.wait()
+                self.forget()
+        except KeyboardInterrupt:
+            for stream in (sys.stdout, sys.stderr):
+                stream.flush()
+            os._exit(self.status)  # at once, whatever threads the script has left behind
+
+    def run(self):
+        """One run, from a fresh __main__ to its atexit handlers, its status in self.status."""
+        self.failed = {}
+        self.status = 130  # what an interrupt leaves with
+        watcher = None
+        try:
+            code = self.start()
+            watcher = _ScriptWatcher(self)
+            exec(code, _dict_of(sys.modules["__main__"]))
+            self.join_threads()
+            status = 0
+        except SystemExit as error:
+            status = self.exit_status(error)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            self.failed = {path: _signature(path) for path in _files_of(_failure(error, "__main__", (), self.path)) | _files_of(error)}
+            trace = error.__traceback__
+            while trace is not None and (trace.tb_frame.f_code.co_filename == __file__ or trace.tb_frame.f_code.co_filename.startswith("<frozen")):
+                trace = trace.tb_next
+            sys.excepthook(type(error), error.with_traceback(trace), trace)
+            status = 1
+        finally:
+            if watcher is not None:
+                watcher.stop()
+            import atexit
+            atexit._run_exitfuncs()
+        self.status = status
+
+    def start(self):
+        """Make a fresh __main__ and return the code to execute in it."""
+        module = types.ModuleType("__main__")
+        namespace = _dict_of(module)
+        namespace.update(__builtins__=builtins, __file__=self.path, __cached__=None)
+        sys.argv[:] = [self.path] + self.argv[1:] if self.as_module else list(self.argv)
+        sys.modules["__main__"] = module
+        if self.as_module:
+            namespace.update(__spec__=self.spec, __loader__=self.spec.loader, __package__=self.spec.parent, __cached__=self.spec.cached)
+            with open(self.path, "rb") as file:
+                self.source = file.read()
+        else:
+            loader = importlib.machinery.SourceFileLoader("__main__", self.path)
+            namespace.update(__spec__=None, __loader__=loader, __package__=None)
+            self.source = loader.get_data(self.path)
+        self.ran = _signature(self.path)
+        return compile(self.source, self.path, "exec", dont_inherit=True)
+
+    @staticmethod
+    def join_threads():
+        for thread in threading.enumerate():
+            if not thread.daemon and thread is not threading.current_thread():
+                thread.join()
+
+    @staticmethod
+    def exit_status(error):
+        if error.code is None or isinstance(error.code, int):
+            return (error.code or 0) & 0xFF
+        print(error.code, file=sys.stderr)
+        return 1
+
+    def wait(self):
+        """Wait for the next save of the script, of what it has imported, or of what has made it fail."""
+        scope = _Scope(self.options.include, self.options.exclude)
+        known = {path: seen.signature for path, seen in ((_path_of(name), _seen.get(_path_of(name))) for name in scope.loaded()) if seen}
+        known[self.path] = self.ran
+        known.update(self.failed)
+        before = None
+        while True:
+            changes = {path: now for path, now in ((path, _signature(path)) for path in known) if now != known[path] and now is not None}
+            if changes and changes == before:
+                return
+            before = changes
+            time.sleep(_QUIET if changes else self.options.interval)
+
+    def forget(self):
+        """The next run imports the user's modules anew; all others stay loaded."""
+        for name in _Scope(self.options.include, self.options.exclude).loaded():
+            sys.modules.pop(name, None)
+        _tried.clear()
+        _invalidate_finders()
+
+    # What is said, all on stderr
+
+    def say(self, text, color=None):
+        if not self.options.quiet or color:
+            text = f"deepreload: {text}"
+            print(f"\033[{color or 2}m{text}\033[0m" if self.color else text, file=sys.stderr, flush=True)
+
+    def reloaded(self, names, seconds):
+        self.say(f"reloaded {', '.join(names)} ({len(names)} module{'s' * (len(names) != 1)}, {seconds * 1000:.0f} ms)")
+
+    def not_reloaded(self, error):
+        self.say(_user_traceback(error.__cause__ or error).rstrip() + f"\n{error}; the old code goes on", 31)
+
+
+class _ScriptWatcher(Watcher):
+    """Watches the modules and the script of a run."""
+
+    def __init__(self, runner):
+        self._runner = runner
+        super().__init__(runner.options.interval, runner.options.include, runner.options.exclude, None, runner.not_reloaded)
+
+    def _changes(self):
+        changes, now = super()._changes(), _signature(self._runner.path)
+        if now not in (None, self._runner.ran):
+            changes["__main__"] = now
+        return changes
+
+    def _reload(self):
+        start = time.perf_counter()
+        self._on_reload = lambda names: self._runner.reloaded(names, time.perf_counter() - start)
+        if "__main__" in self._changes():
+            try:
+                self._swap_script()
+            except BaseException as error:
+                self._on_error(error)
+        super()._reload()
+
+    def _swap_script(self):
+        """Execute the changed definitions and imports of the script, and nothing else of it."""
+        runner, start = self._runner, time.perf_counter()
+        runner.ran, was = _signature(runner.path), runner.source
+        with open(runner.path, "rb") as file:
+            source = file.read()
+        if source == was:
+            return
+        code, others = _changed_definitions(was, source, runner.path)
+        runner.source = source
+        with _lock:
+            main = sys.modules["__main__"]
+            plan = Plan(_Scope())
+            plan.sources["__main__"] = Source("__main__", main, importlib.machinery.ModuleSpec("__main__", None), None, None, code, _facts(code))
+            Batch(plan).execute()
+            _renumber(_dict_of(main), compile(source, runner.path, "exec", dont_inherit=True))
+            _clear_lines([runner.path])
+        runner.reloaded(["__main__"], time.perf_counter() - start)
+        if others:
+            runner.say(f"other statements of {runner.argv[0]} changed: they are not executed again while it runs")
+
+
+def _changed_definitions(was, source, path):
+    """The code of the functions, classes and imports that differ in a script, and whether anything else does."""
+    import ast
+    known = {ast.dump(node) for node in ast.parse(was).body}
+    tree = ast.parse(source, path)
+    nodes = [node for node in tree.body if ast.dump(node) not in known]
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
+    futures = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "__future__" and node not in nodes]
+    wanted = futures + [node for node in nodes if isinstance(node, kinds)]
+    return compile(ast.Module(wanted, []), path, "exec", dont_inherit=True), any(not isinstance(node, kinds) for node in nodes)
+
+
+def _renumber(namespace, code):
+    """Give the functions that did not change their new line numbers."""
+    for const in code.co_consts:
+        if type(const) is types.CodeType:
+            function = _unwrapped(namespace.get(const.co_name))
+            if _is_function(function) and function.__globals__ is namespace and function.__code__ != const \
+                    and (function.__code__.co_name, function.__code__.co_freevars) == (const.co_name, const.co_freevars):
+                function.__code__ = const
+
+
+def _user_traceback(error):
+    """The traceback of an exception and its causes without the frames of deepreload and the import system."""
+    import traceback
+    formatted = traceback.TracebackException(type(error), error, error.__traceback__)
+    stack, seen = [formatted], set()
+    while stack:
+        each = stack.pop()
+        if each is not None and id(each) not in seen:
+            seen.add(id(each))
+            each.stack = traceback.StackSummary.from_list([f for f in each.stack if f.filename != __file__ and not f.filename.startswith("<frozen")])
+            stack += [each.__cause__, each.__context__]
+    return "".join(formatted.format())
+
+
+def _show_graph(runner, form):
+    """Import what would be run, and print who imports whom."""
+    name = runner.argv[0] if runner.as_module else os.path.splitext(os.path.basename(runner.path))[0]
+    try:
+        if runner.as_module:
+            importlib.import_module(name)
+        else:
+            spec = importlib.util.spec_from_file_location(name, runner.path)
+            sys.modules[name] = module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+    except Exception as error:
+        print(_user_traceback(error), end="", file=sys.stderr)
+        return 1
+    graph = import_graph(include=[*runner.options.include, name], exclude=runner.options.exclude)
+    edges = [(name, target) for name, targets in graph.items() for target in targets]
+    if form == "dot":
+        lines = ["digraph imports {"] + [f'  "{a}" -> "{b}";' for a, b in edges] + ["}"]
+    elif form == "mermaid":
+        lines = ["graph TD"] + [f'  {a.replace(".", "_")}["{a}"] --> {b.replace(".", "_")}["{b}"]' for a, b in edges]
+    else:
+        lines = _tree_lines(graph, name)
+    print("\n".join(lines))
+    return 0
+
+
+def _tree_lines(graph, root):
+    """The import graph as an indented tree, each module's imports once."""
+    lines, shown, stack = [], set(), [(root, ())]
+    while stack:
+        name, above = stack.pop()
+        mark = " (cycle)" if name in above else " (see above)" if name in shown and graph.get(name) else ""
+        lines.append("    " * len(above) + name + mark)
+        if not mark:
+            shown.add(name)
+            stack += [(target, above + (name,)) for target in reversed(graph.get(name, ()))]
+    return lines
+
+
+for _name in list(sys.modules):  # what is loaded already, as its files are now
+    if _name in _Scope():
+        _note(_path_of(_name), _signature(_path_of(_name)), None)
 sys.addaudithook(_note_execution)
+
+if __name__ == "__main__":
+    import deepreload  # the script's `import deepreload` must be the module that runs it
+    sys.exit(deepreload.main())
