@@ -216,8 +216,11 @@ _INSTALLED = re.compile(r"[\\/](?:site|dist)-packages[\\/]")
 def _is_own(spec):
     """Whether a spec is of the user's own source: not of the standard library, not of an installed package."""
     places = [spec.origin] if spec.has_location else list(spec.submodule_search_locations or ())
-    return bool(places) and all(isinstance(p, str) and not os.path.normcase(p).startswith(_STDLIB) and not _INSTALLED.search(p + os.sep)
-                                for p in places)
+    return bool(places) and all(isinstance(p, str) and not _in_stdlib(p) and not _INSTALLED.search(p + os.sep) for p in places)
+
+
+def _in_stdlib(path):
+    return isinstance(path, str) and os.path.normcase(path).startswith(_STDLIB) and not _INSTALLED.search(path + os.sep)
 
 
 # -- reading modules ----------------------------------------------------------------------------------------------------
@@ -1928,7 +1931,7 @@ def deep_unload(module, *, include=(), exclude=(), force=False):
     with _lock:
         if _batch is not None:
             raise ImportError(f"{name!r} cannot be unloaded while modules are being reloaded: do it afterwards", name=name)
-        if _is_stdlib(_spec_of(sys.modules[name])):
+        if _in_stdlib(_spec_of(sys.modules[name]).origin):
             raise ImportError(f"{name!r} belongs to the standard library, which cannot be unloaded", name=name)
         names, outsiders = _plan_unload(name, _Scope(include, exclude, name))
         if outsiders and not force:
@@ -1941,15 +1944,11 @@ def deep_unload(module, *, include=(), exclude=(), force=False):
         return Unloaded(tuple(names), types.MappingProxyType(_still_alive(name, names, watched, namespaces)))
 
 
-def _is_stdlib(spec):
-    return bool(spec.origin) and os.path.normcase(spec.origin).startswith(_STDLIB) and not _INSTALLED.search(spec.origin)
-
-
 def _plan_unload(root, scope):
     """The modules to unload, dependents first, and {outsider: [what it imports of them]}."""
     plan, importers = Plan(scope), {}
     for name, module in list(sys.modules.items()):
-        if not _fixed(name, module) and not _is_stdlib(_spec_of(module)):
+        if not _fixed(name, module) and not _in_stdlib(_spec_of(module).origin):
             source = Source(name, module, _spec_of(module), None, None, None, _running_facts(name, module))
             for target, late in plan.edges(source):
                 if target != name:
@@ -2053,17 +2052,23 @@ class _Holders:
         for holder in gc.get_referrers(*[obj for obj, suffix in pairs]):
             if id(holder) in self.seen or id(holder) in ours or type(holder) in (types.FrameType, weakref.ref):
                 continue
-            if id(holder) in self.modules:
-                self.name_in_module(holder, self.modules[id(holder)], level)
-            elif id(holder) not in self.namespaces and type(holder) is not types.ModuleType:
+            module = self.modules.get(id(holder)) or type(holder) is dict and self.unloaded(holder)
+            if module:
+                self.name_in_module(holder, module, level)
+            elif type(holder) is not types.ModuleType:
                 suffix = self.suffix(holder, level)
                 above[id(holder)] = holder, suffix
         return above
 
+    def unloaded(self, namespace):
+        name = self.namespaces.get(id(namespace))
+        return name if name == namespace.get("__name__") else None
+
     def name_in_module(self, namespace, module, level):
         for key, value in list(namespace.items()):
-            if id(value) in level and not (module == "sys" and key.startswith("last_")):
-                self.found[f"{module}.{key}{level[id(value)][1]}"] = None
+            if id(value) in level and module != self.name and (module, key) != ("threading", "_active"):  # the thread's frame says it
+                found = self.found if module in sys.modules else self.unnamed
+                found[f"{module}.{key}{level[id(value)][1]}"] = None
 
     def suffix(self, holder, level):
         """How a holder comes to what it holds: .name, [key], or nothing."""
@@ -2088,16 +2093,16 @@ class _Holders:
         return next((suffix for obj, suffix in level.values() if suffix and any(obj is r for r in gc.get_referents(holder))), "")
 
     def frames(self, level):
+        """Frames that execute code of the unloaded module, or hold one of the objects in a local variable."""
         threads = {t.ident: t.name for t in threading.enumerate()}
         for ident, frame in sys._current_frames().items():
             while frame is not None:
-                code = frame.f_code
-                if code.co_filename != __file__:
-                    module = frame.f_globals.get("__name__", "?")
-                    if self.namespaces.get(id(frame.f_globals)) == self.name \
-                            or id(frame.f_locals) not in self.modules and any(id(v) in level for v in list(frame.f_locals.values())):
-                        where = getattr(code, "co_qualname", code.co_name)
-                        self.found[f"frame of {threads.get(ident, ident)} in {module}.{where}, line {frame.f_lineno}"] = None
+                code, module = frame.f_code, frame.f_globals.get("__name__", "?")
+                runs = self.unloaded(frame.f_globals) == self.name
+                if runs or code.co_filename != __file__ and not _in_stdlib(code.co_filename) and id(frame.f_locals) not in self.modules \
+                        and any(id(value) in level for value in list(frame.f_locals.values())):
+                    where = getattr(code, "co_qualname", code.co_name)
+                    self.found[f"frame of {threads.get(ident, ident)} in {module}.{where}, line {frame.f_lineno}"] = None
                 frame = frame.f_back
 
 
