@@ -147,6 +147,8 @@ def _fixed(name, module):
         return "is an extension module, which cannot be initialised twice: restart the process to change it"
     if spec.name != name:
         return f"is another name of {spec.name!r}: use that one"
+    if getattr(spec, "_initializing", False) and _batch is None:
+        return "is being imported: wait until that is done"
     return None
 
 
@@ -304,8 +306,11 @@ def _code_of(name, spec, path, signature):
     if loader is None or not hasattr(loader, "get_code") or _executes_itself(loader):
         return None
     seen = _seen.get(path)
-    if seen is not None and seen.code is not None and seen.settled and seen.signature == signature:
+    if seen is not None and seen.code is not None and seen.settled and seen.signature == signature is not None:
         return seen.code
+    if hasattr(loader, "archive"):  # a zip archive is read by the directory that it had at first
+        sys.modules["zipimport"]._zip_directory_cache.pop(loader.archive, None)
+        loader = type(loader)(os.path.join(loader.archive, loader.prefix))
     if getattr(type(loader), "get_code", None) is not importlib.machinery.SourceFileLoader.get_code or _bytecode_is_sound(spec, signature):
         code = loader.get_code(name)
     else:
@@ -695,6 +700,7 @@ class Batch:
 
     def open(self):
         global _batch
+        self.new, self.count = set(), len(sys.modules)
         self.modules, self.lists = dict(sys.modules), [(lst, list(lst)) for lst in (sys.meta_path, sys.path_hooks, sys.path)]
         self.frozen = gc.get_freeze_count() if hasattr(gc, "freeze") else 0
         _invalidate_finders()
@@ -741,7 +747,18 @@ class Batch:
             self.imported(base)
             for child in fromlist or ():
                 self.imported_from(base, child)
-        return self.import_(name, globals, locals, fromlist, level)
+        module = self.import_(name, globals, locals, fromlist, level)
+        if len(sys.modules) != self.count and threading.get_ident() == self.thread:
+            self.note_new()
+        return module
+
+    def note_new(self):
+        """Add the modules in scope that an import statement has brought in to those executed."""
+        self.count = len(sys.modules)
+        for name, module in list(sys.modules.items()):
+            if name not in self.modules and name not in self.new and name in self.plan.scope:
+                self.new.add(name)
+                self.finished.append(name)
 
     def hooked_gcd_import(self, name, package=None, level=0):
         if _batch is self and threading.get_ident() == self.thread and type(name) is str:
@@ -758,9 +775,9 @@ class Batch:
 
     def imported(self, base):
         for name in _parents(base) + [base]:
+            self.enter(name)
             if name in self.gone:
                 raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-            self.enter(name)
 
     def imported_from(self, base, child):
         view = self.views.get(base)
@@ -772,10 +789,10 @@ class Batch:
                 self.imported_from(base, name)
             return
         name = f"{base}.{child}"
-        if name in self.gone and (view is None or not view.has(child)):
-            raise ImportError(f"cannot import name {child!r} from {base!r}", name=base)
         if name in sys.modules and (view is None or not view.has(child) or view.live[child] is sys.modules[name]):
             self.enter(name)
+            if name in self.gone:
+                raise ImportError(f"cannot import name {child!r} from {base!r}", name=base)
 
     def enter(self, name):
         """Execute a module that is still pending, its parents before it."""
@@ -895,24 +912,26 @@ class Batch:
 
     def replace_leftovers(self):
         """Replace the new versions of kept objects wherever something else holds them; most are garbage by now."""
-        references, self.leftovers = [], []
+        self.leftovers, classes, functions = [], [], [(lambda: 0, None)]
         for new, kept in self.pairs.values():
             if new is kept:
                 continue
-            try:
-                known = _is_class(new) and [w for w in weakref.getweakrefs(new) if w.__callback__]
-                if known:  # to a WeakSet or an abstract base class: hold it until they know the kept one
-                    self.leftovers += [(w, weakref.ref(kept, w.__callback__)) for w in known] + [(new, kept)]
-                else:
-                    references.append((weakref.ref(new), kept))
-            except TypeError:
+            if type(new) is types.FunctionType and getrefcount:
+                functions.append((new, kept))
+            elif _is_class(new):
+                known = [w for w in weakref.getweakrefs(new) if w.__callback__]
+                self.leftovers += [(w, weakref.ref(kept, w.__callback__)) for w in known]
+                (self.leftovers if known else classes).append((new, kept) if known else (weakref.ref(new), kept))
+            else:
                 self.leftovers.append((new, kept))
-        new = kept = known = None
+        new = known = None
         self.pairs = {}
-        references = [(ref, kept) for ref, kept in references if ref() is not None]
-        if references:
+        if classes:
             gc.collect()
-        self.leftovers += [(ref(), kept) for ref, kept in references if ref() is not None]
+        self.leftovers += [(ref(), kept) for ref, kept in classes if ref() is not None]
+        counts = [getrefcount(pair[0]) for pair in functions]
+        self.leftovers += [pair for pair, count in zip(functions, counts) if count > counts[0]]
+        functions = None
         if self.leftovers:
             self.replace_in_young()
 
@@ -1000,6 +1019,7 @@ class Batch:
         namespace[name] = value
 
 
+getrefcount = getattr(sys, "getrefcount", None)
 _CONSTANTS = (int, float, complex, str, bytes, bool, type(None), tuple, frozenset, type(...), types.ModuleType)
 
 
@@ -1124,19 +1144,24 @@ class View(collections.abc.MutableMapping):
     def prepare(self):
         batch, source, live = self.batch, self.source, self.live
         batch.log.append((_restore_namespace, live, self.old))
-        self.imported = set()
+        self.imported = self.imports = ()
         if self.name == "__main__":  # definitions of the running script: all else stays
             return
         own, self.imported = _names_of(source, self.old)
+        facts, self.imports = source.facts, {bound for *_, bound in source.facts.froms}
+        batch.log.append((_restore_item, _seen, source.path, _seen.get(source.path, _MISSING)))
         for name, value in self.old.items():
-            child = f"{self.name}.{name}"
-            if sys.modules.get(child) is value:  # a package keeps the submodules that are not executed again
-                if child in batch.plan.sources:
-                    self.stale[name] = value
-            elif name in own and name not in source.facts.guarded and name not in _MODULE_NAMES \
-                    and not (type(value) is types.ModuleType and name in source.facts.binds) and not source.facts.globals.get(name):
-                self.stale[name] = value  # (a module bound again by other means than a statement is the same object)
-                if name in source.facts.globals:  # bound by a function, if at all, which might bind the same object again
+            if type(value) is types.ModuleType:
+                child = f"{self.name}.{name}"
+                if sys.modules.get(child) is value:  # a package keeps the submodules that are not executed again
+                    if child in batch.plan.sources:
+                        self.stale[name] = value
+                    continue
+                if name in facts.binds:  # bound again by other means than a statement it is the same object
+                    continue
+            if name in own and name not in facts.guarded and name not in _MODULE_NAMES and not facts.globals.get(name):
+                self.stale[name] = value
+                if name in facts.globals:  # bound by a function, if at all, which might bind the same object again
                     live.pop(name)
         self.kind = type(self.module)
         if self.kind is types.ModuleType or self.kind.__module__ == self.name:
@@ -1150,7 +1175,9 @@ class View(collections.abc.MutableMapping):
                 live.pop(name, None)
         _bootstrap._init_module_attrs(source.spec, self.module, override=True)
         locations = source.spec.submodule_search_locations
-        if locations is not None and source.path:
+        if locations is None:
+            live.pop("__path__", None)
+        elif source.path:
             live["__path__"] = source.spec.submodule_search_locations = [os.path.dirname(source.path)] if not _opaque(source.spec) else list(locations)
 
     def execute(self):
@@ -1167,11 +1194,10 @@ class View(collections.abc.MutableMapping):
 
     def finish(self):
         """Pair what the code bound without the view's knowledge, or more than once."""
-        live = self.live
-        for name, value in list(live.items()):
-            if name not in self.stored and name in self.old and value is not self.old[name]:
-                live[name] = self.keep(name, value)
-                self.stale.pop(name, None)
+        live, old = self.live, self.old
+        for name in [n for n, value in live.items() if n not in self.stored and n in old and value is not old[n]]:
+            live[name] = self.keep(name, live[name])
+            self.stale.pop(name, None)
         for child, module in self.children.items():
             if self.is_stale(child):
                 live[child] = module
@@ -1261,7 +1287,7 @@ def _names_of(source, namespace):
     seen = _running(source.name, spec, path)
     if seen is None or seen.code is None:  # nothing is known but what each object says of itself
         return {n for n, v in namespace.items() if n in source.facts.binds
-                or (_is_class(v) or _is_function(v)) and _attribute(v, "__module__") == source.name}, set(namespace)
+                or _module_of(v) == source.name}, set(namespace)
     facts = _facts(seen.code, spec, path)
     stars = [item for item in facts.imports if item.names == ("*",)]
     package = namespace.get("__package__") or ""
@@ -1283,8 +1309,8 @@ def _star_names(base, namespace):
 # `old`: the old one, brought up to date in place, wherever Python allows.  One carries out: _Replacer puts the kept objects
 # into whatever the reload has made with the new ones before they were paired.
 
-_FUNCTION_STATE = ("__code__", "__defaults__", "__kwdefaults__", "__doc__", "__annotate__" if sys.version_info >= (3, 14) else "__annotations__") \
-    + (("__type_params__",) if sys.version_info >= (3, 12) else ())
+_FUNCTION_STATE = tuple(name for name in ("__code__", "__defaults__", "__kwdefaults__", "__doc__", "__type_params__", "__annotate__")
+                        if hasattr(types.FunctionType, name))
 _function_state = attrgetter(*_FUNCTION_STATE)
 _vars_of_class = type.__dict__["__dict__"].__get__
 _DESCRIPTORS = (types.MemberDescriptorType, types.GetSetDescriptorType)
@@ -1292,63 +1318,76 @@ _DESCRIPTORS = (types.MemberDescriptorType, types.GetSetDescriptorType)
 
 def _keep_bound(batch, view, name, value):
     """The object to bind to a module's name: the old one that value is the new version of, or value."""
-    old = view.old.get(name)
-    if _is_class(value) or _is_function(value):
-        if _attribute(value, "__module__") == view.name:
-            named = view.old.get(_attribute(value, "__qualname__"))
-            old = named if type(named) is type(value) and _identity(named)[1:] == _identity(value)[1:] else old
-            if type(old) is type(value) and _identity(old)[0] != view.name and name in view.imported:
-                return value  # the old one was imported
-        elif _is_class(value):
+    kind, old = type(value), view.old.get(name)
+    if value is old:
+        return value
+    if kind is types.FunctionType:
+        if value.__globals__ is view.live and value.__qualname__ != name:
+            old = view.old.get(value.__qualname__, old)
+        if type(old) is kind and _same_function(old, value):
+            return _keep_function(batch, old, value)
+        return _keep_inner(batch, old, value)
+    if issubclass(kind, type):
+        named = view.old.get(_qualname(value))
+        old = named if type(named) is kind else old
+        if name in view.imported or name in view.imports or type(old) is not kind or _qualname(old) != _qualname(value) \
+                or _vars_of_class(value).get("__module__") not in (view.name, _vars_of_class(old).get("__module__")):
             return value
-        if type(old) is not type(value) or _identity(old)[1:] != _identity(value)[1:]:
-            return _keep_inner(batch, old, value) if _is_function(value) else value
-        return _keep_class(batch, old, value) if _is_class(value) else _keep_function(batch, old, value)
+        return _keep_class(batch, old, value)
     return _keep(batch, old, value)
 
 
-def _attribute(obj, name):
-    """An attribute of a class or function as Python itself defines it, whatever the metaclass makes of it."""
-    try:
-        if _is_class(obj):
-            return _vars_of_class(obj).get("__module__") if name == "__module__" else type.__dict__[name].__get__(obj)
-        return object.__getattribute__(obj, name)
-    except AttributeError:
-        return None
+_qualname = type.__dict__["__qualname__"].__get__  # as Python itself defines it, whatever the metaclass makes of it
 
 
-def _identity(obj):
-    code = getattr(obj, "__code__", None) if type(obj) is types.FunctionType else None
-    return _attribute(obj, "__module__"), _attribute(obj, "__qualname__"), code and code.co_name
+def _same_function(old, new):
+    """Whether one function is a version of the other: the same name in the same place, and a closure of the same shape."""
+    was, code = old.__code__, new.__code__
+    return old.__qualname__ == new.__qualname__ and old.__module__ == new.__module__ and old.__globals__ is new.__globals__ \
+        and (was is code or was.co_name == code.co_name and was.co_freevars == code.co_freevars)
+
+
+def _module_of(value):
+    """The module in which a class or function was made; None for all else."""
+    if _is_class(value):
+        return _vars_of_class(value).get("__module__")
+    return value.__module__ if _is_function(value) else None
+
+
+def _same_class(old, new):
+    return issubclass(type(old), type) and _qualname(old) == _qualname(new) \
+        and _vars_of_class(old).get("__module__") == _vars_of_class(new).get("__module__")
 
 
 def _keep(batch, old, new):
     """Pair an old object with its new version; return the one to use from now on."""
-    if new is old or type(new) in _PLAIN:
-        return new
-    paired = batch.pairs.get(id(new))
-    if paired is not None:
-        return paired[1]
     kind = type(new)
+    if new is old or kind in _PLAIN:
+        return new
+    if id(new) in batch.pairs:
+        return batch.pairs[id(new)][1]
     if kind is types.FunctionType:
-        return _keep_function(batch, old, new) if type(old) is kind else _keep_inner(batch, old, new)
-    if _is_class(new):
-        return _keep_class(batch, old, new) if _is_class(old) and _identity(old) == _identity(new) else new
+        same = type(old) is kind and _same_function(old, new)
+        return _keep_function(batch, old, new) if same else _keep_inner(batch, old, new)
+    if issubclass(kind, type):
+        return _keep_class(batch, old, new) if _same_class(old, new) else new
     if type(old) is not kind:
         return _keep_inner(batch, old, new)
-    if kind in (classmethod, staticmethod):
+    if kind is property:
+        parts = (new.fget, new.fset, new.fdel)
+        kept = [_keep(batch, was, now) for was, now in zip((old.fget, old.fset, old.fdel), parts)]
+        return property(*kept, new.__doc__) if any(map(is_not, kept, parts)) else new
+    if kind is classmethod or kind is staticmethod:
         inner = _keep(batch, old.__func__, new.__func__)
         return new if inner is new.__func__ else kind(inner)
-    if kind is property:
-        parts = [_keep(batch, getattr(old, part), getattr(new, part)) for part in ("fget", "fset", "fdel")]
-        return property(*parts, new.__doc__)
     return _keep_wrapper(batch, old, new)
 
 
 def _keep_inner(batch, old, new):
     """A decorator came or went: what is inside is still the same function."""
     inner_old, inner_new = _unwrapped(old), _unwrapped(new)
-    if (inner_old is not old or inner_new is not new) and type(inner_old) is type(inner_new) is types.FunctionType:
+    if (inner_old is not old or inner_new is not new) and type(inner_old) is type(inner_new) is types.FunctionType \
+            and _same_function(inner_old, inner_new):
         kept = _keep_function(batch, inner_old, inner_new)
         return kept if inner_new is new else new
     return new
@@ -1356,6 +1395,8 @@ def _keep_inner(batch, old, new):
 
 def _unwrapped(obj):
     for _ in range(100):
+        if type(obj) in _PLAIN:
+            break
         namespace = getattr(type(obj), "__dictoffset__", 0) and not _is_class(obj) and _namespace(obj) or {}
         if type(obj) in (classmethod, staticmethod):
             obj = obj.__func__
@@ -1377,7 +1418,7 @@ def _keep_wrapper(batch, old, new):
     wrapped = False
     for name, value in list(after.items()):
         was = before.get(name)
-        if _is_function(value) and type(was) is type(value) and _identity(was) == _identity(value):
+        if _is_function(value) and _is_function(was) and _same_function(was, value):
             kept = _keep(batch, was, value)
             wrapped = wrapped or name == "__wrapped__"
             if kept is not value:
@@ -1405,35 +1446,27 @@ def _parameters(cached):
 
 
 def _keep_function(batch, old, new):
-    """Give the old function the new one's code and state, if their closures have the same shape."""
-    code, was = new.__code__, old.__code__
-    if _identity(old) != _identity(new) or id(old) in batch.claimed or old.__globals__ is not new.__globals__:
-        return _keep_inner(batch, old, new)
-    if code.co_freevars != was.co_freevars:
-        return _keep_inner(batch, old, new)
+    """Give the old function the new one's code and state."""
+    if id(old) in batch.claimed:
+        return new
     batch.pair(new, old)
-    before, after = _function_state(old), _function_state(new)
-    if any(map(is_not, before, after)) or old.__dict__ or new.__dict__:
-        batch.log.append((_set_function, old, before, dict(old.__dict__)))
-        attributes = {}
-        for name, value in new.__dict__.items():
-            kept = _keep(batch, old.__dict__.get(name), value) if type(old.__dict__.get(name)) is type(value) else value
-            attributes[name] = kept
-        _set_function(old, after, attributes)
+    before, after, attributes = _function_state(old), _function_state(new), new.__dict__
+    if any(map(is_not, before, after)) or attributes or old.__dict__ or new.__annotations__ or old.__annotations__:
+        had = old.__dict__
+        batch.log.append((_set_function, old, before, old.__annotations__, dict(had)))
+        kept = {name: _keep(batch, had[name], value) if name in had else value for name, value in attributes.items()}
+        _set_function(old, after, new.__annotations__, kept)
     for mine, theirs in zip(old.__closure__ or (), new.__closure__ or ()):
         _keep_cell(batch, mine, theirs)
-    _register_from_outside(batch, old, before)
     return old
 
 
-def _register_from_outside(batch, function, before):
-    pass
-
-
-def _set_function(function, state, attributes):
+def _set_function(function, state, annotations, attributes):
     for name, value in zip(_FUNCTION_STATE, state):
         if getattr(function, name) is not value:
             setattr(function, name, value)
+    if not hasattr(function, "__annotate__"):
+        function.__annotations__ = annotations
     namespace = function.__dict__
     if namespace or attributes:
         _restore_namespace(namespace, attributes)
@@ -1466,14 +1499,14 @@ def _set_cell(cell, value):
 
 def _keep_class(batch, old, new):
     """Give the old class the new one's attributes and bases; where Python refuses, the new class takes over."""
-    if id(old) in batch.claimed:
-        return new
+    if id(old) in batch.claimed or id(new) in batch.pairs:
+        return batch.pairs.get(id(new), (new, new))[1]
     reason = _refusal(old, new)
     before, after = dict(_vars_of_class(old)), _vars_of_class(new)
-    if reason is None and old.__bases__ != new.__bases__:
+    if reason is None and any(map(is_not, old.__bases__, new.__bases__)) or len(old.__bases__) != len(new.__bases__):
         bases = old.__bases__
         try:
-            type.__setattr__(old, "__bases__", tuple(batch.pairs.get(id(b), (b, b))[1] for b in new.__bases__))
+            type.__setattr__(old, "__bases__", new.__bases__)
             batch.log.append((type.__setattr__, old, "__bases__", bases))
         except TypeError as error:
             reason = str(error)
@@ -1486,20 +1519,27 @@ def _keep_class(batch, old, new):
     batch.log.append((_set_class, old, before))
     if "_member_map_" in after and "_member_map_" in before:
         _keep_members(batch, old, new)
-    wanted = {}
-    for name, value in after.items():
-        wanted[name] = _keep(batch, before.get(name), value) if name in before else value
-    for value in list(after.values()) + list(wanted.values()):
-        _point_cells(value, new, old)
+    wanted = {name: _keep(batch, before[name], value) if name in before else value for name, value in after.items()}
+    _point_cell(after.values(), new, old)
     if "_abc_impl" in after:
         _keep_registered(batch, old, new)
     _set_class(old, wanted)
-    if new.__bases__ != (object,):
-        try:  # until it is collected: whoever lists subclasses must not meet a class that its methods don't belong to
-            type.__setattr__(new, "__bases__", (old,))
-        except TypeError:
-            pass
+    _detach(new, old)
     return old
+
+
+def _detach(new, old):
+    """Take the new version of a kept class out of its bases' __subclasses__(): until it is collected it must not be met there."""
+    if new.__bases__ != (object,):
+        for base in (_Garbage, old):
+            try:
+                return type.__setattr__(new, "__bases__", (base,))
+            except TypeError:  # its layout differs
+                pass
+
+
+class _Garbage:
+    pass
 
 
 def _refusal(old, new):
@@ -1544,14 +1584,15 @@ def _set_attribute(cls, name, value):
 _TYPE_SETS = {"__doc__", "__module__", "__abstractmethods__", "__annotations__", "__annotate__", "__type_params__"}
 
 
-def _point_cells(value, new, old):
-    """Let the __class__ cell behind super() hold the kept class."""
-    for function in (value.fget, value.fset, value.fdel) if type(value) is property else (getattr(value, "__func__", value),):
-        function = _unwrapped(function)
-        if type(function) is types.FunctionType:
-            for cell in function.__closure__ or ():
-                if _content(cell) is new:
-                    cell.cell_contents = old
+def _point_cell(values, new, old):
+    """Let the __class__ cell behind super(), which the methods share, hold the kept class."""
+    for value in values:
+        for function in (value.fget, value.fset, value.fdel) if type(value) is property else (value,):
+            function = function if type(function) is types.FunctionType and function.__closure__ else _unwrapped(function)
+            if type(function) is types.FunctionType:
+                for cell in function.__closure__ or ():
+                    if _content(cell) is new:
+                        cell.cell_contents = old
 
 
 def _keep_members(batch, old, new):
@@ -1690,7 +1731,7 @@ class _Replacer:
                 pass
         for name, value in list(_vars_of_class(cls).items()):
             if find(value) is not value:
-                type.__setattr__(cls, name, find(value))
+                _set_attribute(cls, name, find(value))
 
     def patch_slots(self, holder):
         for cls in type.__dict__["__mro__"].__get__(type(holder)):
@@ -1741,7 +1782,7 @@ def reload_changed(*, include=(), exclude=()):
         try:
             batch = Batch(_plan_changed(scope, changed))
             batch.execute()
-        except BaseException as error:
+        except (Exception, SystemExit) as error:
             _tried.update({path: _signature(path) for path in paths | _files_of(error)})
             raise
         _tried.clear()
@@ -1791,7 +1832,8 @@ def _running(name, spec, path):
     if signature is None:
         return seen
     code, header = _bytecode(spec)
-    if code is not None and header != (signature[0] // 1_000_000_000 & 0xFFFFFFFF, signature[2] & 0xFFFFFFFF):
+    written = not sys.dont_write_bytecode and spec.cached and os.access(os.path.dirname(spec.cached), os.W_OK)
+    if code is not None and written and header != (signature[0] // 1_000_000_000 & 0xFFFFFFFF, signature[2] & 0xFFFFFFFF):
         seen = Seen((-1, -1, header[1], -1), True, code, None)
     else:
         if seen is None or seen.signature == signature:
@@ -1987,7 +2029,7 @@ def _forget(names):
             module = sys.modules[name]
             namespace = namespaces[id(_dict_of(module))] = name
             namespace = _dict_of(module)
-            mine = [v for v in namespace.values() if (_is_class(v) or _is_function(v)) and _attribute(v, "__module__") == name]
+            mine = [v for v in namespace.values() if _module_of(v) == name]
             watched[name] = [weakref.ref(v) for v in [module] + mine]
             parent, _, child = name.rpartition(".")
             above = _dict_of(sys.modules[parent]) if parent in sys.modules and parent not in names else {}

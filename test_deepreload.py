@@ -1,0 +1,1841 @@
+# SPDX-License-Identifier: MIT
+"""Tests of deepreload: real files, real imports, real threads and processes, no sleeping.
+
+    python -m unittest                              all of it, in seconds
+    DEEPRELOAD_CASES=5000 python -m unittest -k Random   the differential test on more random programs
+"""
+
+import abc
+import asyncio
+import builtins
+import collections
+import contextlib
+import enum
+import functools
+import gc
+import importlib
+import importlib.machinery
+import importlib.util
+import inspect
+import io
+import itertools
+import json
+import linecache
+import logging
+import os
+import pickle
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import textwrap
+import threading
+import time
+import traceback
+import types
+import unittest
+import weakref
+import zipfile
+
+import deepreload
+from deepreload import ReloadError, deep_reload, import_graph, is_changed, reload_changed, reload_order
+
+dict_of = types.ModuleType.__dict__["__dict__"].__get__  # vars() would load a lazy module
+HERE = os.path.dirname(os.path.abspath(deepreload.__file__))
+
+
+class Case(unittest.TestCase):
+    """A folder on sys.path, and what a test needs to say in one line."""
+
+    maxDiff = 3000
+    tick = itertools.count(1_500_000_000)
+
+    def setUp(self):
+        self.root = os.path.realpath(tempfile.mkdtemp(prefix="deepreload-"))
+        self.saved = list(sys.path), list(sys.meta_path), list(sys.path_hooks), sys.dont_write_bytecode, dict(sys.modules)
+        sys.path.insert(0, self.root)
+        sys.dont_write_bytecode = True
+        builtins._trace_ = self.ran = []
+        self.addCleanup(self.clean)
+
+    def clean(self):
+        path, finders, hooks, sys.dont_write_bytecode, modules = self.saved
+        sys.path[:], sys.meta_path[:], sys.path_hooks[:] = path, finders, hooks
+        tops = {name.partition(".")[0] for name in os.listdir(self.root)}
+        for name, module in list(sys.modules.items()):
+            if name not in modules and (name.partition(".")[0] in tops or self.root in str(getattr(module, "__spec__", ""))):
+                del sys.modules[name]
+        del builtins._trace_
+        shutil.rmtree(self.root, ignore_errors=True)
+        importlib.invalidate_caches()
+
+    def path(self, name):
+        return os.path.join(self.root, *name.split("/"))
+
+    def write(self, files=(), **texts):
+        """Save files: {path: text} or name=text for name.py; a module's last statement notes that it has run."""
+        for name, text in {**dict(files), **{f"{name}.py": text for name, text in texts.items()}}.items():
+            os.makedirs(os.path.dirname(self.path(name)), exist_ok=True)
+            if isinstance(text, str):
+                text = (textwrap.dedent(text).strip("\n") + "\n_trace_.append(__name__)\n" * name.endswith(".py")).encode()
+            with open(self.path(name), "wb") as file:
+                file.write(text)
+        importlib.invalidate_caches()
+
+    def touch(self, name, seconds=None):
+        """Give a file another modification time; no two calls give the same."""
+        seconds = next(self.tick) if seconds is None else seconds
+        os.utime(self.path(name), (seconds, seconds))
+
+    def trace(self):
+        """The modules that have run since the last call, in the order in which they finished."""
+        ran = list(self.ran)
+        del self.ran[:]
+        return " ".join(ran)
+
+    def load(self, text="", name="mod", **texts):
+        """Save name.py (and more), import it, and forget the trace."""
+        self.write(**{name: text, **texts})
+        module = importlib.import_module(name)
+        self.trace()
+        return module
+
+    def edit(self, text, name="mod", **texts):
+        """Save name.py (and more) anew and reload it; return what ran."""
+        self.write(**{name: text, **texts})
+        self.trace()
+        deep_reload(name)
+        return self.trace()
+
+    def imported(self, *names, **files):
+        """Import names, forget the trace, return the modules."""
+        modules = [importlib.import_module(name) for name in names]
+        self.trace()
+        return modules[0] if len(modules) == 1 else modules
+
+    def graph(self, **scope):
+        """import_graph() of this test's modules only, in one line."""
+        graph = {n: t for n, t in import_graph(**scope).items() if n not in self.saved[4]}
+        return "; ".join(f"{name}: {' '.join(targets)}".rstrip() for name, targets in sorted(graph.items()))
+
+    def fails(self, call, *args, **options):
+        """The text of the ReloadError (or other ImportError or TypeError) that a call raises, file names shortened."""
+        try:
+            call(*args, **options)
+        except (ImportError, TypeError) as error:
+            self.error = error
+            return str(error).replace(self.root + os.sep, "").replace(os.sep, "/")
+        self.fail("no error")
+
+    def state(self):
+        """All that a failed reload has to leave alone: entries, their order, the objects in every namespace."""
+        modules = [(n, id(m)) for n, m in sys.modules.items()]
+        spaces = {n: [(k, id(v)) for k, v in dict_of(m).items()] for n, m in sys.modules.items() if n not in self.saved[4] and issubclass(type(m), types.ModuleType)}
+        return modules, spaces, list(sys.meta_path), list(sys.path), list(sys.path_hooks)
+
+    def run_script(self, text, *args, name="script.py"):
+        """Run a script in a new process in the test's folder; return what it printed."""
+        self.write({name: b"import builtins; builtins._trace_ = []\n" + textwrap.dedent(text).encode()})
+        return self.run_python(self.path(name), *args)
+
+    def run_python(self, *args, **more):
+        env = {**os.environ, "PYTHONPATH": self.root + os.pathsep + HERE, "PYTHONDONTWRITEBYTECODE": "1", **more}
+        done = subprocess.run([sys.executable, *args], cwd=self.root, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True, timeout=60)
+        return done.stdout.strip()
+
+    def fresh(self, expression, *names):
+        """What a new process says of an expression after it has imported names."""
+        code = f"import builtins; builtins._trace_ = []\nimport {', '.join(names)}\nprint({expression})"
+        return self.run_python("-c", code)
+
+
+# -- 1. what Python does ------------------------------------------------------------------------------------------------
+
+class Facts(Case):
+    """Facts of Python that the code relies on; each names the place that does."""
+
+    def test_exec_stores_in_the_mapping_and_functions_read_the_dict(self):
+        "View.execute: module code is executed with a mapping as locals and the live namespace as globals"
+        names, live = {}, {}
+        exec("x = 1\ndef f(): return x", live, names)
+        self.assertEqual((sorted(names), "x" in live, names["f"].__globals__ is live), (["f", "x"], False, True))
+
+    def test_exec_asks_the_mapping_first_and_a_name_error_goes_through(self):
+        "View.__getitem__: an old name that is hidden raises NameError, since KeyError would look into the globals"
+        class Hiding(dict):
+            def __missing__(self, name):
+                raise NameError("hidden")
+        with self.assertRaisesRegex(NameError, "hidden"):
+            exec("x", {"x": 1}, Hiding())
+        class Empty(dict):
+            pass
+        exec("y = x", {"x": 1}, Empty())
+
+    def test_module_level_global_goes_past_the_mapping(self):
+        "Facts.globals: STORE_GLOBAL is not seen by a View"
+        names, live = {}, {}
+        exec("global x\nx = 1", live, names)
+        self.assertEqual((names, live["x"]), ({}, 1))
+
+    def test_class_bodies_see_the_mapping_only_through_globals(self):
+        "View: nested code runs on the live namespace, which therefore has to hold what the mapping stores"
+        with self.assertRaises(NameError):
+            exec("x = 1\nclass A:\n    y = x", {}, {})
+
+    def test_audit_event_gives_the_code_of_every_imported_module(self):
+        "_note_execution: what has run is only to be had at that moment"
+        self.load("X = 1")
+        self.assertEqual(deepreload._seen[self.path("mod.py")].code.co_filename, self.path("mod.py"))
+
+    def test_import_statements_look_up_builtins_import_each_time(self):
+        "Batch.open: a replaced builtins.__import__ is used by modules that were imported before"
+        module = self.load("def f():\n    import json")
+        asked, saved = [], builtins.__import__
+        builtins.__import__ = lambda name, *args: asked.append(name) or saved(name, *args)
+        try:
+            module.f()
+        finally:
+            builtins.__import__ = saved
+        self.assertEqual(asked, ["json"])
+
+    def test_import_module_looks_up_gcd_import_each_time(self):
+        "Batch.open: importlib.import_module does not go through builtins.__import__"
+        from importlib import _bootstrap
+        asked, saved = [], _bootstrap._gcd_import
+        _bootstrap._gcd_import = lambda name, *args: asked.append(name) or saved(name, *args)
+        try:
+            self.imported("json")
+        finally:
+            _bootstrap._gcd_import = saved
+        self.assertEqual(asked, ["json"])
+
+    def test_modules_are_listed_in_the_order_they_finish(self):
+        "deep_reload, reload_changed: sys.modules is a tie-break for the order"
+        self.write(a="import b", b="import c", c="")
+        self.imported("a")
+        before = [name for name in sys.modules if name in ("a", "b", "c")]
+        importlib.reload(sys.modules["c"])
+        after = [name for name in sys.modules if name in ("a", "b", "c")]
+        self.assertEqual((before, after in (["c", "b", "a"], ["b", "a", "c"])), (["c", "b", "a"], True))
+
+    def test_from_package_import_child_takes_an_attribute_that_is_there(self):
+        "Batch.imported_from: the statement imports nothing if the parent has the name"
+        self.write({"pkg/__init__.py": "child = 1", "pkg/child.py": ""})
+        self.assertEqual((__import__("pkg", fromlist=["child"]).child, self.trace()), (1, "pkg"))
+
+    def test_import_of_a_child_binds_it_over_what_the_parent_has(self):
+        "Batch.bind_child"
+        self.write({"pkg/__init__.py": "child = 1", "pkg/child.py": ""})
+        self.assertIs(self.imported("pkg.child"), sys.modules["pkg"].child)
+
+    def test_a_module_may_change_its_class_and_is_then_asked(self):
+        "_Reloading: `from m import x` of other modules goes through the class of m"
+        class Refusing(types.ModuleType):
+            def __getattribute__(self, name):
+                if name == "x":
+                    raise AttributeError(name)
+                return super().__getattribute__(name)
+        module = self.load("x = 1")
+        module.__class__ = Refusing
+        with self.assertRaisesRegex(ImportError, "cannot import name 'x'"):
+            exec("from mod import x", {})
+        module.__class__ = types.ModuleType
+        exec("from mod import x", {})
+
+    def test_bytecode_files_know_size_and_seconds_only(self):
+        "_bytecode_is_sound, _bytecode: header of 16 bytes: magic, flags, mtime in seconds, size"
+        sys.dont_write_bytecode = False
+        self.write({"mod.py": b"X = 1\n"})
+        self.touch("mod.py", 1_600_000_000.75)
+        self.imported("mod")
+        with open(importlib.util.cache_from_source(self.path("mod.py")), "rb") as file:
+            header = file.read(16)
+        self.assertEqual((header[:8], int.from_bytes(header[8:12], "little"), header[12]), (importlib.util.MAGIC_NUMBER + bytes(4), 1_600_000_000, 6))
+
+    def test_a_fresh_import_runs_old_bytecode_after_a_same_size_edit(self):
+        "_code_of: compile from source wherever the bytecode could lie"
+        sys.dont_write_bytecode = False
+        self.write({"mod.py": b"X = 1\n"})
+        self.touch("mod.py", 1_600_000_000)
+        self.imported("mod")
+        self.write({"mod.py": b"X = 2\n"})
+        self.touch("mod.py", 1_600_000_000)
+        del sys.modules["mod"]
+        self.assertEqual(self.imported("mod").X, 1)
+
+    def test_code_compares_by_content(self):
+        "_is_changed: equal code is the same program, though 1, 1.0 and True are equal"
+        one, other, number, truth = (compile(text, "f.py", "exec") for text in ("X = 1", "X = 1", "X = 1.0", "X = True"))
+        self.assertEqual((one == other, one == number, one == truth), (True, False, False))
+
+    def test_a_function_takes_code_with_as_many_free_variables_only(self):
+        "_keep_function"
+        def make(x, y):
+            return (lambda: x), (lambda: (x, y)), (lambda: 1)
+        one, two, none = make(1, 2)
+        with self.assertRaises(ValueError):
+            none.__code__ = one.__code__
+        with self.assertRaises(ValueError):
+            one.__code__ = two.__code__
+
+    def test_type_setattr_goes_past_the_metaclass(self):
+        "_set_attribute"
+        class Meta(type):
+            def __setattr__(cls, name, value):
+                raise AttributeError("sealed")
+        class Sealed(metaclass=Meta):
+            pass
+        type.__setattr__(Sealed, "x", 1)
+        self.assertEqual(Sealed.x, 1)
+
+    def test_object_class_setter_goes_past_the_class(self):
+        "_set_class_of"
+        class A:
+            __class__ = property(lambda self: int)
+        class B:
+            pass
+        a = A()
+        object.__dict__["__class__"].__set__(a, B)
+        self.assertIs(type(a), B)
+
+    @unittest.skipUnless(hasattr(gc, "freeze"), "no gc.freeze")
+    def test_frozen_objects_are_not_listed(self):
+        "Batch.open: gc.get_objects() after gc.freeze() are the objects made since"
+        old = ["old"]
+        gc.freeze()
+        try:
+            new = ["new"]
+            listed = [id(obj) for obj in gc.get_objects()]
+            self.assertEqual((id(old) in listed, id(new) in listed, gc.get_referrers(old[0]) == []), (False, True, True))
+        finally:
+            gc.unfreeze()
+
+    def test_abc_registry_can_be_read(self):
+        "_keep_registered"
+        class Base(abc.ABC):
+            pass
+        Base.register(int)
+        self.assertEqual([ref() for ref in self.imported("_abc")._get_dump(Base)[0]], [int])
+
+    def test_a_cell_can_be_filled(self):
+        "_point_cells, _keep_cell"
+        class A:
+            def f(self):
+                return __class__
+        A.f.__closure__[0].cell_contents = int
+        self.assertIs(A().f(), int)
+
+    def test_opcodes_are_known(self):
+        "_knows_bytecode: this version's bytecode is read, not the source"
+        self.assertTrue(deepreload._knows_bytecode())
+
+    def test_unknown_opcodes_degrade_to_the_source(self):
+        "_knows_bytecode: the same graph without reading bytecode"
+        self.write({"pkg/__init__.py": "from .a import *", "pkg/a.py": "import pkg.b as x\nfrom . import c\ndef f():\n    import pkg.d", "pkg/b.py": "", "pkg/c.py": "", "pkg/d.py": ""})
+        self.imported("pkg", "pkg.d")
+        graph, known = self.graph(), list(deepreload._knows_bytecode.__defaults__[0])
+        deepreload._knows_bytecode.__defaults__[0][:] = [False]
+        seen = dict(deepreload._seen)
+        deepreload._seen.update({p: s._replace(facts=None) for p, s in seen.items()})
+        try:
+            self.assertEqual(self.graph(), graph)
+        finally:
+            deepreload._knows_bytecode.__defaults__[0][:] = known
+            deepreload._seen.update(seen)
+
+    def test_namespace_paths_look_their_parent_up(self):
+        "View: a namespace package must not leave sys.modules while its children are imported"
+        self.write({"space/sub/mod.py": ""})
+        self.imported("space.sub.mod")
+        path = sys.modules["space.sub"].__path__
+        del sys.modules["space"]
+        with self.assertRaises(KeyError):
+            list(path)
+
+    def test_weak_references_with_callbacks_are_found(self):
+        "Batch.replace_leftovers: a WeakSet shows in weakref.getweakrefs"
+        class A:
+            pass
+        held = weakref.WeakSet([A])
+        self.assertEqual((len(held), [bool(w.__callback__) for w in weakref.getweakrefs(A)].count(True)), (1, 1))
+
+
+# -- 2. who imports whom, and in which order ------------------------------------------------------------------------------
+
+class Order(Case):
+
+    def deep(self, name, **scope):
+        self.trace()
+        deep_reload(name, **scope)
+        return self.trace()
+
+    def test_chain(self):
+        self.write(a="import b", b="import c", c="")
+        self.imported("a")
+        self.assertEqual((reload_order("a"), self.deep("a"), self.graph()), (["c", "b", "a"], "c b a", "a: b; b: c; c:"))
+
+    def test_returns_the_same_module(self):
+        module = self.load("X = 1")
+        self.assertIs(deep_reload(module), module)
+
+    def test_name_or_module(self):
+        self.write({"pkg/__init__.py": "", "pkg/a.py": ""})
+        module = self.imported("pkg.a")
+        self.assertEqual((self.deep(module), self.deep("pkg.a")), ("pkg.a", "pkg.a"))
+
+    def test_diamond_runs_each_once(self):
+        self.write(top="import left, right", left="import base", right="import base", base="")
+        self.imported("top")
+        self.assertEqual(self.deep("top"), "base left right top")
+
+    def test_order_is_that_of_a_fresh_import(self):
+        self.write(a="import z\nimport b", z="import c", b="import c, d", c="", d="import e", e="")
+        self.imported("a")
+        self.assertEqual(self.deep("a"), "c z e d b a")
+
+    def test_dependents_do_not_run(self):
+        self.write(top="import base", base="")
+        self.imported("top")
+        self.assertEqual(self.deep("base"), "base")
+
+    def test_relative_imports(self):
+        self.write({"pkg/__init__.py": "", "pkg/a.py": "from . import b\nfrom .sub import c\nfrom .sub.d import X", "pkg/b.py": "", "pkg/sub/__init__.py": "",
+                    "pkg/sub/c.py": "from .. import b\nfrom ..b import __name__ as n", "pkg/sub/d.py": "X = 1"})
+        self.imported("pkg.a")
+        self.assertEqual((self.deep("pkg.a"), self.graph().split("; ")[1]), ("pkg.b pkg.sub pkg.sub.c pkg.sub.d pkg.a", "pkg.a: pkg.b pkg.sub.c pkg.sub.d"))
+
+    def test_parents_run_before_their_children(self):
+        self.write({"user.py": "import pkg.sub.a", "pkg/__init__.py": "", "pkg/sub/__init__.py": "", "pkg/sub/a.py": ""})
+        self.imported("user")
+        self.assertEqual(self.deep("user"), "pkg pkg.sub pkg.sub.a user")
+
+    def test_package_that_imports_its_children(self):
+        self.write({"pkg/__init__.py": "from .a import A\nfrom .b import B", "pkg/a.py": "from .b import B\nA = 1", "pkg/b.py": "B = 2"})
+        self.imported("pkg")
+        self.assertEqual(self.deep("pkg"), "pkg.b pkg.a pkg")
+
+    def test_from_package_import_submodule(self):
+        self.write({"user.py": "from pkg import sub", "pkg/__init__.py": "", "pkg/sub.py": "X = 1"})
+        user = self.imported("user")
+        self.write({"pkg/sub.py": "X = 2"})
+        self.assertEqual((self.deep("user"), user.sub.X, self.graph()), ("pkg pkg.sub user", 2, "pkg:; pkg.sub:; user: pkg.sub"))
+
+    def test_attribute_for_an_own_submodule_is_no_import(self):
+        self.write({"user.py": "import pkg.sub", "pkg/__init__.py": "", "pkg/sub.py": ""})
+        self.imported("user")
+        self.assertEqual(self.graph(), "pkg:; pkg.sub:; user: pkg pkg.sub")
+
+    def test_package_runs_all_loaded_submodules(self):
+        self.write({"pkg/__init__.py": "", "pkg/a.py": "", "pkg/b.py": "import pkg.a", "pkg/not_loaded.py": ""})
+        self.imported("pkg.b")
+        self.assertEqual((self.deep("pkg"), "pkg.not_loaded" in sys.modules), ("pkg pkg.a pkg.b", False))
+
+    def test_star_import(self):
+        self.write(a="from b import *", b="from c import *\nB = 1", c="__all__ = ['_C']\n_C = 1\nD = 2")
+        a = self.imported("a")
+        self.write(c="__all__ = ['_C', 'E']\n_C = 10\nE = 3")
+        self.assertEqual((self.deep("a"), a.__dict__.get("_C"), a.__dict__.get("E"), self.graph()), ("c b a", None, 3, "a: b; b: c; c:"))
+
+    def test_star_import_takes_no_old_names(self):
+        "the recursive recipe leaves what the star import brought in before"
+        self.write(a="from b import *", b="OLD = 1\nX = 1")
+        a = self.imported("a")
+        self.write(b="X = 2")
+        self.deep("a")
+        self.assertEqual((a.X, hasattr(a, "OLD")), (2, False))
+
+    def test_star_import_of_submodules_named_in_all(self):
+        self.write({"user.py": "from pkg import *", "pkg/__init__.py": "__all__ = ['sub']", "pkg/sub.py": "X = 1"})
+        user = self.imported("user")
+        self.write({"pkg/sub.py": "X = 2"})
+        self.assertEqual((self.deep("user"), user.sub.X), ("pkg pkg.sub user", 2))
+
+    def test_re_exports(self):
+        self.write({"user.py": "from pkg import f", "pkg/__init__.py": "from ._impl import f", "pkg/_impl.py": "def f(): return 1"})
+        user = self.imported("user")
+        self.write({"pkg/_impl.py": "def f(): return 2"})
+        self.assertEqual((self.deep("user"), user.f()), ("pkg._impl pkg user", 2))
+
+    def test_re_export_moved_to_another_module(self):
+        self.write({"pkg/__init__.py": "from .a import f", "pkg/a.py": "def f(): return 'a'", "pkg/b.py": "def f(): return 'b'"})
+        pkg, b = self.imported("pkg", "pkg.b")
+        held = pkg.f
+        self.write({"pkg/__init__.py": "from .b import f"})
+        self.deep("pkg")
+        self.assertEqual((pkg.f(), pkg.f is b.f, held(), sys.modules["pkg.a"].f()), ("b", True, "a", "a"))
+
+    def test_constants_by_name(self):
+        "module attributes alone miss `from x import CONSTANT`"
+        self.write(a="from b import X", b="X = 1")
+        a = self.imported("a")
+        self.write(b="X = 2")
+        self.assertEqual((self.deep("a"), a.X), ("b a", 2))
+
+    def test_import_as(self):
+        self.write({"user.py": "import pkg.sub as s, other as o", "pkg/__init__.py": "", "pkg/sub.py": "X = 1", "other.py": ""})
+        user = self.imported("user")
+        self.assertEqual((self.deep("user"), user.s is sys.modules["pkg.sub"]), ("pkg pkg.sub other user", True))
+
+    def test_imports_in_functions_run_last_and_make_no_cycle(self):
+        self.write(a="import b\ndef f():\n    import c\n    return c.X", b="def g():\n    import a\n    return a", c="import b\nX = 1")
+        a = self.imported("a")
+        a.f()
+        self.write(c="import b\nX = 2")
+        self.trace()
+        self.assertEqual((self.deep("a"), a.f(), self.graph()), ("b a c", 2, "a: b c; b: a; c: b"))
+
+    def test_imports_in_classes_run_with_the_module(self):
+        self.write(a="class A:\n    import b\n    from c import X", b="", c="X = 1")
+        a = self.imported("a")
+        self.write(c="X = 2")
+        self.assertEqual((self.deep("a"), a.A.X), ("b c a", 2))
+
+    def test_imports_in_try_if_and_with(self):
+        self.write(a="try:\n    import absent\nexcept ImportError:\n    import b\nif b:\n    import c\n", b="", c="")
+        self.imported("a")
+        self.assertEqual(self.deep("a"), "b c a")
+
+    def test_a_guarded_import_that_is_there_now(self):
+        self.write(a="try:\n    from newcomer import X\nexcept ImportError:\n    X = None\n")
+        a = self.imported("a")
+        self.write(newcomer="X = 1")
+        self.assertEqual((self.deep("a"), a.X), ("newcomer a", 1))
+
+    def test_a_guarded_import_that_is_gone_now(self):
+        self.write(a="try:\n    from guest import X\nexcept ImportError:\n    X = None\n", guest="X = 1")
+        a = self.imported("a")
+        os.unlink(self.path("guest.py"))
+        self.assertEqual((self.deep("a"), a.X, "guest" in sys.modules), ("a", None, False))
+
+    def test_type_checking(self):
+        self.write(a="from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import b\nelse:\n    import c", b="import a", c="")
+        self.imported("a", "b")
+        self.assertEqual((self.deep("a"), self.graph()), ("c a", "a: c; b: a; c:"))
+
+    def test_typing_dot_type_checking(self):
+        self.write(a="import typing\nif typing.TYPE_CHECKING:\n    from b import B", b="import a\nB = 1")
+        self.imported("b")
+        self.assertEqual((self.deep("b"), self.graph()), ("a b", "a:; b: a"))
+
+    def test_import_module(self):
+        "source alone misses importlib.import_module"
+        self.write(a="import importlib\nb = importlib.import_module('b')\nX = b.X", b="X = 1")
+        a = self.imported("a")
+        self.write(b="X = 2")
+        self.assertEqual((self.deep("a"), a.X, self.graph()), ("b a", 2, "a: b; b:"))
+
+    def test_import_module_with_a_computed_name(self):
+        self.write(a="import importlib\nmods = [importlib.import_module('plug_' + n) for n in 'xy']\nX = [m.X for m in mods]", plug_x="X = 1", plug_y="X = 1")
+        a = self.imported("a")
+        self.write(plug_y="X = 2")
+        self.assertEqual((self.deep("a"), a.X), ("plug_x plug_y a", [1, 2]))
+
+    def test_import_module_relative(self):
+        self.write({"pkg/__init__.py": "import importlib\nX = importlib.import_module('.sub', __name__).X", "pkg/sub.py": "X = 1"})
+        pkg = self.imported("pkg")
+        self.write({"pkg/sub.py": "X = 2"})
+        self.assertEqual((self.deep("pkg"), pkg.X), ("pkg.sub pkg", 2))
+
+    def test_dunder_import(self):
+        self.write(a="b = __import__('b')\nX = b.X", b="X = 1")
+        a = self.imported("a")
+        self.write(b="X = 2")
+        self.assertEqual((self.deep("a"), a.X), ("b a", 2))
+
+    def test_lazy_package(self):
+        lazy = "import importlib\ndef __getattr__(name):\n    if name == 'sub':\n        return importlib.import_module('.sub', __name__)\n    raise AttributeError(name)"
+        self.write({"pkg/__init__.py": lazy, "pkg/sub.py": "X = 1"})
+        pkg = self.imported("pkg")
+        pkg.sub
+        self.write({"pkg/sub.py": "X = 2"})
+        self.trace()
+        self.assertEqual((self.deep("pkg"), pkg.sub.X), ("pkg pkg.sub", 2))
+
+    def test_lazy_package_stays_lazy(self):
+        lazy = "def __getattr__(name):\n    if name == 'X':\n        from .sub import X\n        return X\n    raise AttributeError(name)"
+        self.write({"pkg/__init__.py": lazy, "pkg/sub.py": "X = 1"})
+        pkg = self.imported("pkg")
+        self.assertEqual((self.deep("pkg"), "pkg.sub" in sys.modules, pkg.X), ("pkg", False, 1))
+
+    def test_namespace_package(self):
+        self.write({"space/a.py": "from . import b\nfrom .deep import c", "space/b.py": "X = 1", "space/deep/c.py": "X = 1"})
+        a = self.imported("space.a")
+        self.write({"space/b.py": "X = 2", "space/deep/c.py": "X = 3"})
+        self.assertEqual((self.deep("space"), a.b.X, a.c.X), ("space.b space.deep.c space.a", 2, 3))
+
+    def test_namespace_package_of_two_folders(self):
+        other = tempfile.mkdtemp(dir=self.root)
+        sys.path.append(other)
+        self.write({"space/a.py": "import space.b", os.path.basename(other) + "/space/b.py": "X = 1"})
+        self.imported("space.a")
+        self.assertEqual((self.deep("space"), len(sys.modules["space"].__path__)), ("space.b space.a", 2))
+
+    def test_module_becomes_package(self):
+        self.write(user="from mod import X", mod="X = 1")
+        user = self.imported("user")
+        os.unlink(self.path("mod.py"))
+        self.write({"mod/__init__.py": "from .inner import X", "mod/inner.py": "X = 2"})
+        self.deep("user")
+        mod = sys.modules["mod"]
+        self.assertEqual((user.X, mod.__file__, mod.__path__, mod.__package__, mod.__spec__.origin, mod.__loader__.path),
+                         (2, self.path("mod/__init__.py"), [self.path("mod")], "mod", self.path("mod/__init__.py"), self.path("mod/__init__.py")))
+
+    def test_module_becomes_package_while_the_file_stays(self):
+        self.write(mod="X = 1")
+        mod = self.imported("mod")
+        self.write({"mod/__init__.py": "X = 2"})
+        self.deep("mod")
+        self.assertEqual((mod.X, mod.__file__), (2, self.path("mod/__init__.py")))
+
+    def test_package_becomes_module(self):
+        self.write({"mod/__init__.py": "from .inner import X", "mod/inner.py": "X = 1", "user.py": "from mod import X"})
+        user = self.imported("user")
+        shutil.rmtree(self.path("mod"))
+        self.write(mod="X = 2")
+        self.deep("user")
+        mod = sys.modules["mod"]
+        self.assertEqual((user.X, mod.__file__, hasattr(mod, "__path__"), mod.__package__), (2, self.path("mod.py"), False, ""))
+        deep_reload("mod")
+        self.assertEqual((hasattr(mod, "inner"), "mod.inner" in sys.modules), (False, False))
+
+    def test_new_module(self):
+        self.write(a="X = 1")
+        a = self.imported("a")
+        self.write(a="from b import X", b="X = 2")
+        self.assertEqual((reload_order("a"), self.deep("a"), a.X), (["b", "a"], "b a", 2))
+
+    def test_new_package(self):
+        self.write(a="X = 1")
+        a = self.imported("a")
+        self.write({"a.py": "from pkg.sub import X", "pkg/__init__.py": "", "pkg/sub.py": "X = 2"})
+        self.assertEqual((self.deep("a"), a.X, sys.modules["pkg"].sub.X), ("pkg pkg.sub a", 2, 2))
+
+    def test_import_reversed_by_an_edit(self):
+        "ordering by the old graph is wrong here"
+        self.write(root="import a, b", a="import b\nX = b.X", b="X = 1")
+        root = self.imported("root")
+        self.write(a="X = 5", b="import a\nX = a.X")
+        self.assertEqual((self.deep("root"), root.b.X, hasattr(root.a, "b")), ("a b root", 5, False))
+
+    def test_import_that_went_is_not_followed(self):
+        self.write(a="import b", b="")
+        a = self.imported("a")
+        self.write(a="")
+        self.assertEqual((self.deep("a"), hasattr(a, "b")), ("a", False))
+
+    def test_deleted_module_that_nobody_imports_any_more(self):
+        self.write({"pkg/__init__.py": "from . import a, b", "pkg/a.py": "", "pkg/b.py": ""})
+        pkg = self.imported("pkg")
+        os.unlink(self.path("pkg/b.py"))
+        self.write({"pkg/__init__.py": "from . import a"})
+        self.assertEqual((self.deep("pkg"), "pkg.b" in sys.modules, hasattr(pkg, "b")), ("pkg.a pkg", False, False))
+
+    def test_deleted_module_that_is_still_imported(self):
+        self.write(a="import b", b="")
+        self.imported("a")
+        before = self.state()
+        os.unlink(self.path("b.py"))
+        self.assertEqual((self.fails(deep_reload, "a"), self.state() == before), ("a: ModuleNotFoundError in a.py, line 1: No module named 'b'; nothing was reloaded", True))
+
+    def test_moved_between_folders_of_the_path(self):
+        other = os.path.realpath(tempfile.mkdtemp(dir=self.root))
+        sys.path.append(other)
+        self.write(mod="X = 1")
+        mod = self.imported("mod")
+        os.rename(self.path("mod.py"), os.path.join(other, "mod.py"))
+        self.assertEqual((self.deep("mod"), mod.__file__), ("mod", os.path.join(other, "mod.py")))
+
+    def test_odd_objects_in_sys_modules(self):
+        class Proxy:
+            def __getattribute__(self, name):
+                raise RuntimeError("do not touch")
+            def __eq__(self, other):
+                raise RuntimeError("do not compare")
+            __hash__ = None
+        class OddModule(types.ModuleType):
+            def __getattribute__(self, name):
+                raise RuntimeError("do not touch")
+        self.write(a="import b", b="")
+        self.imported("a")
+        odd = {"odd_none": None, "odd_proxy": Proxy(), "odd_int": 3, "odd_module": OddModule("odd_module"), "odd_bare": types.ModuleType("odd_bare")}
+        sys.modules.update(odd)
+        del vars(odd["odd_bare"])["__spec__"]
+        try:
+            vars(sys.modules["a"])["held"] = odd["odd_proxy"]
+            self.write(b="X = 1")
+            self.assertEqual((self.deep("a"), self.graph(), reload_changed()), ("b a", "a: b; b:", []))
+        finally:
+            for name in odd:
+                del sys.modules[name]
+
+    def test_an_object_put_in_from_outside_is_no_import(self):
+        self.write(a="", b="")
+        a, b = self.imported("a", "b")
+        a.gift = b
+        self.assertEqual((self.deep("a"), self.graph(), a.gift is b), ("a", "a:; b:", True))
+
+    def test_chain_of_3000_modules(self):
+        for i in range(3000):
+            self.write({f"link{i}.py": f"import link{i + 1}".encode() if i < 2999 else b"X = 1"})
+        self.imported(*[f"link{i}" for i in reversed(range(3000))])
+        self.write({"link2999.py": b"X = 2"})
+        order = reload_order("link0")
+        deep_reload("link0")
+        self.assertEqual((order[0], order[-1], len(order), sys.modules["link2999"].X), ("link2999", "link0", 3000, 2))
+        self.write({"link2999.py": b"X = 33"})
+        self.assertEqual((len(reload_changed()), sys.modules["link2999"].X), (3000, 33))
+
+    def test_conditional_and_repeated_imports(self):
+        "what the source imports under a condition and is loaded belongs to what the module imports"
+        self.write(a="import b\nimport b as again\nfrom b import X\nif not X:\n    import c", b="X = 1", c="")
+        self.imported("a", "c")
+        self.assertEqual(self.deep("a"), "b a c")
+
+    def test_futures_and_docstrings(self):
+        self.write(a='"""old"""\nfrom __future__ import annotations\nX: int = 1')
+        a = self.imported("a")
+        self.write(a="from __future__ import annotations\nY: str = ''")
+        self.deep("a")
+        self.assertEqual((a.__doc__, a.__annotations__), (None, {"Y": "str"}))
+
+    def test_order_without_side_effects(self):
+        self.write(a="import b", b="")
+        self.imported("a")
+        before = self.state()
+        reload_order("a"), import_graph()
+        self.assertEqual((self.trace(), self.state() == before), ("", True))
+
+
+# -- 3. deep_reload: all or nothing ---------------------------------------------------------------------------------------
+
+class AllOrNothing(Case):
+
+    def test_syntax_error_is_found_before_anything_runs(self):
+        self.write(a="import b", b="X = 1")
+        self.imported("a")
+        before = self.state()
+        self.write(b="X = 2", a="import b\ndef f(:\n    pass")
+        text = self.fails(deep_reload, "a")
+        self.assertRegex(text, r"^a: SyntaxError in a\.py, line 2: .+; nothing was reloaded$")
+        self.assertEqual((self.trace(), self.state() == before, sys.modules["b"].X), ("", True, 1))
+        self.assertEqual((self.error.name, self.error.path, type(self.error.__cause__)), ("a", self.path("a.py"), SyntaxError))
+
+    def test_exception_in_a_body(self):
+        self.write({"pkg/__init__.py": "from . import a, b", "pkg/a.py": "X = 1", "pkg/b.py": "Y = 1"})
+        self.imported("pkg")
+        before = self.state()
+        self.write({"pkg/a.py": "X = 2\nNEW = 3", "pkg/b.py": "Y = 2\ndef f():\n    return 1 / 0\nf()"})
+        self.assertEqual(self.fails(deep_reload, "pkg"), "pkg.b: ZeroDivisionError in pkg/b.py, line 3: division by zero; nothing was reloaded (1 undone: pkg.a)")
+        self.assertEqual((self.state() == before, self.error.name, self.error.path, type(self.error.__cause__)), (True, "pkg.b", self.path("pkg/b.py"), ZeroDivisionError))
+
+    def test_error_is_an_import_error(self):
+        self.load("X = 1")
+        self.write(mod="raise ValueError('boom')")
+        with self.assertRaisesRegex(ImportError, "^mod: ValueError in .*mod.py, line 1: boom; nothing was reloaded$"):
+            deep_reload("mod")
+
+    def test_missing_import(self):
+        self.load("X = 1")
+        self.write(mod="\nimport no_such_module")
+        self.assertEqual(self.fails(deep_reload, "mod"), "mod: ModuleNotFoundError in mod.py, line 1: No module named 'no_such_module'; nothing was reloaded")
+
+    def test_missing_name(self):
+        self.write(a="from b import X", b="X = 1")
+        self.imported("a")
+        self.write(b="Y = 1")
+        before = self.state()
+        self.assertRegex(self.fails(deep_reload, "a"), r"^a: ImportError in a.py, line 1: cannot import name 'X' from 'b'.*; nothing was reloaded \(1 undone: b\)$")
+        self.assertEqual(self.state(), before)
+
+    def test_keyboard_interrupt_propagates_after_the_roll_back(self):
+        for error in (KeyboardInterrupt, SystemExit, GeneratorExit):
+            with self.subTest(error.__name__):
+                self.write(a="import b", b="X = 1", c="")
+                self.imported("a")
+                before = self.state()
+                self.write(a=f"import b, c, d\nraise {error.__name__}(7)", b="X = 2", d="")
+                with self.assertRaises(error) as caught:
+                    deep_reload("a")
+                self.assertEqual((self.state() == before, caught.exception.args), (True, (7,)))
+
+    def test_modules_imported_by_the_failed_attempt_go(self):
+        self.write({"pkg/__init__.py": "", "pkg/old.py": ""})
+        self.imported("pkg.old")
+        before = self.state()
+        self.write({"pkg/__init__.py": "import pkg.new, other_new\nraise ValueError", "pkg/new.py": "", "other_new.py": ""})
+        self.fails(deep_reload, "pkg")
+        self.assertEqual((self.state() == before, "pkg.new" in sys.modules, hasattr(sys.modules["pkg"], "new"), "other_new" in sys.modules), (True, False, False, False))
+
+    def test_lists_of_the_import_system_are_put_back(self):
+        self.load("X = 1")
+        before = self.state()
+        self.write(mod="import sys\nsys.meta_path.insert(0, type('F', (), {'find_spec': lambda *a: None}))\nsys.path.append('nowhere')\nsys.path_hooks.append(print)\nraise ValueError")
+        self.fails(deep_reload, "mod")
+        self.assertEqual(self.state(), before)
+
+    def test_order_of_sys_modules_is_put_back(self):
+        self.write(a="import b", b="")
+        self.imported("a")
+        before = list(sys.modules)
+        self.write(b="import sys\nsys.modules['a'] = sys.modules.pop('a')\ndel sys.modules['b']\nraise ValueError")
+        self.fails(deep_reload, "a")
+        self.assertEqual(list(sys.modules), before)
+
+    def test_a_module_that_replaces_its_entry_is_put_back(self):
+        mod = self.load("X = 1")
+        self.write(mod="import sys\nsys.modules[__name__] = 3\nraise ValueError")
+        self.fails(deep_reload, "mod")
+        self.assertIs(sys.modules["mod"], mod)
+
+    def test_attribute_of_the_parent_is_put_back(self):
+        self.write({"pkg/__init__.py": "", "pkg/sub.py": ""})
+        sub = self.imported("pkg.sub")
+        self.write({"pkg/__init__.py": "sub = 5", "pkg/sub.py": "raise ValueError"})
+        self.fails(deep_reload, "pkg")
+        self.assertIs(sys.modules["pkg"].sub, sub)
+
+    def test_namespaces_keep_their_very_objects_in_order(self):
+        mod = self.load("A = [1]\nB = {}\ndef f(): return A\nclass C: pass\nD = C()")
+        before = dict(vars(mod))
+        self.write(mod="B = 2\nA = 1\nclass C: x = 1\ndef f(): pass\ndel B\nZ = 1\nraise ValueError")
+        self.fails(deep_reload, "mod")
+        self.assertEqual([(k, id(v)) for k, v in vars(mod).items()], [(k, id(v)) for k, v in before.items()])
+
+    def test_functions_and_classes_are_put_back(self):
+        mod = self.load("def f(x=1, *, y=2) -> int:\n    'doc'\n    return 1\nf.tag = 1\nclass C:\n    a = 1\n    def m(self): return 1\n    @property\n    def p(self): return 1")
+        f, c, before = mod.f, mod.C(), dict(vars(mod.C))
+        self.write(mod="def f(x=10, *, y=20) -> str:\n    'new'\n    return 2\nclass C(Exception.__base__ and object):\n    b = 1\n    def m(self): return 2\n    def p(self): return 2\nraise ValueError")
+        self.fails(deep_reload, "mod")
+        self.assertEqual((f(), f.__defaults__, f.__kwdefaults__, f.__annotations__, f.__doc__, f.tag), (1, (1,), {"y": 2}, {"return": int}, "doc", 1))
+        self.assertEqual((c.m(), c.p, c.a, hasattr(c, "b"), dict(vars(mod.C)) == before), (1, 1, 1, False, True))
+
+    def test_spec_and_file_are_put_back(self):
+        mod = self.load("X = 1")
+        before = {k: id(v) for k, v in vars(mod).items()}
+        os.unlink(self.path("mod.py"))
+        self.write({"mod/__init__.py": "raise ValueError"})
+        self.fails(deep_reload, "mod")
+        self.assertEqual(({k: id(v) for k, v in vars(mod).items()}, mod.__spec__.origin), (before, self.path("mod.py")))
+
+    def test_nothing_is_left_behind_in_the_interpreter(self):
+        self.load("X = 1")
+        before = builtins.__import__, importlib._bootstrap._gcd_import, gc.get_freeze_count() if hasattr(gc, "freeze") else 0
+        for text in ("X = 2", "raise ValueError", "def f(:"):
+            self.write(mod=text)
+            with contextlib.suppress(ReloadError):
+                deep_reload("mod")
+            self.assertEqual((builtins.__import__, importlib._bootstrap._gcd_import, gc.get_freeze_count() if hasattr(gc, "freeze") else 0, type(sys.modules["mod"])), (*before, types.ModuleType))
+
+    def test_works_again_after_a_failure(self):
+        mod = self.load("X = 1")
+        self.write(mod="raise ValueError")
+        self.fails(deep_reload, "mod")
+        self.edit("X = 3")
+        self.assertEqual(mod.X, 3)
+
+    def test_a_failed_import_that_the_importer_catches(self):
+        self.write(a="try:\n    import b\nexcept ValueError:\n    b = None\n", b="X = 1")
+        a = self.imported("a")
+        self.write(b="X = 2\nraise ValueError")
+        deep_reload("a")
+        self.assertEqual((a.b, "b" in sys.modules), (None, False))
+
+    def test_traceback_of_the_cause_shows_the_line(self):
+        self.load("X = 1")
+        self.write(mod="\n\n\nX = 1 / 0 # here")
+        self.fails(deep_reload, "mod")
+        self.assertIn("# here", "".join(traceback.format_exception(type(self.error), self.error, self.error.__traceback__)))
+
+    def test_the_whole_cycle_comes_out_as_in_a_fresh_process(self):
+        self.write(a="A = 1\nimport b\nSUM = A + b.B", b="import a\nB = a.A + 1")
+        a = self.imported("a")
+        self.write(a="A = 10\nimport b\nSUM = A + b.B")
+        self.assertEqual((deep_reload("a") and self.trace(), str(a.SUM)), ("b a", self.fresh("a.SUM", "a")))
+
+    def test_cycle_does_not_see_stale_names(self):
+        "old names satisfy a circular `from a import x` that a fresh process refuses"
+        self.write(a="X = 1\nimport b", b="from a import X")
+        self.imported("a")
+        before = self.state()
+        self.write(a="import b\nX = 2")
+        self.assertRegex(self.fails(deep_reload, "a"), r"^b: ImportError in b.py, line 1: cannot import name 'X' from .*'a'.*; nothing was reloaded")
+        self.assertEqual(self.state(), before)
+
+    def test_cycle_does_not_see_stale_attributes(self):
+        self.write(a="X = 1\nimport b", b="import a\nY = getattr(a, 'X', 'not yet')")
+        self.imported("a")
+        self.write(a="import b\nX = 2")
+        deep_reload("a")
+        self.assertEqual((sys.modules["b"].Y, sys.modules["a"].X), ("not yet", 2))
+
+    def test_cycle_entered_from_the_other_side(self):
+        self.write(a="import b\nX = 1", b="import a\nY = hasattr(a, 'X')")
+        self.imported("a")
+        deep_reload("b")
+        self.assertEqual(str(sys.modules["b"].Y), self.fresh("b.Y", "b"))
+
+    def test_cycle_of_a_package_and_its_children(self):
+        self.write({"pkg/__init__.py": "V = 1\nfrom .a import A\nfrom .b import B", "pkg/a.py": "from . import V, b\nA = V", "pkg/b.py": "import pkg.a\nfrom pkg import V\nB = V"})
+        pkg = self.imported("pkg")
+        self.write({"pkg/__init__.py": "V = 2\nfrom .a import A\nfrom .b import B"})
+        deep_reload("pkg")
+        self.assertEqual((pkg.A, pkg.B, self.trace()), (2, 2, "pkg.b pkg.a pkg"))
+
+    def test_name_used_before_it_is_bound(self):
+        "importlib.reload finds the old value"
+        self.load("X = 1\nY = X")
+        self.write(mod="Y = X\nX = 2")
+        self.assertEqual(self.fails(deep_reload, "mod"), "mod: NameError in mod.py, line 1: name 'X' is not defined; nothing was reloaded")
+
+    def test_builtin_shadowed_later(self):
+        mod = self.load("def len(x): return -1\nN = len('abc')")
+        self.edit("N = len('abc')\ndef len(x): return -2")
+        self.assertEqual((mod.N, mod.len(0)), (3, -2))
+
+    def test_names_in_dir_globals_and_vars(self):
+        "code that looks at its own namespace sees what a fresh process shows"
+        mod = self.load("X = 1\nNAMES = sorted(n for n in globals() if not n.startswith('_'))\nHAS = 'LATE' in dir()\nLATE = 1")
+        self.edit("Y = 1\nNAMES = sorted(n for n in globals() if not n.startswith('_'))\nHAS = 'LATE' in dir()\nLATE = 1")
+        self.assertEqual((mod.NAMES, mod.HAS), (["Y"], False))
+
+    def test_module_that_asks_whether_it_has_a_name(self):
+        "Django's app registry"
+        mod = self.load("import sys\nFIRST = not hasattr(sys.modules[__name__], 'apps')\napps = 1")
+        self.edit("import sys\nFIRST = not hasattr(sys.modules[__name__], 'apps')\napps = 2")
+        self.assertEqual((mod.FIRST, mod.apps), (True, 2))
+
+    def test_two_threads_do_not_interleave(self):
+        self.load("import side\nside.log.append('start'); X = sum(range(20000)); side.log.append('end')", side="log = []")
+        log, done = sys.modules["side"].log, []
+        start = threading.Barrier(2)
+        def work():
+            start.wait()
+            for _ in range(5):
+                deep_reload("mod", exclude="side")
+            done.append(1)
+        del log[:]
+        threads = [threading.Thread(target=work, daemon=True) for _ in range(2)]
+        [t.start() for t in threads], [t.join(20) for t in threads]
+        self.assertEqual((done, log), ([1, 1], ["start", "end"] * 10))
+
+    def test_other_threads_always_find_the_names(self):
+        "promise 4; delete-and-import-again leaves a hole"
+        self.write(a="import b\nA = 1\ndef f():\n    return A, b.B", b="import a\nB = 1\nfor i in range(2000): pass")
+        a = self.imported("a")
+        stop, bad, calls = [], [], []
+        def call():
+            while not stop:
+                try:
+                    calls.append(a.f() and sys.modules["b"].B and a.b.B)
+                except BaseException as error:
+                    bad.append(repr(error))
+        threads = [threading.Thread(target=call, daemon=True) for _ in range(2)]
+        [t.start() for t in threads]
+        for i in range(40):
+            self.write(b=f"import a\nB = {i + 1}\nfor i in range(2000): pass")
+            deep_reload("a")
+        stop.append(1)
+        [t.join(20) for t in threads]
+        self.assertEqual((bad[:3], len(calls) > 10), ([], True))
+
+    def test_other_threads_import_meanwhile(self):
+        self.write(a="import b\nfor i in range(5000): pass", b="", apart="X = 1")
+        self.imported("a", "apart")
+        stop, bad = [], []
+        def work():
+            while not stop:
+                try:
+                    from apart import X
+                    import a
+                    a.b
+                except BaseException as error:
+                    bad.append(repr(error))
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        for _ in range(20):
+            deep_reload("a")
+        stop.append(1)
+        thread.join(20)
+        self.assertEqual(bad[:3], [])
+
+    def test_from_inside_a_reloading_module(self):
+        self.write(a="X = 0", b="X = 1")
+        a, b = self.imported("a", "b")
+        self.write(a="import deepreload, b\nassert deepreload.deep_reload('b') is b\ndeepreload.deep_reload(__name__)\nX = b.X", b="X = 2")
+        deep_reload("a")
+        self.assertEqual((a.X, self.trace()), (2, "b a"))
+
+    def test_reload_changed_and_importlib_reload_from_inside(self):
+        self.write(a="X = 0", b="X = 1")
+        a = self.imported("a")
+        self.write(a="import deepreload, importlib, b\nCHANGED = deepreload.reload_changed()\nimportlib.reload(b)\nX = b.X")
+        deep_reload("a")
+        self.assertEqual((a.X, a.CHANGED), (1, []))
+
+    def test_importlib_reload_goes_on_working(self):
+        mod = self.load("X = 1")
+        self.edit("X = 22")
+        self.write(mod="X = 333")
+        self.assertEqual((importlib.reload(mod) is mod, mod.X), (True, 333))
+        self.edit("X = 4444")
+        self.assertEqual(mod.X, 4444)
+
+    def test_hook_is_called_dependents_first(self):
+        self.write(a="import b\nimport side\ndef __unload__(): side.log.append('a')", b="import side\ndef __unload__(): side.log.append('b')", side="log = []")
+        self.imported("a")
+        deep_reload("a", exclude="side")
+        self.assertEqual(sys.modules["side"].log, ["a", "b"])
+
+    def test_broken_hook_is_logged_and_mended_by_the_reload(self):
+        mod = self.load("def __unload__(): 1 / 0")
+        with self.assertLogs("deepreload", "ERROR") as logs:
+            self.edit("X = 2")
+        self.assertEqual((mod.X, hasattr(mod, "__unload__"), logs.records[0].getMessage()), (2, False, "mod.__unload__() failed"))
+
+    def test_nothing_is_printed_or_logged_by_a_good_reload(self):
+        self.load("X = 1\nclass A: pass\ndef f(): pass")
+        out = io.StringIO()
+        handler = logging.StreamHandler(out)
+        logging.getLogger("deepreload").addHandler(handler)
+        try:
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+                self.edit("X = 2\nclass A: y = 1\ndef f(): return 1")
+        finally:
+            logging.getLogger("deepreload").removeHandler(handler)
+        self.assertEqual(out.getvalue(), "")
+
+
+class State(Case):
+    """Which old values stay (issue 2, point 4)."""
+
+    def test_names_guarded_by_name_error_survive_reload_after_reload(self):
+        text = "try:\n    cache\nexcept NameError:\n    cache = {}\nX = %d"
+        mod = self.load(text % 1)
+        cache = mod.cache
+        cache["k"] = 1
+        self.edit(text % 2), self.edit(text % 3)
+        self.assertEqual((mod.cache is cache, mod.cache, mod.X), (True, {"k": 1}, 3))
+
+    def test_guard_in_a_tuple_or_by_name(self):
+        mod = self.load("try:\n    a\nexcept (NameError, ValueError):\n    a = []\ntry:\n    b\nexcept NameError as error:\n    b = []\n")
+        a, b = mod.a, mod.b
+        self.edit("try:\n    a\nexcept (NameError, ValueError):\n    a = []\ntry:\n    b\nexcept NameError as error:\n    b = []\nX = 1")
+        self.assertEqual((mod.a is a, mod.b is b), (True, True))
+
+    def test_guard_that_went(self):
+        mod = self.load("try:\n    cache\nexcept NameError:\n    cache = {}\n")
+        mod.cache["k"] = 1
+        self.edit("cache = {}")
+        self.assertEqual(mod.cache, {})
+
+    def test_guard_that_is_new(self):
+        "the importlib docs' idiom added by the very edit"
+        mod = self.load("cache = {}")
+        mod.cache["k"] = 1
+        self.edit("try:\n    cache\nexcept NameError:\n    cache = {}\n")
+        self.assertEqual(mod.cache, {"k": 1})
+
+    def test_guarded_name_survives_a_module_becoming_a_package(self):
+        mod = self.load("try:\n    cache\nexcept NameError:\n    cache = []\n")
+        mod.cache.append(1)
+        os.unlink(self.path("mod.py"))
+        self.write({"mod/__init__.py": "try:\n    cache\nexcept NameError:\n    cache = []\n"})
+        deep_reload("mod")
+        self.assertEqual(mod.cache, [1])
+
+    def test_unguarded_state_is_as_in_a_fresh_process(self):
+        mod = self.load("cache = {}\ncount = 0")
+        mod.cache["k"], mod.count = 1, 5
+        self.edit("cache = {}\ncount = 0")
+        self.assertEqual((mod.cache, mod.count), ({}, 0))
+
+    def test_names_removed_from_the_source_go(self):
+        "importlib.reload keeps them"
+        mod = self.load("import os, json as j\nfrom sys import path as p\nX = 1\ndef f(): pass\nclass C: pass\nfor i in 'ab': pass\nwith open(__file__) as h: h.close()\n(a, *b), c = [1, 2], 3\nann: int = 5")
+        self.edit("Y = 1")
+        self.assertEqual([n for n in vars(mod) if not n.startswith("__")], ["Y"])
+
+    def test_names_removed_twice(self):
+        mod = self.load("A = 1")
+        self.edit("B = 1"), self.edit("C = 1")
+        self.assertEqual([n for n in vars(mod) if not n.startswith("__")], ["C"])
+
+    def test_dunder_names_of_the_source_go_too(self):
+        mod = self.load("__all__ = ['x']\n__version__ = '1'\n__author__ = 'me'\ndef __getattr__(name): return 1")
+        self.edit("X = 1")
+        self.assertEqual([hasattr(mod, n) for n in ("__all__", "__version__", "__author__", "anything")], [False] * 4)
+
+    def test_names_bound_by_functions_go(self):
+        mod = self.load("def f():\n    global G\n    G = 1\nf()")
+        self.edit("def f():\n    global H\n    H = 2\nf()")
+        self.assertEqual((hasattr(mod, "G"), mod.H), (False, 2))
+
+    def test_deleted_names_stay_deleted(self):
+        mod = self.load("X = 1\ntmp = 2\ndel tmp")
+        self.edit("tmp = 3\nX = tmp\ndel tmp")
+        self.assertEqual((mod.X, hasattr(mod, "tmp")), (3, False))
+
+    def test_del_of_an_old_name_raises_as_in_a_fresh_process(self):
+        self.load("X = 1")
+        self.write(mod="del X")
+        self.assertEqual(self.fails(deep_reload, "mod"), "mod: NameError in mod.py, line 1: name 'X' is not defined; nothing was reloaded")
+
+    def test_names_that_somebody_else_put_there_stay(self):
+        mod = self.load("X = 1")
+        mod.gift, mod.helper = {"k": 1}, len
+        self.edit("X = 2"), self.edit("X = 3")
+        self.assertEqual((mod.X, mod.gift, mod.helper), (3, {"k": 1}, len))
+
+    def test_an_own_name_overwritten_from_outside_is_its_own_again(self):
+        mod = self.load("def f(): return 1")
+        mod.f = lambda: "patched"
+        self.edit("def f(): return 2")
+        self.assertEqual((mod.f(), mod.f.__name__), (2, "f"))
+
+    def test_submodule_attributes(self):
+        self.write({"pkg/__init__.py": "", "pkg/a.py": "", "pkg/b.py": "", "pkg/c.py": ""})
+        a, b, c = self.imported("pkg.a", "pkg.b", "pkg.c")
+        deep_reload("pkg", exclude="pkg.c")
+        pkg = sys.modules["pkg"]
+        self.assertEqual((pkg.a is a, pkg.b is b, pkg.c is c), (True, True, True))
+
+    def test_submodule_hidden_by_a_name_of_the_package(self):
+        self.write({"pkg/__init__.py": "from .run import run", "pkg/run.py": "def run(): return 1"})
+        pkg = self.imported("pkg")
+        self.write({"pkg/run.py": "def run(): return 2"})
+        deep_reload("pkg")
+        self.assertEqual((pkg.run(), sys.modules["pkg.run"].run is pkg.run), (2, True))
+
+    def test_submodule_that_the_package_stops_hiding(self):
+        self.write({"pkg/__init__.py": "from .run import run", "pkg/run.py": "def run(): return 1"})
+        pkg = self.imported("pkg")
+        self.write({"pkg/__init__.py": "from . import run as other"})
+        deep_reload("pkg")
+        self.assertEqual((pkg.run is sys.modules["pkg.run"], pkg.other is pkg.run), (True, True))
+
+    def test_module_attributes_are_those_of_a_fresh_module(self):
+        mod = self.load("__path__ = ['x']\n__file__ = 'y'\n__name__ = 'z'")
+        self.edit("X = 1")
+        self.assertEqual((hasattr(mod, "__path__"), mod.__file__, mod.__name__, mod.__spec__._initializing), (False, self.path("mod.py"), "mod", False))
+
+    def test_annotations_of_the_module_are_made_anew(self):
+        mod = self.load("x: int = 1\ny: str")
+        self.edit("z: float = 1.0")
+        self.assertEqual((mod.__annotations__, hasattr(mod, "x")), ({"z": float}, False))
+
+    def test_reload_in_a_loop_variable_and_comprehension(self):
+        mod = self.load("X = [i for i in range(3)]\nfor k in range(2): last = k")
+        self.edit("X = [i * 2 for i in range(3)]\nfor k in range(3): last = k")
+        self.assertEqual((mod.X, mod.k, mod.last), ([0, 2, 4], 2, 2))
+
+    def test_exec_and_setattr_into_the_own_namespace(self):
+        mod = self.load("import sys\nexec('A = 1')\nsetattr(sys.modules[__name__], 'B', 1)\nglobals()['C'] = 1")
+        self.edit("import sys\nexec('A = 2')\nsetattr(sys.modules[__name__], 'B', 2)\nglobals()['C'] = 2")
+        self.assertEqual((mod.A, mod.B, mod.C), (2, 2, 2))
+
+    def test_except_variable_and_walrus(self):
+        mod = self.load("try:\n    1 / 0\nexcept ZeroDivisionError as e:\n    text = str(e)\n(w := 1)")
+        self.edit("try:\n    [][0]\nexcept IndexError as e:\n    text = str(e)\n(v := 2)")
+        self.assertEqual((mod.text, hasattr(mod, "e"), hasattr(mod, "w"), mod.v), ("list index out of range", False, False, 2))
+
+
+# -- 4. what changed on disk ----------------------------------------------------------------------------------------------
+
+class Changed(Case):
+
+    def changed(self, **scope):
+        """What reload_changed() returns and what ran, which must be the same."""
+        self.trace()
+        names = " ".join(reload_changed(**scope))
+        self.assertEqual(names, self.trace())
+        return names
+
+    def test_nothing_to_do(self):
+        self.load("X = 1")
+        self.assertEqual((self.changed(), is_changed("mod")), ("", False))
+
+    def test_leaf_and_all_that_imports_it(self):
+        self.write({"top.py": "import mid, pkg.a", "mid.py": "from leaf import X", "leaf.py": "X = 1", "apart.py": "", "pkg/__init__.py": "", "pkg/a.py": "from mid import X"})
+        top = self.imported("top", "apart")[0]
+        self.write(leaf="X = 22")
+        self.assertEqual((self.changed(), top.pkg.a.X, self.changed()), ("leaf mid pkg.a top", 22, ""))
+
+    def test_second_and_third_round(self):
+        "sys.modules is out of order after the first"
+        self.write(a="from b import X", b="from c import X", c="X = 1")
+        a = self.imported("a")
+        rounds = []
+        for i in range(3):
+            self.write(c=f"X = {10 ** i * 7}")
+            rounds.append((self.changed(), a.X))
+            self.write(b=f"from c import X as Y\nX = Y + {10 ** i}")
+            rounds.append((self.changed(), a.X))
+        self.assertEqual(rounds, [("c b a", 7), ("b a", 8), ("c b a", 71), ("b a", 80), ("c b a", 710), ("b a", 800)])
+
+    def test_two_files_at_once(self):
+        self.write(a="import b, c", b="", c="import d", d="")
+        self.imported("a")
+        self.write(b="X = 1", d="X = 1")
+        self.assertEqual(self.changed(), "b d c a")
+
+    def test_touch(self):
+        self.load("X = 1")
+        self.touch("mod.py")
+        self.assertEqual((is_changed("mod"), self.changed(), self.changed()), (False, "", ""))
+
+    def test_older_time(self):
+        "git and rsync set older times: compare with !=, never <"
+        mod = self.load("X = 1")
+        self.write(mod="X = 2")
+        self.touch("mod.py", 1_000_000_000)
+        self.assertEqual((is_changed("mod"), self.changed(), mod.X), (True, "mod", 2))
+
+    def test_same_size_same_second(self):
+        "16 of 23 tools lose this edit"
+        for written in (False, True):
+            with self.subTest(bytecode=written):
+                sys.dont_write_bytecode = not written
+                name = f"same{written}"
+                self.write({f"{name}.py": "X = 1"})
+                self.touch(f"{name}.py", 1_600_000_000)
+                mod, seen = self.imported(name), []
+                for i in (2, 3, 1):
+                    self.write({f"{name}.py": f"X = {i}"})
+                    self.touch(f"{name}.py", 1_600_000_000)
+                    seen.append((self.changed(), mod.X))
+                self.assertEqual(seen, [(name, 2), (name, 3), (name, 1)])
+
+    def test_same_size_same_second_by_deep_reload(self):
+        "importlib.reload and even a fresh import run the old bytecode"
+        sys.dont_write_bytecode = False
+        self.write(mod="X = 1")
+        self.touch("mod.py", 1_600_000_000)
+        mod = self.imported("mod")
+        self.write(mod="X = 2")
+        self.touch("mod.py", 1_600_000_000)
+        deep_reload("mod")
+        self.assertEqual(mod.X, 2)
+
+    def test_immediately_after_the_import(self):
+        for i in range(20):
+            self.write({f"quick{i}.py": "X = 1"})
+            mod = self.imported(f"quick{i}")
+            self.write({f"quick{i}.py": "X = 2"})
+            self.assertEqual((self.changed(), mod.X), (f"quick{i}", 2))
+
+    def test_edited_and_put_back(self):
+        self.load("X = 1")
+        self.write(mod="X = 2"), self.touch("mod.py")
+        self.write(mod="X = 1"), self.touch("mod.py")
+        self.assertEqual((is_changed("mod"), self.changed()), (False, ""))
+
+    def test_comment_that_moves_lines_is_a_change(self):
+        "before 3.12 code objects are equal whatever their line numbers"
+        mod = self.load("def f():\n    pass\n    return 1 / 0")
+        f = mod.f
+        self.write(mod="def f():\n    pass\n    # one\n    # two\n    return 1 / 0")
+        self.changed()
+        try:
+            f()
+        except ZeroDivisionError as error:
+            self.assertEqual(traceback.extract_tb(error.__traceback__)[-1][1:4:2], (5, "return 1 / 0"))
+
+    def test_lines_follow_in_a_deep_reload(self):
+        "before 3.12 code objects are equal whatever their line numbers"
+        mod = self.load("def f():\n    pass\n    return 1 / 0")
+        f = mod.f
+        self.edit("def f():\n    pass\n    # one\n    # two\n    return 1 / 0")
+        try:
+            f()
+        except ZeroDivisionError as error:
+            self.assertEqual(traceback.extract_tb(error.__traceback__)[-1][1:4:2], (5, "return 1 / 0"))
+
+    def test_baseline_is_what_was_executed(self):
+        "a file saved between its import and that of deepreload; the bytecode file knows"
+        self.write(mod="X = 1")
+        text = """
+            import os, sys
+            sys.dont_write_bytecode = False
+            import mod
+            with open('mod.py', 'w') as file: file.write('X = 22')
+            import deepreload
+            print(deepreload.is_changed(mod), deepreload.reload_changed(), mod.X, deepreload.reload_changed())"""
+        self.assertEqual(self.run_script(text), "True ['mod'] 22 []")
+
+    def test_stale_bytecode_of_an_earlier_run(self):
+        "what the bytecode file says is not what runs if this process did not write it"
+        self.write(mod=b"X = 1\n".decode())
+        self.touch("mod.py", 1_600_000_000)
+        self.run_python("-c", "import builtins; builtins._trace_ = []; import mod", PYTHONDONTWRITEBYTECODE="")
+        self.write(mod="X = 22")
+        self.touch("mod.py", 1_600_000_100)
+        self.assertEqual(self.run_script("import mod, deepreload; print(deepreload.reload_changed(), deepreload.is_changed(mod), mod.X)"), "[] False 22")
+
+    def test_imported_before_deepreload(self):
+        self.write(mod="X = 1\nOLD = 1", user="from mod import X")
+        text = """
+            import user, mod, deepreload
+            print(deepreload.reload_changed())
+            with open('mod.py', 'w') as file: file.write('X = 22')
+            print(deepreload.reload_changed(), user.X, hasattr(mod, 'OLD'))"""
+        self.assertEqual(self.run_script(text), "[]\n['mod', 'user'] 22 False")
+
+    def test_renamed_over(self):
+        "editors write a temporary file and rename it"
+        mod = self.load("X = 1")
+        self.write(mod_new="X = 2")
+        os.replace(self.path("mod_new.py"), self.path("mod.py"))
+        self.assertEqual((self.changed(), mod.X), ("mod", 2))
+
+    def test_missing_file_is_no_deletion(self):
+        "editors remove the file for a moment"
+        self.write(user="import mod", mod="X = 1")
+        mod = self.imported("user", "mod")[1]
+        os.unlink(self.path("mod.py"))
+        self.assertEqual((is_changed("mod"), self.changed(), "mod" in sys.modules), (False, "", True))
+        self.write(mod="X = 22")
+        self.assertEqual((self.changed(), mod.X), ("mod user", 22))
+
+    def test_truncated_file_is_not_written_yet(self):
+        mod = self.load("X = 1")
+        self.write({"mod.py": b""})
+        self.assertEqual((self.changed(), mod.X), ("", 1))
+        self.write(mod="X = 2")
+        self.assertEqual((self.changed(), mod.X), ("mod", 2))
+
+    def test_file_that_has_been_empty_for_long(self):
+        mod = self.load("X = 1")
+        self.write({"mod.py": b""})
+        self.touch("mod.py", 1_600_000_000)
+        self.assertEqual((reload_changed(), hasattr(mod, "X")), (["mod"], False))
+
+    def test_a_failure_is_said_once_and_retried_at_the_next_save(self):
+        self.write(a="from b import X", b="X = 1")
+        a = self.imported("a")
+        self.write(b="X = 2\nY = (")
+        self.assertRegex(self.fails(reload_changed), r"^b: SyntaxError in b.py, line \d: .*; nothing was reloaded$")
+        self.assertEqual((reload_changed(), reload_changed(), a.X, is_changed("b")), ([], [], 1, True))
+        self.write(b="X = 3")
+        self.assertEqual((self.changed(), a.X), ("b a", 3))
+
+    def test_all_that_is_pending_is_retried(self):
+        self.write(a="import b, c", b="X = 1", c="X = 1")
+        a = self.imported("a")
+        self.write(b="X = 2", c="raise ValueError('no')")
+        self.assertEqual(self.fails(reload_changed), "c: ValueError in c.py, line 1: no; nothing was reloaded (1 undone: b)")
+        self.assertEqual((a.b.X, a.c.X), (1, 1))
+        self.write(c="X = 3")
+        self.assertEqual((self.changed(), a.b.X, a.c.X), ("b c a", 2, 3))
+
+    def test_another_save_retries(self):
+        self.write(a="import b", b="X = 1", c="")
+        self.imported("a", "c")
+        self.write(b="import c\nX = c.X")
+        self.assertRegex(self.fails(reload_changed), "^b: AttributeError in b.py, line 1|^b: AttributeError in b.py, line 2")
+        self.write(c="X = 5")
+        self.assertEqual((self.changed(), sys.modules["b"].X), ("c b a", 5))
+
+    def test_the_file_that_failed_is_watched_though_it_is_not_loaded(self):
+        self.write(a="X = 1")
+        a = self.imported("a")
+        self.write(a="from b import X", b="X = (")
+        self.assertRegex(self.fails(reload_changed), r"SyntaxError in b.py, line \d: ")
+        self.assertEqual(reload_changed(), [])
+        self.write(b="X = 2")
+        self.assertEqual((self.changed(), a.X), ("b a", 2))
+
+    def test_a_file_that_was_missing_comes(self):
+        self.write({"pkg/__init__.py": "X = 1"})
+        pkg = self.imported("pkg")
+        self.write({"pkg/__init__.py": "from .sub import X"})
+        self.assertEqual(self.fails(reload_changed), "pkg: ModuleNotFoundError in pkg/__init__.py, line 1: No module named 'pkg.sub'; nothing was reloaded")
+        self.assertEqual(reload_changed(), [])
+        self.write({"pkg/sub.py": "X = 2"})
+        self.assertEqual((self.changed(), pkg.X), ("pkg.sub pkg", 2))
+
+    def test_put_back_after_a_failure(self):
+        self.load("X = 1")
+        self.write(mod="X = (")
+        self.fails(reload_changed)
+        self.write(mod="X = 1")
+        self.assertEqual((self.changed(), is_changed("mod")), ("", False))
+
+    def test_deep_reload_ends_a_failure(self):
+        mod = self.load("X = 1")
+        self.write(mod="X = (")
+        self.fails(reload_changed)
+        self.edit("X = 2")
+        self.assertEqual((reload_changed(), mod.X), ([], 2))
+
+    def test_interrupt_is_passed_on_and_retried(self):
+        mod = self.load("import side\nX = 1", side="STOP = False")
+        self.write(mod="import side\nX = 2\nif side.STOP: raise KeyboardInterrupt")
+        sys.modules["side"].STOP = True
+        with self.assertRaises(KeyboardInterrupt):
+            reload_changed()
+        sys.modules["side"].STOP = False
+        self.assertEqual((self.changed(), mod.X), ("mod", 2))
+
+    def test_modules_imported_later_join(self):
+        self.load("X = 1")
+        self.changed()
+        self.write(later="X = 1")
+        later = self.imported("later")
+        self.write(later="X = 22")
+        self.assertEqual((self.changed(), later.X), ("later", 22))
+
+    def test_importers_in_functions_do_not_run(self):
+        self.write(a="def f():\n    import b\n    return b.X", b="X = 1")
+        a = self.imported("a")
+        a.f()
+        self.write(b="X = 22")
+        self.assertEqual((self.changed(), a.f()), ("b", 22))
+
+    def test_importers_by_import_module_run(self):
+        self.write(a="import importlib\nX = importlib.import_module('b').X", b="X = 1")
+        a = self.imported("a")
+        self.write(b="X = 22")
+        self.assertEqual((self.changed(), a.X), ("b a", 22))
+
+    def test_star_importers_run(self):
+        self.write({"a.py": "from pkg import *", "pkg/__init__.py": "from .sub import *", "pkg/sub.py": "X = 1"})
+        a = self.imported("a")
+        self.write({"pkg/sub.py": "X = 1\nY = 2"})
+        self.assertEqual((self.changed(), a.Y), ("pkg.sub pkg a", 2))
+
+    def test_relative_importers_run(self):
+        self.write({"pkg/__init__.py": "", "pkg/a.py": "from .deep.b import X", "pkg/deep/__init__.py": "", "pkg/deep/b.py": "from ..c import X", "pkg/c.py": "X = 1"})
+        a = self.imported("pkg.a")
+        self.write({"pkg/c.py": "X = 22"})
+        self.assertEqual((self.changed(), a.X), ("pkg.c pkg.deep.b pkg.a", 22))
+
+    def test_changed_package_runs_its_importers(self):
+        self.write({"pkg/__init__.py": "X = 1", "pkg/a.py": "from . import X", "pkg/b.py": ""})
+        self.imported("pkg.a", "pkg.b")
+        self.write({"pkg/__init__.py": "X = 22"})
+        self.assertIn(self.changed(), ("pkg pkg.a", "pkg pkg.a pkg.b"))
+        self.assertEqual(sys.modules["pkg.a"].X, 22)
+
+    def test_cycle(self):
+        self.write(a="A = 1\nimport b\nSUM = A + b.B", b="import a\nB = a.A")
+        a = self.imported("a")
+        self.write(b="import a\nB = a.A + 10")
+        self.assertEqual((self.changed(), a.SUM), ("b a", 12))
+
+    def test_new_import(self):
+        self.write(a="X = 1")
+        a = self.imported("a")
+        self.write(a="import new\nX = new.X", new="X = 22")
+        self.assertEqual((self.changed(), a.X), ("new a", 22))
+
+    def test_import_of_a_loaded_module_does_not_run_it(self):
+        self.write(a="X = 1", b="Y = 1")
+        self.imported("a", "b")
+        self.write(a="import b\nX = b.Y + 1")
+        self.assertEqual((self.changed(), sys.modules["a"].X), ("a", 2))
+
+    def test_module_becomes_package(self):
+        self.write(user="from mod import X", mod="X = 1")
+        user = self.imported("user")
+        os.unlink(self.path("mod.py"))
+        self.write({"mod/__init__.py": "X = 22"})
+        self.assertEqual((is_changed("mod"), self.changed(), user.X), (True, "mod user", 22))
+
+    def test_package_becomes_module(self):
+        self.write({"user.py": "from mod import X", "mod/__init__.py": "X = 1"})
+        user = self.imported("user")
+        shutil.rmtree(self.path("mod"))
+        self.write(mod="X = 22")
+        self.assertEqual((is_changed("mod"), self.changed(), user.X), (True, "mod user", 22))
+
+    def test_include_and_exclude(self):
+        self.write(a="X = 1", b="X = 1")
+        a, b = self.imported("a", "b")
+        self.write(a="X = 22", b="X = 22")
+        self.assertEqual((self.changed(exclude="b"), b.X, self.changed(exclude=["[ab]"]), self.changed()), ("a", 1, "", "b"))
+
+    def test_is_changed_takes_names_and_modules(self):
+        mod = self.load("X = 1")
+        self.write(mod="X = 22")
+        self.assertEqual((is_changed("mod"), is_changed(mod), self.trace(), mod.X), (True, True, "", 1))
+
+    def test_is_changed_of_bad_input(self):
+        self.assertEqual((self.fails(is_changed, 5), self.fails(is_changed, "no_such")), ("expected a module or its dotted name, not int", "module 'no_such' is not loaded: import it first"))
+
+    def test_a_finder_that_raises(self):
+        class Raising:
+            def find_spec(self, name, path=None, target=None):
+                raise RuntimeError("finder")
+        mod = self.load("X = 1")
+        self.write(mod="X = 22")
+        sys.meta_path.insert(0, Raising())
+        self.assertEqual((self.changed(), mod.X), ("mod", 22))
+
+    def test_half_written_then_whole(self):
+        mod = self.load("def f():\n    return 1")
+        self.write({"mod.py": b"def f():\n    return ("})
+        self.fails(reload_changed)
+        self.write({"mod.py": b"def f():\n    return 2"})
+        self.assertEqual((reload_changed(), mod.f()), (["mod"], 2))
+
+    def test_hard_linked_and_symlinked_files(self):
+        self.write({"real/x.py": "X = 1"})
+        os.symlink(self.path("real/x.py"), self.path("linked.py"))
+        linked = self.imported("linked")
+        self.write({"real/x.py": "X = 22"})
+        self.assertEqual((self.changed(), linked.X), ("linked", 22))
+        self.write({"real/y.py": "X = 333"})
+        os.unlink(self.path("linked.py"))
+        os.symlink(self.path("real/y.py"), self.path("linked.py"))
+        self.assertEqual((self.changed(), linked.X), ("linked", 333))
+
+
+# -- 5. scope, and input that is no module ----------------------------------------------------------------------------------
+
+class Scope(Case):
+
+    def test_standard_library_is_not_executed(self):
+        self.load("import json, collections, os, unittest.mock, xml.etree.ElementTree")
+        self.assertEqual((reload_order("mod"), self.graph()), (["mod"], "mod:"))
+
+    def test_installed_packages_are_not_executed(self):
+        sys.path.append(self.path("lib/site-packages"))
+        sys.path.append(self.path("lib/dist-packages"))
+        self.write({"mod.py": "import inst, inst2", "lib/site-packages/inst/__init__.py": "import inst.sub", "lib/site-packages/inst/sub.py": "", "lib/dist-packages/inst2.py": ""})
+        self.imported("mod")
+        self.assertEqual((reload_order("mod"), reload_order("mod", include="inst"), reload_order("mod", include=["inst*"])),
+                         (["mod"], ["inst.sub", "inst", "mod"], ["inst.sub", "inst", "inst2", "mod"]))
+        self.assertEqual((reload_order("inst"), reload_order("inst.sub")), (["inst.sub", "inst"], ["inst.sub"]))
+        self.write({"lib/site-packages/inst/sub.py": "X = 1"})
+        self.assertEqual((reload_changed(), reload_changed(include="inst")), ([], ["inst.sub", "inst", "mod"]))
+
+    def test_named_standard_package_whole_and_nothing_beside_it(self):
+        text = """
+            import json.tool, deepreload, re
+            order = deepreload.reload_order("json")
+            dumps, module = json.dumps, deepreload.deep_reload("json")
+            print(order, module is json, json.dumps is dumps, json.loads(dumps([1, {"a": 2}])))"""
+        self.assertEqual(self.run_script(text), "['json.scanner', 'json.decoder', 'json.encoder', 'json', 'json.tool'] True True [1, {'a': 2}]")
+
+    def test_email_and_unittest_and_logging(self):
+        text = """
+            import email.mime.text, email.parser, unittest.mock, logging.handlers, concurrent.futures, deepreload, sys, logging
+            for name in "email", "unittest", "logging", "concurrent", "html", "xml":
+                __import__(name)
+                for _ in 1, 2:
+                    deepreload.deep_reload(name)
+            print(email.message_from_string("A: b")["A"], unittest.mock.Mock(return_value=3)(), logging.getLogger("x").name)"""
+        self.assertEqual(self.run_script(text), "b 3 x")
+
+    def test_exclude(self):
+        self.write({"a.py": "import b, pkg.c", "b.py": "", "pkg/__init__.py": "", "pkg/c.py": "", "pkg/d.py": ""})
+        self.imported("a", "pkg.d")
+        self.assertEqual((reload_order("a", exclude="b"), reload_order("a", exclude=("pkg", "x")), reload_order("a", exclude="pkg.*")),
+                         (["pkg", "pkg.c", "a"], ["b", "a"], ["b", "pkg", "a"]))
+
+    def test_exclude_wins(self):
+        self.write(a="import b", b="")
+        self.imported("a")
+        self.assertEqual((reload_order("a", include="b", exclude="b"), self.fails(deep_reload, "a", exclude="a")), (["a"], "'a' is excluded: take it out of exclude to reload it"))
+
+    def test_patterns_must_be_strings(self):
+        self.load()
+        self.assertEqual((self.fails(deep_reload, "mod", include=[1]), self.fails(deep_reload, "mod", exclude=[None]), self.fails(reload_changed, exclude=[b"x"])),
+                         ("include takes names or globs, not int", "exclude takes names or globs, not NoneType", "exclude takes names or globs, not bytes"))
+        with self.assertRaises(TypeError):
+            deep_reload("mod", exclude=3)
+
+    def test_import_graph_scope(self):
+        self.write(a="import b, json", b="")
+        self.imported("a")
+        self.assertEqual((self.graph(exclude="b"), sorted(n for n in import_graph(include="json", exclude="json.tool") if n.startswith("json"))), ("a:", ["json", "json.decoder", "json.encoder", "json.scanner"]))
+
+    def test_extension_modules_are_leaves(self):
+        self.load("import _ctypes, math, _json\nfrom array import array")
+        self.assertEqual(self.edit("import _ctypes, math, _json\nX = math.pi"), "mod")
+
+    def test_main_is_never_executed_again(self):
+        self.write(mod="import __main__\nX = 1")
+        self.assertEqual(self.run_script("import mod, deepreload; print(deepreload.reload_order('mod'), deepreload.deep_reload('mod') is mod)"), "['mod'] True")
+
+    def test_public_names(self):
+        self.assertEqual(deepreload.__all__, ["deep_reload", "deep_unload", "reload_changed", "is_changed", "watch", "import_graph", "reload_order", "ReloadError"])
+
+    def test_import_is_light(self):
+        "design: import deepreload adds a few milliseconds"
+        heavy = "{'asyncio', 'inspect', 'logging', 'ast', 'dataclasses', 'tokenize', 'symtable', 'argparse', 'typing', 'subprocess'}"
+        self.assertEqual(self.run_python("-S", "-c", f"import sys; before = set(sys.modules); import deepreload; print(sorted({heavy} & (set(sys.modules) - before)))"), "[]")
+
+
+class BadInput(Case):
+    """Each odd thing has its outcome: reloaded right, left alone, or one clear error with nothing changed."""
+
+    def refused(self, *args, **options):
+        before = self.state()
+        text = self.fails(deep_reload, *args, **options)
+        self.assertEqual(self.state(), before)
+        return f"{type(self.error).__name__}: {text}"
+
+    def test_number(self):
+        self.assertEqual(self.refused(5), "TypeError: expected a module or its dotted name, not int")
+
+    def test_none(self):
+        self.assertEqual(self.refused(None), "TypeError: expected a module or its dotted name, not NoneType")
+
+    def test_bytes_and_function(self):
+        self.assertEqual((self.refused(b"mod"), self.refused(len)), ("TypeError: expected a module or its dotted name, not bytes", "TypeError: expected a module or its dotted name, not builtin_function_or_method"))
+
+    def test_empty_string(self):
+        self.assertEqual(self.refused(""), "TypeError: expected a module or its dotted name, not an empty string")
+
+    def test_name_that_is_not_loaded(self):
+        self.assertEqual((self.refused("no.such"), self.error.name), ("ImportError: module 'no.such' is not loaded: import it first", "no.such"))
+
+    def test_odd_names(self):
+        for name in (".", "..x", "a..b", "a b", "\0", "é", "x" * 10000):
+            with self.subTest(name[:10]):
+                self.assertEqual(self.refused(name), f"ImportError: module {name!r} is not loaded: import it first".replace("\\\\", "/"))
+
+    def test_str_subclass(self):
+        mod = self.load("X = 1")
+        self.assertIs(deep_reload(type("S", (str,), {})("mod")), mod)
+
+    def test_module_that_left_sys_modules(self):
+        mod = self.load("X = 1")
+        del sys.modules["mod"]
+        self.assertEqual(self.refused(mod), "ImportError: module 'mod' is not loaded: import it first")
+        self.imported("mod")
+        self.assertEqual(self.refused(mod), "ImportError: this module 'mod' is not in sys.modules any more: import it again and pass that one")
+
+    def test_main(self):
+        self.assertEqual(self.refused("__main__"), "ImportError: '__main__' is the running script: put what you want to reload into a module")
+
+    def test_sys_and_builtins(self):
+        self.assertEqual((self.refused(sys), self.refused("builtins")), ("ImportError: 'sys' is compiled into the interpreter and cannot be executed again", "ImportError: 'builtins' is compiled into the interpreter and cannot be executed again"))
+
+    def test_frozen_module(self):
+        import _frozen_importlib
+        self.assertRegex(self.refused(_frozen_importlib), "^ImportError: '.*' (is|has no) ")
+
+    def test_extension_module(self):
+        name = next(n for n, m in sys.modules.items() if isinstance(getattr(getattr(m, "__spec__", None), "loader", None), importlib.machinery.ExtensionFileLoader))
+        self.assertEqual(self.refused(name), f"ImportError: '{name}' is an extension module, which cannot be initialised twice: restart the process to change it")
+
+    def test_deepreload_itself(self):
+        self.assertEqual((self.refused(deepreload), self.refused("deepreload")), ("ImportError: 'deepreload' is the reloader itself: restart the process to change it",) * 2)
+
+    def test_none_in_sys_modules(self):
+        sys.modules["blocked"] = None
+        self.addCleanup(sys.modules.pop, "blocked")
+        self.assertEqual(self.refused("blocked"), "ImportError: module 'blocked' is not loaded: import it first")
+
+    def test_module_made_by_hand(self):
+        made = types.ModuleType("made")
+        sys.modules["made"] = made
+        self.addCleanup(sys.modules.pop, "made")
+        self.assertEqual((self.refused(made), self.refused("made")), ("ImportError: 'made' has no __spec__: it was not imported from a file, make it anew instead",) * 2)
+        self.load("import made\nX = 1")
+        self.assertEqual(self.edit("import made\nX = 2"), "mod")
+
+    def test_module_with_spec_none(self):
+        mod = self.load("X = 1")
+        mod.__spec__ = None
+        self.assertEqual((self.refused(mod), reload_changed()), ("ImportError: 'mod' has no __spec__: it was not imported from a file, make it anew instead", []))
+
+    def test_lying_name(self):
+        mod = self.load("__name__ = 'liar'\ndef f(): return 1\nclass C:\n    def m(self): return 1")
+        f, c = mod.f, mod.C()
+        self.assertEqual((self.edit("__name__ = 'liar'\ndef f(): return 2\nclass C:\n    def m(self): return 2"), f(), c.m(), mod.f is f, mod.__name__), ("liar", 2, 2, True, "liar"))
+        self.assertIs(deep_reload(mod), mod)
+
+    def test_object_in_place_of_a_module(self):
+        self.write(shim="import sys\nclass Shim:\n    x = 1\nsys.modules[__name__] = Shim()", user="import shim\nX = shim.x")
+        shim, user = self.imported("shim", "user")
+        self.assertEqual((self.refused("shim"), self.refused(shim)), ("ImportError: 'shim' is a Shim in sys.modules, not a module: reload the module that put it there", "TypeError: expected a module or its dotted name, not Shim"))
+        deep_reload("user")
+        self.assertEqual((self.trace(), reload_changed(), user.X), ("user", [], 1))
+
+    def test_module_of_an_own_class(self):
+        mod = self.load("import sys, types\nclass Own(types.ModuleType):\n    @property\n    def twice(self): return self.X * 2\nX = 1\nsys.modules[__name__].__class__ = Own")
+        self.edit("import sys, types\nclass Own(types.ModuleType):\n    @property\n    def twice(self): return self.X * 20\nX = 2\nsys.modules[__name__].__class__ = Own")
+        self.assertEqual((mod.twice, type(mod) is mod.Own), (40, True))
+
+    def test_getattr_that_raises(self):
+        mod = self.load("def __getattr__(name): raise RuntimeError(name)\nX = 1")
+        user = self.load("import mod\nY = mod.X", name="user")
+        self.write(mod="def __getattr__(name): raise RuntimeError(name)\nX = 22")
+        self.assertEqual((deep_reload("user") is user, user.Y, mod.X, reload_changed()), (True, 22, 22, []))
+
+    def test_lazy_loader(self):
+        self.write(lazy="X = 1")
+        spec = importlib.util.find_spec("lazy")
+        spec.loader = importlib.util.LazyLoader(spec.loader)
+        lazy = sys.modules["lazy"] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(lazy)
+        self.assertEqual((self.refused("lazy"), self.graph(), reload_changed(), self.trace()), ("ImportError: 'lazy' is not loaded yet: use it first", "", [], ""))
+        lazy.X
+        self.write(lazy="X = 22")
+        self.assertEqual((deep_reload(lazy) is lazy, lazy.X), (True, 22))
+
+    def test_bom(self):
+        mod = self.load("X = 1")
+        self.write({"mod.py": b"\xef\xbb\xbfX = '\xc3\xa4'\n"})
+        self.assertEqual((deep_reload("mod").X, mod.X), ("\xe4", "\xe4"))
+
+    def test_latin_1_cookie(self):
+        mod = self.load("X = 1")
+        self.write({"mod.py": b"# -*- coding: latin-1 -*-\nfrom typing import TYPE_CHECKING\nX = '\xe4'\n"})
+        deep_reload("mod")
+        self.assertEqual(mod.X, "\xe4")
+
+    def test_wrong_encoding(self):
+        self.load("X = 1")
+        self.write({"mod.py": b"X = '\xe4'\n"})
+        self.assertRegex(self.refused("mod"), r"^ReloadError: mod: SyntaxError in mod.py, line \d: .*utf-8.*; nothing was reloaded$|^ReloadError: mod: SyntaxError in mod.py: .*utf-8.*; nothing was reloaded$")
+
+    def test_unknown_cookie(self):
+        self.load("X = 1")
+        self.write({"mod.py": b"# coding: klingon\nX = 1\n"})
+        self.assertRegex(self.refused("mod"), r"^ReloadError: mod: SyntaxError in mod.py(, line \d)?: .*klingon.*; nothing was reloaded$")
+
+    def test_nul_bytes(self):
+        self.load("X = 1")
+        self.write({"mod.py": b"X = 2\0\n"})
+        self.assertRegex(self.refused("mod"), r"^ReloadError: mod: (SyntaxError|ValueError) in mod.py(, line \d)?: source code (string )?cannot contain null bytes; nothing was reloaded$")
+
+    def test_20_megabytes(self):
+        mod = self.load("X = 1")
+        self.write({"mod.py": b"X = '" + b"x" * 20_000_000 + b"'\n"})
+        self.assertEqual((len(deep_reload("mod").X), reload_changed(), deep_reload("mod") is mod), (20_000_000, [], True))
+
+    def test_deep_nesting(self):
+        self.load("X = 1")
+        self.write({"mod.py": b"X = " + b"(" * 5000 + b")" * 5000})
+        self.assertRegex(self.refused("mod"), r"^ReloadError: mod: (SyntaxError|MemoryError|RecursionError) in mod.py.*; nothing was reloaded$")
+
+    def test_form_feeds_and_windows_and_mac_line_ends(self):
+        mod, seen = self.load("X = 1"), []
+        for text in (b"\fX = 2\n\fY = 2\n", b"X = 3\r\nif X:\r\n    Y = 3\r\n", b"X = 4\rY = 4\r", b"X = 5\nY = 5", b"X = 6\\\n\nY = 6\n\n\n"):
+            self.write({"mod.py": text})
+            deep_reload("mod")
+            seen.append((mod.X, mod.Y))
+        self.assertEqual(seen, [(2, 2), (3, 3), (4, 4), (5, 5), (6, 6)])
+
+    @unittest.skipIf(not hasattr(os, "geteuid") or os.geteuid() == 0, "root may read everything")
+    def test_no_permission(self):
+        self.load("X = 1")
+        self.write(mod="X = 22")
+        os.chmod(self.path("mod.py"), 0)
+        self.assertEqual(self.refused("mod"), "ReloadError: mod: PermissionError in mod.py: [Errno 13] Permission denied: 'mod.py'; nothing was reloaded")
+
+    def test_directory_in_the_place_of_the_file(self):
+        mod = self.load("X = 1")
+        os.unlink(self.path("mod.py"))
+        os.mkdir(self.path("mod.py"))
+        self.assertRegex(self.refused("mod"), r"^ReloadError: mod: .*mod\.py.*; nothing was reloaded$")
+        self.assertRegex(self.fails(reload_changed), r"^mod: .*mod\.py.*; nothing was reloaded$")
+        self.assertEqual((mod.X, reload_changed()), (1, []))
+
+    def test_dangling_and_circular_links(self):
+        mod = self.load("X = 1")
+        for target in ("nowhere.py", "mod.py"):
+            with self.subTest(target):
+                os.unlink(self.path("mod.py"))
+                os.symlink(target, self.path("mod.py"))
+                self.assertEqual((self.refused("mod"), reload_changed(), mod.X), ("ReloadError: mod: its file mod.py is gone; nothing was reloaded", [], 1))
+
+    def test_deleted_file(self):
+        self.load("X = 1")
+        os.unlink(self.path("mod.py"))
+        self.assertEqual((self.refused("mod"), self.error.name, self.error.path), ("ReloadError: mod: its file mod.py is gone; nothing was reloaded", "mod", self.path("mod.py")))
+
+    def test_zip_file(self):
+        def pack(text):
+            with zipfile.ZipFile(self.path("lib.zip"), "w") as archive:
+                archive.writestr("zipped.py", text)
+        pack("X = 1\ndef f(): return 1")
+        sys.path.insert(0, self.path("lib.zip"))
+        zipped = self.imported("zipped")
+        f = zipped.f
+        pack("X = 22\ndef f(): return 22")
+        self.touch("lib.zip")
+        try:
+            outcome = deep_reload("zipped").X, f()
+        except ReloadError:
+            outcome = zipped.X, f()
+        self.assertIn(outcome, [(22, 22), (1, 1)])
+        self.assertEqual(reload_changed(), [])
+
+    def test_custom_finder_and_loader(self):
+        class Finder:
+            value = 1
+            def find_spec(self, name, path=None, target=None):
+                return importlib.machinery.ModuleSpec(name, self, origin="nowhere") if name == "conjured" else None
+            def create_module(self, spec):
+                return None
+            def exec_module(self, module):
+                module.X = self.value
+                module.runs = getattr(module, "runs", 0) + 1
+        finder = Finder()
+        sys.meta_path.append(finder)
+        self.addCleanup(sys.modules.pop, "conjured")
+        user = self.load("import conjured\nX = conjured.X", name="user")
+        finder.value = 2
+        deep_reload("user")
+        self.assertIn(user.X, (1, 2))
+        self.assertEqual((deep_reload("conjured", include="conjured").X, sys.modules["conjured"] is user.conjured, reload_changed()), (2, True, []))
+
+    def test_finder_that_raises(self):
+        class Raising:
+            def find_spec(self, name, path=None, target=None):
+                raise RuntimeError("finder")
+        mod = self.load("X = 1")
+        sys.meta_path.insert(0, Raising())
+        self.assertEqual((self.edit("X = 2"), mod.X), ("mod", 2))
+        self.write(mod="import brand_new", brand_new="")
+        self.assertEqual(self.refused("mod"), "ReloadError: mod: RuntimeError in mod.py, line 1: finder; nothing was reloaded")
+
+    def test_source_loader_of_an_own_kind(self):
+        class Loader(importlib.machinery.SourceFileLoader):
+            def source_to_code(self, data, path, *, _optimize=-1):
+                return super().source_to_code(bytes(data).replace(b"SECRET", b"22"), path)
+        self.write(own="X = 1")
+        spec = importlib.util.spec_from_file_location("own", self.path("own.py"), loader=Loader("own", self.path("own.py")))
+        own = sys.modules["own"] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(own)
+        self.write(own="X = SECRET")
+        deep_reload("own")
+        self.assertEqual(own.X, 22)
+
+    def test_loaded_from_a_file_that_no_finder_knows(self):
+        "plugins by spec_from_file_location"
+        self.write({"plugins/one.txt.py": "X = 1"})
+        spec = importlib.util.spec_from_file_location("plugin_one", self.path("plugins/one.txt.py"))
+        plugin = sys.modules["plugin_one"] = importlib.util.module_from_spec(spec)
+        self.addCleanup(sys.modules.pop, "plugin_one")
+        spec.loader.exec_module(plugin)
+        self.write({"plugins/one.txt.py": "X = 22"})
+        self.trace()
+        self.assertEqual((is_changed("plugin_one"), reload_changed(), plugin.X), (True, ["plugin_one"], 22))
+
+    def test_bytecode_without_source(self):
+        import py_compile
+        self.write(bare="X = 1")
+        py_compile.compile(self.path("bare.py"), self.path("bare.pyc"))
+        os.unlink(self.path("bare.py"))
+        bare = self.imported("bare")
+        bare.X = 5
+        self.assertEqual((deep_reload("bare").X, reload_changed()), (1, []))
+
+    def test_second_name_for_a_module(self):
+        mod = self.load("X = 1")
+        sys.modules["alias"] = mod
+        self.addCleanup(sys.modules.pop, "alias")
+        user = self.load("import alias\nX = alias.X", name="user")
+        self.assertEqual(self.refused("alias"), "ImportError: 'alias' is another name of 'mod': use that one")
+        self.write(mod="X = 22")
+        self.trace()
+        deep_reload("user")
+        self.assertIn(user.X, (1, 22))
+        self.assertIs(deep_reload(mod), mod)
