@@ -28,6 +28,7 @@ the frames that are running; put a class whose slots, layout or metaclass change
 
 import builtins
 import collections.abc
+import functools
 import gc
 import importlib.machinery
 import importlib.util
@@ -155,10 +156,11 @@ def _fixed(name, module):
 _dict_of = types.ModuleType.__dict__["__dict__"].__get__
 
 
+@functools.lru_cache(4096)
 def _parents(name):
     """The packages above name, outermost first."""
     parts = name.split(".")
-    return [".".join(parts[:i]) for i in range(1, len(parts))]
+    return tuple(".".join(parts[:i]) for i in range(1, len(parts)))
 
 
 def _plan_deep(name, include, exclude):
@@ -208,7 +210,7 @@ def _matches(name, patterns):
     if not patterns:
         return False
     from fnmatch import fnmatchcase
-    return any(fnmatchcase(part, pattern) for part in _parents(name) + [name] for pattern in patterns)
+    return any(fnmatchcase(part, pattern) for part in (*_parents(name), name) for pattern in patterns)
 
 
 _STDLIB = os.path.normcase(os.path.dirname(os.__file__)) + os.sep
@@ -268,12 +270,13 @@ def _note(path, signature, code):
 def _load(name, module, spec):
     """Find and compile what a module's file says now; a Source without spec is a module whose file is gone."""
     path = spec.origin if spec.has_location else None
-    if path is not None and (_signature(path) is None or _became_package(path)) and not _opaque(spec):
+    signature = path and _signature(path)
+    if path is not None and (signature is None or _became_package(path)) and not _opaque(spec):
         spec = _find_spec(name)
         if spec is None:
             return Source(name, module, None, path, None, None, _NO_FACTS)
         path = spec.origin if spec.has_location else None
-    signature = path and _signature(path)
+        signature = path and _signature(path)
     code = _code_of(name, spec, path, signature)
     return Source(name, module, spec, path, signature, code, _facts(code, spec, path))
 
@@ -284,7 +287,7 @@ def _opaque(spec):
 
 
 def _became_package(path):
-    return path.endswith(".py") and not path.endswith("__init__.py") and os.path.isfile(os.path.join(path[:-3], "__init__.py"))
+    return path.endswith(".py") and not path.endswith("__init__.py") and _signature(path[:-3] + os.sep + "__init__.py") is not None
 
 
 def _find_spec(name, path=_MISSING):
@@ -401,7 +404,12 @@ def _scan(code, late, imports, binds, set_globally, froms=None):
     current = attribute = None
     for match in (_search_nested if froms is None else _search_module)(ops):
         index = match.start()
-        op, (arg, before) = ops[index], _argument(raw, ops, index)
+        op = ops[index]
+        if op == _STORE_NAME and attribute is None and ops[index - 1] != _EXTENDED_ARG:
+            name = names[raw[2 * index + 1]]
+            binds[name] = binds.get(name, 0) + 1
+            continue
+        arg, before = _argument(raw, ops, index)
         if op == _IMPORT_NAME:
             fromlist, before = _constant(code, raw, ops, before)
             level, before = _constant(code, raw, ops, before)
@@ -419,7 +427,7 @@ def _scan(code, late, imports, binds, set_globally, froms=None):
             if attribute is not None and current.names:
                 froms.append((current.name, current.level, attribute, names[arg]))
             attribute = None
-    return [(const, late) for const in code.co_consts if type(const) is types.CodeType]
+    return [(const, late) for const in code.co_consts if type(const) is types.CodeType and const.co_names]
 
 
 def _argument(raw, ops, index):
@@ -514,7 +522,7 @@ class Plan:
         """Walk what functions import: last, each with its parents before it."""
         while self.late:
             target = self.late.pop(0)
-            for name in _parents(target) + [target]:
+            for name in (*_parents(target), target):
                 if name in sys.modules:
                     self.visit(name)
 
@@ -586,6 +594,10 @@ class Plan:
                 yield name, _AT_RUN_TIME
         for name in self.held(source):
             yield name, _AT_RUN_TIME
+
+    def old_named(self, qualname, default):
+        """The old object of that name, unless the name may still be given again."""
+        return self.old.get(qualname, default) if self.facts.binds.get(qualname) == 1 or self.ended else default
 
     def imports(self, name):
         return dict.fromkeys(target for target, late in self.edges(self.load(name), parents=False))
@@ -677,7 +689,7 @@ class Batch:
         self.plan, self.joins, self.log = plan, joins, []
         self.pending, self.views, self.finished, self.stack = dict(plan.sources), {}, [], []
         self.failed, self.gone, self.pairs, self.claimed, self.replaced = {}, {}, {}, set(), []
-        self.error, self.at = None, ("?", None)
+        self.error, self.at, self.caches = None, ("?", None), []
         self.thread, self.opened, self.committed = threading.get_ident(), False, False
 
     def execute(self):
@@ -742,11 +754,13 @@ class Batch:
 
     def hooked_import(self, name, globals=None, locals=None, fromlist=(), level=0):
         if _batch is self and threading.get_ident() == self.thread and type(name) is str:
-            package = self.package(globals) if level else ""
-            base = _absolute(name, level, package or "")
+            base = _absolute(name, level, self.package(globals) or "") if level else name
             self.imported(base)
-            for child in fromlist or ():
-                self.imported_from(base, child)
+            if fromlist and "__path__" in _dict_of_entry(base):
+                for child in fromlist:
+                    self.imported_from(base, child)
+            elif fromlist and "*" in fromlist and base in self.views:
+                self.views[base].drop_stale()
         module = self.import_(name, globals, locals, fromlist, level)
         if len(sys.modules) != self.count and threading.get_ident() == self.thread:
             self.note_new()
@@ -774,8 +788,9 @@ class Batch:
         return package
 
     def imported(self, base):
-        for name in _parents(base) + [base]:
-            self.enter(name)
+        for name in (*_parents(base), base):
+            if name not in self.views:
+                self.enter(name)
             if name in self.gone:
                 raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
@@ -866,6 +881,8 @@ class Batch:
                 _seen[source.path] = Seen(source.signature, _settled(source.signature) if source.signature else False, source.code, source.facts)
         self.committed = True
         self.log.clear()
+        for cached in self.caches:
+            type(cached).cache_clear(cached)
         _clear_lines(source.path for source in self.plan.sources.values())
 
     def forget(self, name, module):
@@ -970,7 +987,7 @@ class Batch:
                     except TypeError:
                         stuck += 1
             for sub in type.__subclasses__(old):
-                bases = sub.__bases__
+                bases = _bases(sub)
                 self.log.append((_set_bases, sub, bases))
                 try:
                     _set_bases(sub, tuple(new if b is old else b for b in bases))
@@ -982,19 +999,23 @@ class Batch:
     def rename_elsewhere(self):
         """Bind anew what modules that are not executed again have imported by name."""
         taken = {id(old): (old, new) for old, new, reason in self.replaced}
-        objects = dict(taken)
-        for view in self.views.values():
-            for name, value in view.old.items():
-                new = view.live.get(name, value)
-                if new is not value and type(value) not in _CONSTANTS and not name.startswith("__"):
-                    objects[id(value)] = value, new
         scope = _Scope(named=next(iter(self.views), None))
         for name, module in list(sys.modules.items()):
             if name == "__main__" and issubclass(type(module), types.ModuleType):
                 facts = _facts_of_main(module)
-                self.rename_in(_dict_of(module), facts, taken if facts else objects)
+                self.rename_in(_dict_of(module), facts, taken if facts else {**taken, **self.changed_objects()})
             elif name not in self.views and name in scope:
                 self.rename_in(_dict_of(module), _running_facts(name, module), taken)
+
+    def changed_objects(self):
+        """{id(old): (old, new)} of the objects that are no longer what their names mean."""
+        changed = {}
+        for view in self.views.values():
+            for name, value in view.old.items():
+                new = view.live.get(name, value)
+                if new is not value and type(value) not in _CONSTANTS and not name.startswith("__"):
+                    changed[id(value)] = value, new
+        return changed
 
     def rename_in(self, namespace, facts, objects):
         package = self.package(namespace) or ""
@@ -1024,7 +1045,7 @@ _CONSTANTS = (int, float, complex, str, bytes, bool, type(None), tuple, frozense
 
 
 def _set_bases(cls, bases):
-    if cls.__bases__ != bases:
+    if _bases(cls) != bases:
         type.__setattr__(cls, "__bases__", bases)
 
 
@@ -1052,6 +1073,12 @@ def _running_facts(name, module):
     path = spec.origin if spec.has_location else None
     seen = _running(name, spec, path)
     return _facts(seen.code, spec, path) if seen is not None else _NO_FACTS
+
+
+def _dict_of_entry(name):
+    """The namespace of a loaded module, {} for anything else."""
+    module = sys.modules.get(name)
+    return _dict_of(module) if issubclass(type(module), types.ModuleType) else {}
 
 
 def _restore_item(mapping, key, value):
@@ -1119,13 +1146,12 @@ class _Reloading(types.ModuleType):
         batch = _batch
         if batch is not None and threading.get_ident() == batch.thread:
             view = batch.views.get(_dict_of(self).get("__name__"))
-            if view is not None and view.module is self and name != "__dict__":
-                if name in view.children and view.is_stale(name):
+            if view is not None and view.module is self and name != "__dict__" and view.is_stale(name):
+                if name in view.children:
                     return view.children[name]
-                if view.is_stale(name):
-                    if view.has("__getattr__"):
-                        return view.live["__getattr__"](name)
-                    raise AttributeError(f"partially initialized module {view.name!r} has no attribute {name!r}")
+                if view.has("__getattr__"):
+                    return view.live["__getattr__"](name)
+                raise AttributeError(f"partially initialized module {view.name!r} has no attribute {name!r}")
         return types.ModuleType.__getattribute__(self, name)
 
 
@@ -1138,39 +1164,30 @@ class View(collections.abc.MutableMapping):
 
     def __init__(self, batch, source):
         self.batch, self.source, self.name, self.module = batch, source, source.name, source.module
-        self.live = _dict_of(source.module)
-        self.old, self.stale, self.children, self.stored = dict(self.live), {}, {}, set()
+        self.facts, self.live = source.facts, _dict_of(source.module)
+        self.old, self.own, self.was = dict(self.live), (), _NO_FACTS
+        self.bound, self.again, self.children = set(), set(), {}
+        self.emptied = self.ended = False
 
     def prepare(self):
-        batch, source, live = self.batch, self.source, self.live
+        """Give the module the attributes with which an import starts, and hide the old names from the reloading thread."""
+        batch, source, live, facts = self.batch, self.source, self.live, self.facts
         batch.log.append((_restore_namespace, live, self.old))
-        self.imported = self.imports = ()
         if self.name == "__main__":  # definitions of the running script: all else stays
             return
-        own, self.imported = _names_of(source, self.old)
-        facts, self.imports = source.facts, {bound for *_, bound in source.facts.froms}
+        self.own, self.was = _names_of(source, self.old)
         batch.log.append((_restore_item, _seen, source.path, _seen.get(source.path, _MISSING)))
-        for name, value in self.old.items():
-            if type(value) is types.ModuleType:
-                child = f"{self.name}.{name}"
-                if sys.modules.get(child) is value:  # a package keeps the submodules that are not executed again
-                    if child in batch.plan.sources:
-                        self.stale[name] = value
-                    continue
-                if name in facts.binds:  # bound again by other means than a statement it is the same object
-                    continue
-            if name in own and name not in facts.guarded and name not in _MODULE_NAMES and not facts.globals.get(name):
-                self.stale[name] = value
-                if name in facts.globals:  # bound by a function, if at all, which might bind the same object again
-                    live.pop(name)
-        self.kind = type(self.module)
-        if self.kind is types.ModuleType or self.kind.__module__ == self.name:
-            batch.log.append((_set_class_of, self.module, self.kind))
+        kind = type(self.module)
+        if kind is types.ModuleType or kind.__module__ == self.name:
+            batch.log.append((_set_class_of, self.module, kind))
             self.module.__class__ = _Reloading
+        for name, by_module in facts.globals.items():
+            if not by_module and self.is_stale(name):  # bound by a function, if at all, which may bind the same object again
+                del live[name]
         for name in _COMPILED:
             live.pop(name, None)
         live["__doc__"] = None
-        if batch.plan.sources[self.name].spec is not self.old.get("__spec__"):
+        if source.spec is not self.old.get("__spec__"):
             for name in _SPEC_NAMES:
                 live.pop(name, None)
         _bootstrap._init_module_attrs(source.spec, self.module, override=True)
@@ -1183,26 +1200,27 @@ class View(collections.abc.MutableMapping):
     def execute(self):
         source, loader = self.source, self.source.spec.loader
         if source.code is None:
-            self.drop_stale()
+            self.empty()
             if loader is not None and _executes_itself(loader):
                 loader.exec_module(self.module)
         elif source.facts.inspects:  # it looks at its own namespace: that must hold nothing old
-            self.drop_stale()
+            self.empty()
             exec(source.code, self.live)
         else:
             exec(source.code, self.live, self)
 
     def finish(self):
         """Pair what the code bound without the view's knowledge, or more than once."""
-        live, old = self.live, self.old
-        for name in [n for n, value in live.items() if n not in self.stored and n in old and value is not old[n]]:
-            live[name] = self.keep(name, live[name])
-            self.stale.pop(name, None)
+        live, old, self.ended = self.live, self.old, True
+        unseen = [n for n in live.keys() - self.bound if n in old and live[n] is not old[n]]
+        for name in unseen + [name for name in self.again if name in live]:
+            live[name] = _keep_bound(self.batch, self, name, live[name])
+        self.bound.update(unseen)
         for child, module in self.children.items():
             if self.is_stale(child):
                 live[child] = module
-            self.stale.pop(child, None)
-        if not any(map(self.is_stale, list(self.stale))):
+            self.bound.add(child)
+        if not any(map(self.is_stale, old.keys() - self.bound)):
             self.show()
 
     def show(self):
@@ -1213,30 +1231,52 @@ class View(collections.abc.MutableMapping):
         if self.name in self.batch.stack and self.is_stale(child) and self.live.get(child) is not module:
             self.children[child] = module  # the statement that follows will most often bind something else
         else:
-            self.stale.pop(child, None)
+            self.bound.add(child)
             self.live[child] = module
 
     def is_stale(self, name):
-        return name in self.stale and self.live.get(name, _MISSING) is self.stale[name]
+        """Whether a name is what the old code left: a fresh process would not have it yet."""
+        if name in self.bound or self.emptied or name not in self.old:
+            return False
+        value = self.old[name]
+        if self.live.get(name, _MISSING) is not value:
+            return False
+        if type(value) is types.ModuleType:
+            child = f"{self.name}.{name}"
+            if sys.modules.get(child) is value:  # a package keeps the submodules that are not executed again
+                return child in self.batch.plan.sources
+            if name in self.facts.binds:  # bound again by other means than a statement it is the same object
+                return False
+        return name in self.own and name not in self.facts.guarded and name not in _MODULE_NAMES and not self.facts.globals.get(name)
+
+    def old_named(self, qualname, default):
+        """The old object of that name, unless the name may still be given again."""
+        return self.old.get(qualname, default) if self.facts.binds.get(qualname) == 1 or self.ended else default
+
+    def imports(self, name):
+        """Whether the old or the new code binds a name by an import."""
+        own = name in self.was.binds or self.was is _NO_FACTS
+        return not own or any(bound == name for facts in (self.was, self.facts) for *_, bound in facts.froms)
 
     def has(self, name):
         """Whether the module has bound the name by now, as far as a fresh process would know."""
         return name in self.live and not self.is_stale(name)
 
+    def empty(self):
+        """Start with nothing of the old names, as other threads will notice."""
+        self.drop_stale()
+        self.emptied = True
+
     def drop_stale(self):
-        for name in list(self.stale):
+        for name in self.old.keys() - self.bound:
             if self.is_stale(name):
                 self.live.pop(name, None)
-        self.stale.clear()
-
-    def keep(self, name, value):
-        return _keep_bound(self.batch, self, name, value)
 
     # the mapping that exec() wants
 
     def __getitem__(self, name):
         value = self.live[name]
-        if name in self.stale and value is self.stale[name]:
+        if name not in self.bound and self.is_stale(name):
             if name in self.children:
                 return self.children[name]
             if hasattr(builtins, name):
@@ -1245,10 +1285,12 @@ class View(collections.abc.MutableMapping):
         return value
 
     def __setitem__(self, name, value):
-        if type(value) not in _PLAIN and self.source.facts.binds.get(name) == 1:
-            value = self.keep(name, value)
-            self.stored.add(name)
-        self.stale.pop(name, None)
+        if type(value) not in _PLAIN and value is not self.old.get(name):
+            if self.facts.binds.get(name) == 1:
+                value = _keep_bound(self.batch, self, name, value)
+            else:
+                self.again.add(name)
+        self.bound.add(name)
         self.live[name] = value
 
     def __delitem__(self, name):
@@ -1281,18 +1323,18 @@ def _is_function(obj):
 
 
 def _names_of(source, namespace):
-    """The names in an old namespace that the module's own code has put there, and those of them that it has imported."""
+    """The names in an old namespace that the module's own code has put there, and the facts of that code."""
     spec = namespace["__spec__"]
     path = spec.origin if spec.has_location else None
     seen = _running(source.name, spec, path)
     if seen is None or seen.code is None:  # nothing is known but what each object says of itself
-        return {n for n, v in namespace.items() if n in source.facts.binds
-                or _module_of(v) == source.name}, set(namespace)
+        return {n for n, v in namespace.items() if n in source.facts.binds or _module_of(v) == source.name}, _NO_FACTS
     facts = _facts(seen.code, spec, path)
     stars = [item for item in facts.imports if item.names == ("*",)]
+    if not stars:
+        return facts.binds, facts
     package = namespace.get("__package__") or ""
-    starred = set().union(*[_star_names(_absolute(item.name, item.level, package), namespace) for item in stars])
-    return starred | set(facts.binds), starred | {bound for *_, bound in facts.froms}
+    return set(facts.binds).union(*[_star_names(_absolute(item.name, item.level, package), namespace) for item in stars]), facts
 
 
 def _star_names(base, namespace):
@@ -1322,28 +1364,31 @@ def _keep_bound(batch, view, name, value):
     if value is old:
         return value
     if kind is types.FunctionType:
-        if value.__globals__ is view.live and value.__qualname__ != name:
-            old = view.old.get(value.__qualname__, old)
+        if value.__globals__ is view.live and not (type(old) is kind and _same_function(old, value)):
+            old = view.old_named(value.__qualname__, old)
         if type(old) is kind and _same_function(old, value):
             return _keep_function(batch, old, value)
         return _keep_inner(batch, old, value)
     if issubclass(kind, type):
-        named = view.old.get(_qualname(value))
-        old = named if type(named) is kind else old
-        if name in view.imported or name in view.imports or type(old) is not kind or _qualname(old) != _qualname(value) \
+        if not _same_class(old, value):
+            old = view.old_named(_qualname(value), old)
+        if not _is_class(old) or view.imports(name) or _qualname(old) != _qualname(value) \
                 or _vars_of_class(value).get("__module__") not in (view.name, _vars_of_class(old).get("__module__")):
             return value
         return _keep_class(batch, old, value)
     return _keep(batch, old, value)
 
 
-_qualname = type.__dict__["__qualname__"].__get__  # as Python itself defines it, whatever the metaclass makes of it
+# What a class is for Python itself, whatever its metaclass makes of it
+_qualname, _bases, _mro = (type.__dict__[name].__get__ for name in ("__qualname__", "__bases__", "__mro__"))
+_layout = [type.__dict__[name].__get__ for name in ("__basicsize__", "__itemsize__", "__dictoffset__", "__weakrefoffset__")]
 
 
 def _same_function(old, new):
     """Whether one function is a version of the other: the same name in the same place, and a closure of the same shape."""
     was, code = old.__code__, new.__code__
-    return old.__qualname__ == new.__qualname__ and old.__module__ == new.__module__ and old.__globals__ is new.__globals__ \
+    return old.__qualname__ == new.__qualname__ and old.__globals__ is new.__globals__ \
+        and (old.__module__ == new.__module__ or new.__module__ == new.__globals__.get("__name__")) \
         and (was is code or was.co_name == code.co_name and was.co_freevars == code.co_freevars)
 
 
@@ -1425,7 +1470,7 @@ def _keep_wrapper(batch, old, new):
                 after[name] = kept
     clear = getattr(type(old), "cache_clear", None)
     if wrapped and clear is not None and _parameters(old) == _parameters(new) and after.get("__wrapped__") is before.get("__wrapped__"):
-        clear(old)
+        batch.caches.append(old)
         batch.log.append((_restore_namespace, before, dict(before)))
         before.update(after)
         batch.pair(new, old)
@@ -1451,6 +1496,8 @@ def _keep_function(batch, old, new):
         return new
     batch.pair(new, old)
     before, after, attributes = _function_state(old), _function_state(new), new.__dict__
+    if "registry" in attributes:
+        _keep_dispatch(batch, old, new)
     if any(map(is_not, before, after)) or attributes or old.__dict__ or new.__annotations__ or old.__annotations__:
         had = old.__dict__
         batch.log.append((_set_function, old, before, old.__annotations__, dict(had)))
@@ -1459,6 +1506,14 @@ def _keep_function(batch, old, new):
     for mine, theirs in zip(old.__closure__ or (), new.__closure__ or ()):
         _keep_cell(batch, mine, theirs)
     return old
+
+
+def _keep_dispatch(batch, old, new):
+    """What modules that are not reloaded have registered with a functools.singledispatch function stays registered."""
+    was, now = old.__dict__.get("registry"), new.__dict__["registry"]
+    for cls, function in was.items() if type(was) is type(now) is types.MappingProxyType else ():
+        if cls not in now and function.__module__ not in batch.plan.sources:
+            new.register(cls, function)
 
 
 def _set_function(function, state, annotations, attributes):
@@ -1503,10 +1558,10 @@ def _keep_class(batch, old, new):
         return batch.pairs.get(id(new), (new, new))[1]
     reason = _refusal(old, new)
     before, after = dict(_vars_of_class(old)), _vars_of_class(new)
-    if reason is None and any(map(is_not, old.__bases__, new.__bases__)) or len(old.__bases__) != len(new.__bases__):
-        bases = old.__bases__
+    bases = _bases(old)
+    if reason is None and (len(bases) != len(_bases(new)) or any(map(is_not, bases, _bases(new)))):
         try:
-            type.__setattr__(old, "__bases__", new.__bases__)
+            type.__setattr__(old, "__bases__", _bases(new))
             batch.log.append((type.__setattr__, old, "__bases__", bases))
         except TypeError as error:
             reason = str(error)
@@ -1530,7 +1585,7 @@ def _keep_class(batch, old, new):
 
 def _detach(new, old):
     """Take the new version of a kept class out of its bases' __subclasses__(): until it is collected it must not be met there."""
-    if new.__bases__ != (object,):
+    if _bases(new) != (object,):
         for base in (_Garbage, old):
             try:
                 return type.__setattr__(new, "__bases__", (base,))
@@ -1548,8 +1603,8 @@ def _refusal(old, new):
         return "its metaclass changed"
     if _slots(old) != _slots(new):
         return "its __slots__ changed"
-    if (old.__basicsize__, old.__itemsize__, bool(old.__dictoffset__), bool(old.__weakrefoffset__)) != \
-            (new.__basicsize__, new.__itemsize__, bool(new.__dictoffset__), bool(new.__weakrefoffset__)):
+    if [bool(part(old)) for part in _layout[2:]] != [bool(part(new)) for part in _layout[2:]] or \
+            [part(old) for part in _layout[:2]] != [part(new) for part in _layout[:2]]:
         return "its layout changed"
     return None
 
@@ -1570,7 +1625,7 @@ def _set_class(cls, wanted):
 
 def _set_attribute(cls, name, value):
     """Set or delete an entry of a class's own namespace."""
-    over = [_vars_of_class(meta)[name] for meta in type(cls).__mro__ if name in _vars_of_class(meta)]
+    over = [_vars_of_class(meta)[name] for meta in _mro(type(cls)) if name in _vars_of_class(meta)]
     if name in _TYPE_SETS or not over or not hasattr(type(over[0]), "__set__"):
         type.__delattr__(cls, name) if value is _MISSING else type.__setattr__(cls, name, value)
         return
@@ -1625,7 +1680,7 @@ def _keep_registered(batch, old, new):
         return
     for reference in _get_dump(old)[0]:
         cls = reference()
-        if cls is not None and cls.__module__ not in batch.views:
+        if cls is not None and cls.__module__ not in batch.plan.sources:
             type(new).register(new, cls)
 
 
@@ -1724,9 +1779,9 @@ class _Replacer:
 
     def patch_class(self, cls):
         find = self.find
-        if self.has(cls.__bases__):
+        if self.has(_bases(cls)):
             try:
-                type.__setattr__(cls, "__bases__", tuple(dict.fromkeys(map(find, cls.__bases__))))
+                type.__setattr__(cls, "__bases__", tuple(dict.fromkeys(map(find, _bases(cls)))))
             except TypeError:
                 pass
         for name, value in list(_vars_of_class(cls).items()):
@@ -1734,7 +1789,7 @@ class _Replacer:
                 _set_attribute(cls, name, find(value))
 
     def patch_slots(self, holder):
-        for cls in type.__dict__["__mro__"].__get__(type(holder)):
+        for cls in _mro(type(holder)):
             for member in list(_vars_of_class(cls).values()) if "__slots__" in _vars_of_class(cls) else ():
                 if type(member) is types.MemberDescriptorType:
                     try:
