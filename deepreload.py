@@ -1241,7 +1241,7 @@ class View(collections.abc.MutableMapping):
         value = self.old[name]
         if self.live.get(name, _MISSING) is not value:
             return False
-        if type(value) is types.ModuleType:
+        if type(value) in (types.ModuleType, _Reloading):
             child = f"{self.name}.{name}"
             if sys.modules.get(child) is value:  # a package keeps the submodules that are not executed again
                 return child in self.batch.plan.sources
@@ -1305,7 +1305,7 @@ class View(collections.abc.MutableMapping):
         return len(list(iter(self)))
 
 
-_PLAIN = {int, str, float, bool, bytes, type(None), tuple, list, dict, set, frozenset, types.ModuleType}
+_PLAIN = {int, str, float, bool, bytes, type(None), tuple, list, dict, set, frozenset, types.ModuleType, _Reloading}
 
 
 def _set_class_of(obj, cls):
@@ -1584,17 +1584,15 @@ def _keep_class(batch, old, new):
 
 
 def _detach(new, old):
-    """Take the new version of a kept class out of its bases' __subclasses__(): until it is collected it must not be met there."""
+    """Make the new version of a kept class a subclass of it, in place of its bases' __subclasses__().
+
+    Until it is replaced and collected, whoever got hold of it has a class that the kept methods, with their super(), fit.
+    """
     if _bases(new) != (object,):
-        for base in (_Garbage, old):
-            try:
-                return type.__setattr__(new, "__bases__", (base,))
-            except TypeError:  # its layout differs
-                pass
-
-
-class _Garbage:
-    pass
+        try:
+            type.__setattr__(new, "__bases__", (old,))
+        except TypeError:  # its layout differs
+            pass
 
 
 def _refusal(old, new):
