@@ -318,7 +318,7 @@ def _code_of(name, spec, path, signature):
         code = loader.get_code(name)
     else:
         code = loader.source_to_code(loader.get_data(path), path)
-    return seen.code if seen is not None and seen.code == code else code
+    return code
 
 
 def _executes_itself(loader):
@@ -689,6 +689,7 @@ class Batch:
         self.plan, self.joins, self.log = plan, joins, []
         self.pending, self.views, self.finished, self.stack = dict(plan.sources), {}, [], []
         self.failed, self.gone, self.pairs, self.claimed, self.replaced = {}, {}, {}, set(), []
+        self.collects = False
         self.error, self.at, self.caches = None, ("?", None), []
         self.thread, self.opened, self.committed = threading.get_ident(), False, False
 
@@ -720,6 +721,8 @@ class Batch:
         self.opened, _batch = True, self
         for name in reversed(self.plan.finished):
             _call_hook(sys.modules.get(name), name)
+        self.collects = gc.isenabled()
+        gc.disable()  # the commit collects once
         if hasattr(gc, "freeze"):
             gc.freeze()  # from here on gc.get_objects() are the objects that the reload makes
         builtins.__import__, _bootstrap._gcd_import = self.hooked_import, self.hooked_gcd_import
@@ -741,6 +744,8 @@ class Batch:
             gc.unfreeze()
             if self.frozen > _FROZEN_BY_PROGRAM:
                 gc.freeze()
+        if self.collects:
+            gc.enable()
         _batch = None
         self.opened = False
 
@@ -1381,7 +1386,7 @@ def _keep_bound(batch, view, name, value):
 
 # What a class is for Python itself, whatever its metaclass makes of it
 _qualname, _bases, _mro = (type.__dict__[name].__get__ for name in ("__qualname__", "__bases__", "__mro__"))
-_layout = [type.__dict__[name].__get__ for name in ("__basicsize__", "__itemsize__", "__dictoffset__", "__weakrefoffset__")]
+_sizes = [type.__dict__[name].__get__ for name in ("__basicsize__", "__itemsize__", "__dictoffset__", "__weakrefoffset__")]
 
 
 def _same_function(old, new):
@@ -1495,14 +1500,16 @@ def _keep_function(batch, old, new):
     if id(old) in batch.claimed:
         return new
     batch.pair(new, old)
-    before, after, attributes = _function_state(old), _function_state(new), new.__dict__
+    attributes = new.__dict__
+    if new.__code__ is old.__code__ and new.__defaults__ is old.__defaults__ and new.__closure__ is None is new.__kwdefaults__ \
+            and not (attributes or old.__dict__ or new.__annotations__):
+        return old
     if "registry" in attributes:
         _keep_dispatch(batch, old, new)
-    if any(map(is_not, before, after)) or attributes or old.__dict__ or new.__annotations__ or old.__annotations__:
-        had = old.__dict__
-        batch.log.append((_set_function, old, before, old.__annotations__, dict(had)))
-        kept = {name: _keep(batch, had[name], value) if name in had else value for name, value in attributes.items()}
-        _set_function(old, after, new.__annotations__, kept)
+    had = old.__dict__
+    batch.log.append((_set_function, old, _function_state(old), old.__annotations__, dict(had)))
+    kept = {name: _keep(batch, had[name], value) if name in had else value for name, value in attributes.items()}
+    _set_function(old, _function_state(new), new.__annotations__, kept)
     for mine, theirs in zip(old.__closure__ or (), new.__closure__ or ()):
         _keep_cell(batch, mine, theirs)
     return old
@@ -1556,10 +1563,10 @@ def _keep_class(batch, old, new):
     """Give the old class the new one's attributes and bases; where Python refuses, the new class takes over."""
     if id(old) in batch.claimed or id(new) in batch.pairs:
         return batch.pairs.get(id(new), (new, new))[1]
-    reason = _refusal(old, new)
-    before, after = dict(_vars_of_class(old)), _vars_of_class(new)
-    bases = _bases(old)
-    if reason is None and (len(bases) != len(_bases(new)) or any(map(is_not, bases, _bases(new)))):
+    before, after, bases = dict(_vars_of_class(old)), _vars_of_class(new), _bases(old)
+    moved = len(bases) != len(_bases(new)) or any(map(is_not, bases, _bases(new)))
+    reason = _refusal(old, new) if moved or type(old) is not type(new) or "__slots__" in before or "__slots__" in after else None
+    if moved and reason is None:
         try:
             type.__setattr__(old, "__bases__", _bases(new))
             batch.log.append((type.__setattr__, old, "__bases__", bases))
@@ -1601,10 +1608,14 @@ def _refusal(old, new):
         return "its metaclass changed"
     if _slots(old) != _slots(new):
         return "its __slots__ changed"
-    if [bool(part(old)) for part in _layout[2:]] != [bool(part(new)) for part in _layout[2:]] or \
-            [part(old) for part in _layout[:2]] != [part(new) for part in _layout[:2]]:
+    if _layout(old) != _layout(new):
         return "its layout changed"
     return None
+
+
+def _layout(cls):
+    size, item, *offsets = [of(cls) for of in _sizes]
+    return size, item, [bool(offset) for offset in offsets]
 
 
 def _slots(cls):
@@ -1640,6 +1651,8 @@ _TYPE_SETS = {"__doc__", "__module__", "__abstractmethods__", "__annotations__",
 def _point_cell(values, new, old):
     """Let the __class__ cell behind super(), which the methods share, hold the kept class."""
     for value in values:
+        if type(value) in _PLAIN or type(value) is types.FunctionType and value.__closure__ is None:
+            continue
         for function in (value.fget, value.fset, value.fdel) if type(value) is property else (value,):
             function = function if type(function) is types.FunctionType and function.__closure__ else _unwrapped(function)
             if type(function) is types.FunctionType:
@@ -1870,10 +1883,18 @@ def _is_changed(name, spec):
         code = _code_of(name, spec, path, signature)
     except Exception:
         return True
-    if seen.code is None or code == seen.code:
+    if seen.code is None or _same_code(code, seen.code):
         _seen[path] = seen._replace(signature=signature, settled=_settled(signature))
         return False
     return True
+
+
+def _same_code(one, other):
+    """Whether two code objects are equal to the last line number (which `==` leaves out before Python 3.12)."""
+    nested = zip(one.co_consts, other.co_consts)
+    table = "co_linetable" if hasattr(one, "co_linetable") else "co_lnotab"
+    return one == other and getattr(one, table) == getattr(other, table) \
+        and all(_same_code(a, b) for a, b in nested if type(a) is type(b) is types.CodeType)
 
 
 def _running(name, spec, path):
