@@ -55,7 +55,7 @@ __all__ = ["deep_reload", "deep_unload", "reload_changed", "is_changed", "watch"
 #   Batch     one reload under way: the plan, what is not executed yet, and the log that undoes everything
 #   View      the namespace that one module's code sees while the batch executes it
 Import = collections.namedtuple("Import", "name level names late")
-Facts = collections.namedtuple("Facts", "imports froms binds globals guarded inspects dynamic")
+Facts = collections.namedtuple("Facts", "imports froms binds globals inspects dynamic")
 Seen = collections.namedtuple("Seen", "signature settled code facts")
 Source = collections.namedtuple("Source", "name module spec path signature code facts")
 
@@ -271,7 +271,7 @@ def _load(name, module, spec):
     """Find and compile what a module's file says now; a Source without spec is a module whose file is gone."""
     path = spec.origin if spec.has_location else None
     signature = path and _signature(path)
-    if path is not None and (signature is None or _became_package(path)) and not _opaque(spec):
+    if not _opaque(spec) and (signature is None or _became_package(path)) or path is None and _became_regular(spec):
         spec = _find_spec(name)
         if spec is None:
             return Source(name, module, None, path, None, None, _NO_FACTS)
@@ -281,9 +281,14 @@ def _load(name, module, spec):
     return Source(name, module, spec, path, signature, code, _facts(code, spec, path))
 
 
+def _became_regular(spec):
+    """Whether a namespace package has got an __init__.py."""
+    return any(os.path.isfile(os.path.join(folder, "__init__.py")) for folder in spec.submodule_search_locations or () if isinstance(folder, str))
+
+
 def _opaque(spec):
-    """A module that is not a file of its own: from a zip archive, or made by an importer of its own."""
-    return not hasattr(spec.loader, "get_filename") or not hasattr(spec.loader, "path_stats")
+    """A module that is not a file of its own: from a zip archive, made by an importer of its own, a namespace package."""
+    return not spec.has_location or not hasattr(spec.loader, "get_filename") or not hasattr(spec.loader, "path_stats")
 
 
 def _became_package(path):
@@ -335,7 +340,7 @@ def _bytecode_is_sound(spec, signature):
 
 # -- what a code object says --------------------------------------------------------------------------------------------
 
-_NO_FACTS = Facts((), (), {}, {}, frozenset(), False, ())
+_NO_FACTS = Facts((), (), {}, {}, frozenset(), None)
 _OP = opcode.opmap
 _WANTED = [_OP[op] for op in ("IMPORT_NAME", "IMPORT_FROM", "STORE_NAME", "DELETE_NAME", "STORE_GLOBAL")]
 _search_module = re.compile(b"[" + b"".join(re.escape(bytes([op])) for op in _WANTED) + b"]", re.S).finditer
@@ -348,15 +353,13 @@ _IN_FUNCTION = 1  # CO_OPTIMIZED: set for functions, not for modules and class b
 
 
 def _facts(code, spec=None, path=None):
-    """What code says; the part that bytecode does not tell is read from the source, as is all if the bytecode is unknown."""
+    """What code says, from its bytecode; from the source if this Python has opcodes that are not known here."""
     if code is None:
         return _NO_FACTS
     seen = _seen.get(path)
     if seen is not None and seen.code is code and seen.facts is not None:
         return seen.facts
-    facts = _read_code(code) if _knows_bytecode() else None
-    if facts is None or "TYPE_CHECKING" in code.co_names or "NameError" in code.co_names:
-        facts = _read_source(spec, path, facts)
+    facts = _read_code(code) if _knows_bytecode() else _read_source(spec, path)
     if seen is not None and seen.code is code:
         _seen[path] = seen._replace(facts=facts)
     return facts
@@ -375,26 +378,29 @@ def _knows_bytecode(known=[]):
 
 
 def _read_code(code):
-    imports, froms, binds, set_globally, dynamic = [], [], {}, {}, set()
+    imports, froms, binds, set_globally, every = [], [], {}, {}, [code]
     nested = _scan(code, False, imports, binds, set_globally, froms)
-    names = set(code.co_names)
     while nested:
         inner, late = nested.pop()
         late = late or bool(inner.co_flags & _IN_FUNCTION)
         nested += _scan(inner, late, imports, binds, set_globally)
-        if "import_module" in inner.co_names:
-            dynamic.update(_dotted(inner.co_consts))
-    if "import_module" in names or "__import__" in names:
-        dynamic.update(_dotted(code.co_consts))
+        every.append(inner)
     imports.sort(key=attrgetter("late"))
-    return Facts(tuple(imports), tuple(froms), binds, set_globally, frozenset(), not names.isdisjoint(_INSPECTORS), tuple(sorted(dynamic)))
+    dynamic = None
+    if any("import_module" in each.co_names or "__import__" in each.co_names for each in every):
+        dynamic = tuple(sorted({const for each in every for const in _dotted(each.co_consts)}))
+    own = [each for each in every if not each.co_flags & _IN_FUNCTION or each.co_name.endswith(("comp>", "genexpr>"))]
+    inspects = _INSPECTORS.intersection(name for each in own for name in each.co_names)
+    return Facts(tuple(imports), tuple(froms), binds, set_globally, inspects, dynamic)
 
 
-_INSPECTORS = {"globals", "locals", "vars", "dir"}
+_INSPECTORS = {"globals", "locals", "vars", "dir", "exec", "setattr", "__getattr__"}  # what can bind names unseen, or look at them
+_LOOKS = {"globals", "locals", "vars", "dir"}
 
 
 def _dotted(constants):
-    return [c for c in constants if type(c) is str and c.replace(".", "a").isidentifier()]
+    flat = [c for c in constants if type(c) is str] + [c for group in constants if type(group) is tuple for c in group if type(c) is str]
+    return [c for c in flat if c.replace(".", "a").isidentifier()]
 
 
 def _scan(code, late, imports, binds, set_globally, froms=None):
@@ -402,8 +408,11 @@ def _scan(code, late, imports, binds, set_globally, froms=None):
     raw, names = code.co_code, code.co_names
     ops = raw[::2]
     current = attribute = None
+    skipped = _type_checking(code) if "TYPE_CHECKING" in names else ()
     for match in (_search_nested if froms is None else _search_module)(ops):
         index = match.start()
+        if skipped and any(start <= index < end for start, end in skipped):
+            continue
         op = ops[index]
         if op == _STORE_NAME and attribute is None and ops[index - 1] != _EXTENDED_ARG:
             name = names[raw[2 * index + 1]]
@@ -416,8 +425,6 @@ def _scan(code, late, imports, binds, set_globally, froms=None):
             current = Import(names[arg >> _NAME_SHIFT], level, fromlist or (), late)
             imports.append(current)
             attribute = None
-            if not fromlist and froms is not None:
-                binds.setdefault(current.name.partition(".")[0], 0)
         elif op == _IMPORT_FROM:
             attribute = names[arg]
         else:
@@ -428,6 +435,17 @@ def _scan(code, late, imports, binds, set_globally, froms=None):
                 froms.append((current.name, current.level, attribute, names[arg]))
             attribute = None
     return [(const, late) for const in code.co_consts if type(const) is types.CodeType and const.co_names]
+
+
+def _type_checking(code):
+    """The (start, end) of what stands under `if TYPE_CHECKING:`, in instructions: it is not executed."""
+    import dis
+    spans, instructions = [], list(dis.get_instructions(code))
+    for index, instruction in enumerate(instructions):
+        if instruction.argval == "TYPE_CHECKING":
+            jumps = [i for i in instructions[index + 1:index + 4] if "JUMP_IF_FALSE" in i.opname or "JUMP_FORWARD_IF_FALSE" in i.opname]
+            spans += [(instruction.offset // 2, jump.argval // 2) for jump in jumps[:1]]
+    return spans
 
 
 def _argument(raw, ops, index):
@@ -448,26 +466,44 @@ def _constant(code, raw, ops, index):
     raise LookupError(f"instruction {ops[index]} before an import")
 
 
-def _read_source(spec, path, facts):
-    """Facts from the source: without imports under TYPE_CHECKING, with names guarded by `except NameError`."""
+def _source_tree(spec, path):
+    """The source as text and as a syntax tree; (None, None) if there is none."""
     import ast
     try:
-        source = spec.loader.get_data(path) if hasattr(spec.loader, "get_data") else spec.loader.get_source(spec.name)
-        tree = ast.parse(source)
-    except Exception:  # no source to read: the bytecode has to do
-        return facts or _NO_FACTS
-    imports, froms, guarded = [], [], set()
-    _read_tree(tree, False, imports, froms, guarded)
+        source = spec.loader.get_source(spec.name)
+        return source, ast.parse(source)
+    except Exception:
+        return None, None
+
+
+def _guarded(source):
+    """The names that a module's code reads in `try: x` with `except NameError:`: these survive a reload."""
+    if source.code is None or "NameError" not in source.code.co_names:
+        return frozenset()
+    import ast
+    names, (_, tree) = set(), _source_tree(source.spec, source.path)
+    for node in ast.walk(tree) if tree else ():
+        if isinstance(node, ast.Try) and any("NameError" in ast.dump(handler.type) for handler in node.handlers if handler.type):
+            names.update(n.value.id for n in node.body if isinstance(n, ast.Expr) and isinstance(n.value, ast.Name))
+    return names
+
+
+def _read_source(spec, path):
+    """Facts from the source."""
+    import symtable
+    text, tree = _source_tree(spec, path)
+    if tree is None:
+        return _NO_FACTS
+    imports, froms = [], []
+    _read_tree(tree, False, imports, froms)
     imports.sort(key=attrgetter("late"))
-    if facts is None:
-        import symtable
-        text = importlib.util.decode_source(source) if isinstance(source, bytes) else source
-        binds = {s.get_name(): 1 for s in symtable.symtable(text, path or "", "exec").get_symbols() if s.is_assigned() or s.is_imported()}
-        facts = _NO_FACTS._replace(binds=binds)
-    return facts._replace(imports=tuple(imports), froms=tuple(froms), guarded=frozenset(guarded))
+    words = re.findall(r"\w+", text)
+    binds = {s.get_name(): 1 for s in symtable.symtable(text, path or "", "exec").get_symbols() if s.is_assigned() or s.is_imported()}
+    return Facts(tuple(imports), tuple(froms), binds, {}, _INSPECTORS.intersection(words),
+                 () if "import_module" in words else None)
 
 
-def _read_tree(node, late, imports, froms, guarded):
+def _read_tree(node, late, imports, froms):
     import ast
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.Import):
@@ -478,14 +514,10 @@ def _read_tree(node, late, imports, froms, guarded):
             if not late and names != ("*",):
                 froms += [(module, child.level, alias.name, alias.asname or alias.name) for alias in child.names]
         elif isinstance(child, ast.If) and getattr(child.test, "id", getattr(child.test, "attr", "")) == "TYPE_CHECKING":
-            _read_tree(ast.Module(child.orelse, []), late, imports, froms, guarded)
-        elif isinstance(child, ast.Try):
-            if not late and any("NameError" in ast.dump(h.type) for h in child.handlers if h.type):
-                guarded.update(n.value.id for n in child.body if isinstance(n, ast.Expr) and isinstance(n.value, ast.Name))
-            _read_tree(child, late, imports, froms, guarded)
+            _read_tree(ast.Module(child.orelse, []), late, imports, froms)
         else:
             inner = isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
-            _read_tree(child, late or inner, imports, froms, guarded)
+            _read_tree(child, late or inner, imports, froms)
 
 
 # -- the plan -----------------------------------------------------------------------------------------------------------
@@ -588,12 +620,16 @@ class Plan:
                 yield base, item.late
             for name in submodules:
                 yield name, item.late
-        for text in source.facts.dynamic:
+        for text in source.facts.dynamic or ():
             name = _absolute(text.lstrip("."), len(text) - len(text.lstrip(".")), package)
             if name in sys.modules:
                 yield name, _AT_RUN_TIME
         for name in self.held(source):
             yield name, _AT_RUN_TIME
+        if source.facts.dynamic is not None and package == source.name:  # plug-ins, or names that are loaded when asked for
+            for name in list(sys.modules):
+                if name.rpartition(".")[0] == package:
+                    yield name, _AT_RUN_TIME
 
     def old_named(self, qualname, default):
         """The old object of that name, unless the name may still be given again."""
@@ -689,7 +725,7 @@ class Batch:
         self.plan, self.joins, self.log = plan, joins, []
         self.pending, self.views, self.finished, self.stack = dict(plan.sources), {}, [], []
         self.failed, self.gone, self.pairs, self.claimed, self.replaced = {}, {}, {}, set(), []
-        self.collects = False
+        self.collects, self.bound = False, set()
         self.error, self.at, self.caches = None, ("?", None), []
         self.thread, self.opened, self.committed = threading.get_ident(), False, False
 
@@ -794,10 +830,13 @@ class Batch:
 
     def imported(self, base):
         for name in (*_parents(base), base):
-            if name not in self.views:
+            if name not in self.views and name not in self.bound:
                 self.enter(name)
-            if name in self.gone:
-                raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+                if name in self.gone:
+                    raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+                if name in self.modules and name not in self.views:  # its package is executed again, itself it is not
+                    self.bound.add(name)
+                    self.bind_child(name, self.modules[name])
 
     def imported_from(self, base, child):
         view = self.views.get(base)
@@ -1172,7 +1211,7 @@ class View(collections.abc.MutableMapping):
         self.facts, self.live = source.facts, _dict_of(source.module)
         self.old, self.own, self.was = dict(self.live), (), _NO_FACTS
         self.bound, self.again, self.children = set(), set(), {}
-        self.emptied = self.ended = False
+        self.guarded, self.emptied, self.ended = _guarded(source), False, False
 
     def prepare(self):
         """Give the module the attributes with which an import starts, and hide the old names from the reloading thread."""
@@ -1189,6 +1228,7 @@ class View(collections.abc.MutableMapping):
         for name, by_module in facts.globals.items():
             if not by_module and self.is_stale(name):  # bound by a function, if at all, which may bind the same object again
                 del live[name]
+                self.bound.add(name)
         for name in _COMPILED:
             live.pop(name, None)
         live["__doc__"] = None
@@ -1208,7 +1248,7 @@ class View(collections.abc.MutableMapping):
             self.empty()
             if loader is not None and _executes_itself(loader):
                 loader.exec_module(self.module)
-        elif source.facts.inspects:  # it looks at its own namespace: that must hold nothing old
+        elif not source.facts.inspects.isdisjoint(_LOOKS):  # it looks at its own namespace: that must hold nothing old
             self.empty()
             exec(source.code, self.live)
         else:
@@ -1250,9 +1290,7 @@ class View(collections.abc.MutableMapping):
             child = f"{self.name}.{name}"
             if sys.modules.get(child) is value:  # a package keeps the submodules that are not executed again
                 return child in self.batch.plan.sources
-            if name in self.facts.binds:  # bound again by other means than a statement it is the same object
-                return False
-        return name in self.own and name not in self.facts.guarded and name not in _MODULE_NAMES and not self.facts.globals.get(name)
+        return name in self.own and name not in self.guarded and name not in _MODULE_NAMES and not self.facts.globals.get(name)
 
     def old_named(self, qualname, default):
         """The old object of that name, unless the name may still be given again."""
@@ -1335,6 +1373,8 @@ def _names_of(source, namespace):
     if seen is None or seen.code is None:  # nothing is known but what each object says of itself
         return {n for n, v in namespace.items() if n in source.facts.binds or _module_of(v) == source.name}, _NO_FACTS
     facts = _facts(seen.code, spec, path)
+    if not facts.inspects.isdisjoint(_INSPECTORS - {"dir", "locals"}) or "__getattr__" in facts.binds:
+        return set(namespace), facts  # it may have bound names that no statement shows
     stars = [item for item in facts.imports if item.names == ("*",)]
     if not stars:
         return facts.binds, facts
@@ -1356,7 +1396,8 @@ def _star_names(base, namespace):
 # `old`: the old one, brought up to date in place, wherever Python allows.  One carries out: _Replacer puts the kept objects
 # into whatever the reload has made with the new ones before they were paired.
 
-_FUNCTION_STATE = tuple(name for name in ("__code__", "__defaults__", "__kwdefaults__", "__doc__", "__type_params__", "__annotate__")
+_FUNCTION_STATE = tuple(name for name in ("__code__", "__defaults__", "__kwdefaults__", "__doc__", "__name__", "__module__",
+                                         "__type_params__", "__annotate__")
                         if hasattr(types.FunctionType, name))
 _function_state = attrgetter(*_FUNCTION_STATE)
 _vars_of_class = type.__dict__["__dict__"].__get__
@@ -1501,7 +1542,7 @@ def _keep_function(batch, old, new):
         return new
     batch.pair(new, old)
     attributes = new.__dict__
-    if new.__code__ is old.__code__ and new.__defaults__ is old.__defaults__ and new.__closure__ is None is new.__kwdefaults__ \
+    if new.__code__ is old.__code__ and new.__module__ is old.__module__ and new.__defaults__ is old.__defaults__ and new.__closure__ is None is new.__kwdefaults__ \
             and not (attributes or old.__dict__ or new.__annotations__):
         return old
     if "registry" in attributes:
@@ -1868,8 +1909,8 @@ def _changes(scope):
 
 def _is_changed(name, spec):
     path = spec.origin if spec.has_location else None
-    if path is None or _opaque(spec):
-        return False
+    if _opaque(spec):
+        return path is None and _became_regular(spec)
     signature = _signature(path)
     if signature is None or _became_package(path):
         found = _find_spec(name)  # a file that is gone for a moment, or a module that became a package
@@ -2368,9 +2409,13 @@ def _parse(argv):
 
 
 def _seconds(text):
-    value = float(text)
+    import argparse
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0
     if not value > 0:
-        raise ValueError
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds greater than 0")
     return value
 
 
@@ -2380,45 +2425,59 @@ class _Runner:
     def __init__(self, options):
         self.options, self.as_module = options, bool(options.module)
         self.argv = options.module or options.script
-        self.status = 0
-        if not (hasattr(sys.flags, "safe_path") and sys.flags.safe_path):
-            sys.path[0] = os.getcwd() if self.as_module else os.path.dirname(os.path.abspath(self.argv[0]))
-        self.find()
+        self.status, self.source, self.ran, self.path = 0, b"", None, None
         self.color = hasattr(sys.stderr, "isatty") and sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+        name = self.argv[0]
+        self.is_file = not self.as_module and os.path.isfile(name) and not self.importer(name)
+        if self.as_module:
+            folder = os.getcwd()
+        elif self.is_file:
+            folder, self.path = os.path.dirname(os.path.realpath(name)), os.path.join(os.getcwd(), name)
+        elif os.path.exists(name) and self.importer(name):
+            folder = os.path.abspath(name)
+        else:
+            raise ImportError(f"there is no file {name!r} to run")
+        if not getattr(sys.flags, "safe_path", False) or not (self.as_module or self.is_file):
+            sys.path[0] = folder
+        if self.as_module and _find_spec(name.partition(".")[0], None) is None:
+            raise ImportError(f"there is no module {name!r} to run")
+
+    @staticmethod
+    def importer(path):
+        """The importer of a folder or an archive with a __main__.py."""
+        import pkgutil
+        importer = pkgutil.get_importer(os.path.abspath(path))
+        return importer if importer is not None and importer.find_spec("__main__") is not None else None
 
     def find(self):
-        """Find what to run; raise ImportError with one line if there is none."""
+        """The spec of what to run as a module, a folder or an archive; raise ImportError if there is none."""
         name = self.argv[0]
-        if self.as_module:
-            try:
-                self.spec = importlib.util.find_spec(name)
-                if self.spec is not None and self.spec.submodule_search_locations is not None:
-                    self.spec = importlib.util.find_spec(name + ".__main__")
-            except (ImportError, ValueError, AttributeError) as error:
-                raise ImportError(f"no module named {name!r} to run: {error}") from error
-            if self.spec is None or not hasattr(self.spec.loader, "get_code"):
-                raise ImportError(f"no module named {name!r} to run")
-            self.path = self.spec.origin
-        else:
-            self.spec, self.path = None, os.path.join(name, "__main__.py") if os.path.isdir(name) else name
-            if os.path.isdir(name):
-                sys.path[0] = name
-            self.path = os.path.abspath(self.path)  # the script may change the folder
-            if not os.path.isfile(self.path):
-                raise ImportError(f"there is no file {name!r} to run")
+        if not self.as_module:
+            return self.importer(name).find_spec("__main__")
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.submodule_search_locations is not None:
+            spec = importlib.util.find_spec(name + ".__main__")
+        if spec is None or not spec.has_location or not hasattr(spec.loader, "get_source"):
+            raise ImportError(f"there is no module {name!r} with a source file to run")
+        return spec
 
     def loop(self):
+        self.stderr, self.outside = sys.stderr, _Outside()
         try:
             while True:
                 self.run()
+                self.outside.restore()
                 if self.options.once:
                     return self.status
                 self.say(f"{self.argv[0]} ended with status {self.status}; it runs again on the next save")
                 self.wait()
                 self.forget()
         except KeyboardInterrupt:
-            for stream in (sys.stdout, sys.stderr):
-                stream.flush()
+            for stream in (sys.stdout, self.stderr):
+                try:
+                    stream.flush()
+                except (OSError, ValueError, AttributeError):
+                    pass
             os._exit(self.status)  # at once, whatever threads the script has left behind
 
     def run(self):
@@ -2446,30 +2505,37 @@ class _Runner:
         finally:
             if watcher is not None:
                 watcher.stop()
-            import atexit
-            atexit._run_exitfuncs()
+            self.outside.run_exit_functions()
         self.status = status
 
     def start(self):
         """Make a fresh __main__ and return the code to execute in it."""
         module = types.ModuleType("__main__")
         namespace = _dict_of(module)
-        namespace.update(__builtins__=builtins, __file__=self.path, __cached__=None)
-        sys.argv[:] = [self.path] + self.argv[1:] if self.as_module else list(self.argv)
         sys.modules["__main__"] = module
-        if self.as_module:
-            namespace.update(__spec__=self.spec, __loader__=self.spec.loader, __package__=self.spec.parent, __cached__=self.spec.cached)
-            with open(self.path, "rb") as file:
-                self.source = file.read()
+        if sys.version_info < (3, 14):
+            namespace["__annotations__"] = {}
+        if self.is_file:
+            loader, spec = importlib.machinery.SourceFileLoader("__main__", self.path), None
+            namespace.update(__package__=None)
         else:
-            loader = importlib.machinery.SourceFileLoader("__main__", self.path)
-            namespace.update(__spec__=None, __loader__=loader, __package__=None)
-            self.source = loader.get_data(self.path)
+            sys.argv[:] = ["-m" if self.as_module else self.argv[0]] + self.argv[1:]
+            spec = self.find()
+            loader, self.path = spec.loader, spec.origin
+            namespace.update(__package__=spec.parent)
+        sys.argv[:] = [self.path if self.as_module else self.argv[0]] + self.argv[1:]
+        namespace.update(__builtins__=builtins, __file__=self.path, __cached__=spec and spec.cached, __spec__=spec, __loader__=loader)
         self.ran = _signature(self.path)
+        self.source = loader.get_data(self.path)
         return compile(self.source, self.path, "exec", dont_inherit=True)
 
     @staticmethod
     def join_threads():
+        for name, flag in (("thread", "_shutdown"), ("process", "_global_shutdown")):  # as threading does first at exit
+            pools = sys.modules.get("concurrent.futures." + name)
+            if pools is not None:
+                pools._python_exit()
+                setattr(pools, flag, False)
         for thread in threading.enumerate():
             if not thread.daemon and thread is not threading.current_thread():
                 thread.join()
@@ -2484,16 +2550,24 @@ class _Runner:
     def wait(self):
         """Wait for the next save of the script, of what it has imported, or of what has made it fail."""
         scope = _Scope(self.options.include, self.options.exclude)
-        known = {path: seen.signature for path, seen in ((_path_of(name), _seen.get(_path_of(name))) for name in scope.loaded()) if seen}
-        known[self.path] = self.ran
-        known.update(self.failed)
         before = None
         while True:
-            changes = {path: now for path, now in ((path, _signature(path)) for path in known) if now != known[path] and now is not None}
+            with _lock:
+                changes = _changes(scope)
+            changes.update((path, _signature(path)) for path in self.failed if _signature(path) not in (None, self.failed[path]))
+            if self.path and _signature(self.path) not in (None, self.ran) and self.read() != self.source:
+                changes[self.path] = _signature(self.path)
             if changes and changes == before:
                 return
             before = changes
             time.sleep(_QUIET if changes else self.options.interval)
+
+    def read(self):
+        try:
+            with open(self.path, "rb") as file:
+                return file.read()
+        except OSError:
+            return self.source
 
     def forget(self):
         """The next run imports the user's modules anew; all others stay loaded."""
@@ -2507,13 +2581,48 @@ class _Runner:
     def say(self, text, color=None):
         if not self.options.quiet or color:
             text = f"deepreload: {text}"
-            print(f"\033[{color or 2}m{text}\033[0m" if self.color else text, file=sys.stderr, flush=True)
+            print(f"\033[{color or 2}m{text}\033[0m" if self.color else text, file=self.stderr, flush=True)
 
     def reloaded(self, names, seconds):
         self.say(f"reloaded {', '.join(names)} ({len(names)} module{'s' * (len(names) != 1)}, {seconds * 1000:.0f} ms)")
 
     def not_reloaded(self, error):
         self.say(_user_traceback(error.__cause__ or error).rstrip() + f"\n{error}; the old code goes on", 31)
+
+
+class _Outside:
+    """What a run may change of the process, to give the next one a fresh start."""
+
+    def __init__(self):
+        import atexit
+        import signal
+        self.path, self.folder, self.kept = list(sys.path), os.getcwd(), []
+        self.names = {name: getattr(sys, name) for name in ("stdin", "stdout", "stderr", "excepthook", "displayhook")}
+        self.signals = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        self.register, atexit.register = atexit.register, self.note_register
+
+    def note_register(self, function, *args, **kwargs):
+        """In the place of atexit.register: modules that stay loaded register only once."""
+        module = getattr(function, "__module__", None)
+        if module in sys.modules and module != "__main__" and module not in _Scope():
+            self.kept.append((function, args, kwargs))
+        return self.register(function, *args, **kwargs)
+
+    def run_exit_functions(self):
+        import atexit
+        atexit._run_exitfuncs()
+        for function, args, kwargs in self.kept:
+            self.register(function, *args, **kwargs)
+
+    def restore(self):
+        import signal
+        sys.path[:] = self.path
+        for name, value in self.names.items():
+            setattr(sys, name, value)
+        for number, handler in self.signals.items():
+            signal.signal(number, handler)
+        if os.path.isdir(self.folder):
+            os.chdir(self.folder)
 
 
 class _ScriptWatcher(Watcher):
@@ -2592,9 +2701,14 @@ def _user_traceback(error):
         each = stack.pop()
         if each is not None and id(each) not in seen:
             seen.add(id(each))
-            each.stack = traceback.StackSummary.from_list([f for f in each.stack if f.filename != __file__ and not f.filename.startswith("<frozen")])
+            each.stack = traceback.StackSummary.from_list([f for f in each.stack if not _is_machinery(f.filename)])
             stack += [each.__cause__, each.__context__]
     return "".join(formatted.format())
+
+
+def _is_machinery(filename):
+    """Whether a frame is ours, of the import system, or of the parser."""
+    return filename == __file__ or filename.startswith("<frozen") or filename == getattr(sys.modules.get("ast"), "__file__", None)
 
 
 def _show_graph(runner, form):

@@ -1071,6 +1071,13 @@ class State(Case):
         self.edit("def f():\n    global H\n    H = 2\nf()")
         self.assertEqual((hasattr(mod, "G"), mod.H), (False, 2))
 
+    def test_names_bound_by_functions_with_the_same_value(self):
+        mod, seen = self.load("def f():\n    global G\n    G = 7\nf()"), []
+        for text in ("def f():\n    global G\n    G = 7\nf()", "X = 1\ndef f():\n    global G\n    G = 7\nf()", "def f():\n    global G\n    G = 7\nf()"):
+            self.edit(text)
+            seen.append(getattr(mod, "G", None))
+        self.assertEqual(seen, [7, 7, 7])
+
     def test_deleted_names_stay_deleted(self):
         mod = self.load("X = 1\ntmp = 2\ndel tmp")
         self.edit("tmp = 3\nX = tmp\ndel tmp")
@@ -2644,6 +2651,17 @@ class HeldClasses(Case):
         reload_changed()
         self.assertEqual((mod.C is other.C, mod.C().m(), C().m() in (1, 2), obj.m() in (1, 2)), (True, 2, True, True))
 
+    def test_class_overwritten_by_a_star_import(self):
+        "pairing by name writes the module's own class into the one that it imports"
+        for how in ("from other import *", "from other import C, f"):
+            with self.subTest(how):
+                self.write(other="class C: v = 'other'\ndef f(): return 'other'", mod="class C: v = 'own'\ndef f(): return 'own'\n" + how)
+                mod, other = self.imported("mod", "other")
+                C = other.C
+                self.edit("class C: v = 'own'\ndef f(): return 'own'\nX = 1\n" + how)
+                deep_reload("mod", exclude="other")
+                self.assertEqual((mod.C is other.C is C, C.v, mod.f()), (True, "other", "other"))
+
     def test_class_with_a_module_of_its_own_choice(self):
         "packages set __module__ of what they re-export"
         text = "class C:\n    def m(self): return {0}\nC.__module__ = 'pkg'\ndef f(): return {0}\nf.__module__ = 'pkg'"
@@ -2914,14 +2932,16 @@ class HeldElsewhere(Case):
     def test_ghosts_are_collected(self):
         "each reload leaves a generation of classes and functions in memory"
         text = "class A:\n    v = {0}\n    def m(self): return super().__repr__()\nclass B(A): pass\nT = [A, B, A()]\ndef f(): return A\nimport enum\nclass E(enum.Enum):\n    X = {0}\nclass Big: pass\nBIG = Big()"
+        count = lambda: sum(isinstance(o, type) and o.__module__ == "mod" for o in gc.get_objects())
+        gc.collect()
+        others = count()
         mod = self.load(text.format(1))
         ghosts = [weakref.ref(mod.BIG)]
         for i in range(2, 5):
             self.edit(text.format(i))
             ghosts.append(weakref.ref(mod.BIG))
         gc.collect()
-        named = [o for o in gc.get_objects() if isinstance(o, type) and o.__module__ == "mod"]
-        self.assertEqual(([r() is None for r in ghosts], len(named)), ([True] * 3 + [False], 4))
+        self.assertEqual(([r() is None for r in ghosts], count() - others), ([True] * 3 + [False], 4))
 
     def test_no_growth(self):
         "after 60 reloads the process holds as many objects as after 15"
@@ -2999,3 +3019,258 @@ class HeldElsewhere(Case):
         Base = sys.modules["base"].Base
         deep_reload("top"), deep_reload("top")
         self.assertEqual((Base.known == classes, Base.__subclasses__() == classes, sorted(map(id, Base.__subclasses__())) == sorted(map(id, classes))), (True, True, True))
+
+
+# -- 7. random programs, compared with a fresh process ----------------------------------------------------------------------
+
+class Program:
+    """A random program: modules with features and imports; edit() changes some of it.  All of it follows from the seed."""
+
+    FEATURES = {
+        "const": "CONST = {salt}\nLIST_{salt3} = [{salt}, 'x']",
+        "func": "def func_{salt3}(x={salt}, *, y=K):\n    return x, y, f()",
+        "klass": "class Sub(C):\n    def who(self): return super().who() + [{salt}]\n    @property\n    def p(self): return {salt}\nONE = Sub()\n_calls.append(lambda: ONE.who() + [ONE.p, type(ONE) is Sub, Sub.__mro__[1] is C])",
+        "enum": "import enum as _enum\nclass Color(_enum.Enum):\n    RED = {salt}\n    BLUE = 0\n    C{salt3} = -1\nFAV = Color.RED\n_calls.append(lambda: (FAV is Color.RED, [(m.name, m.value) for m in Color]))",
+        "data": "import dataclasses as _dc\n@_dc.dataclass(frozen={frozen})\nclass Data:\n    x: int = {salt}\n_calls.append(lambda: repr(Data()))",
+        "deco": "import functools as _ft\ndef deco(f):\n    @_ft.wraps(f)\n    def wrapper(): return {salt}, f()\n    return wrapper\n@deco\ndef decorated(): return {salt}\n@_ft.lru_cache(None)\ndef cached(): return {salt}\n_calls += [decorated, cached]",
+        "table": "TABLE = {{'f': f, 'c': C, 't': (C, [f])}}\n_calls.append(lambda: (TABLE['f'] is f, TABLE['c'] is C, TABLE['t'] == (C, [f])))",
+        "glob": "def bump():\n    global G{salt3}\n    G{salt3} = {salt}\nbump()",
+        "lazy": "def __getattr__(name):\n    if name.startswith('lazy'): return {salt}\n    raise AttributeError(name)",
+        "star": "__all__ = ['f', 'K', 'only_{salt3}']\ndef only_{salt3}(): return {salt}",
+        "abc": "import abc as _abc\nclass Base(_abc.ABC):\n    @_abc.abstractmethod\n    def go(self): ...\nclass Impl(Base):\n    __slots__ = ()\n    def go(self): return {salt}\nBase.register(C)\n_calls.append(lambda: (Impl().go(), isinstance(C(), Base)))",
+        "reg": "class Plug:\n    known = []\n    def __init_subclass__(cls): Plug.known.append(cls)\nclass PlugA(Plug): v = {salt}\n_calls.append(lambda: (Plug.known == [PlugA], [c.__name__ for c in Plug.__subclasses__()]))",
+        "dels": "tmp = [{salt}]\nfor i in tmp: pass\ndel tmp",
+        "look": "HAS = [n for n in ('CONST', 'ONE', 'later', 'K') if n in globals()]\nlater = 1",
+    }
+    STYLES = {
+        "import": "import {target}\n_calls.append(lambda: {target}.f())",
+        "as": "import {target} as as{i}\nVAL{i} = as{i}.K + 1",
+        "from": "from {target} import f as f{i}, K as k{i}, C as C{i}\nclass S{i}(C{i}):\n    def who(self): return super().who() + ['s']\n_calls += [f{i}, lambda: S{i}().who()]\nVAL{i} = k{i} * 2",
+        "parent": "from {parent} import {short} as m{i}\n_calls.append(lambda: m{i}.C().who())",
+        "star": "from {target} import *",
+        "dynamic": "import importlib\ndyn{i} = importlib.import_module('{target}')\nDYN{i} = dyn{i}.K",
+        "late": "def late{i}():\n    import {target} as x\n    return x.__name__",
+        "tried": "try:\n    from {target} import nothing\nexcept ImportError:\n    from {target} import K as nothing",
+    }
+
+    def __init__(self, seed):
+        self.random = r = random.Random(seed)
+        self.modules, self.packages = {}, {"pk"}
+        self.add("pk")
+        while len(self.modules) < r.randint(3, 8):
+            name = f"{r.choice(sorted(self.packages))}.{'p' if r.random() < .2 else 'm'}{len(self.modules)}"
+            self.add(name)
+            if ".p" in name:
+                self.packages.add(name)
+        for name in list(self.modules):
+            self.modules[name]["imports"] = [self.any_import(name) for _ in range(r.choice((0, 1, 1, 2)))]
+        self.add("main_")
+        self.modules["main_"]["imports"] = [(r.choice(("import", "from", "as")), n) for n in r.sample(sorted(set(self.modules) - {"main_"}), 2)]
+
+    def add(self, name):
+        r = self.random
+        self.modules[name] = {"salt": r.randint(1, 99), "features": r.sample(sorted(self.FEATURES), r.randint(0, 4)), "imports": [], "bottom": []}
+
+    def any_import(self, name):
+        """Mostly an import of a module that was there before: cycles are seldom, but they are there."""
+        names = [n for n in self.modules if n != "main_"]
+        earlier = names[names.index(name) + 1:] if name in names else names
+        return self.random.choice(sorted(self.STYLES)), self.random.choice(earlier if earlier and self.random.random() < .9 else names)
+
+    def edit(self):
+        r = self.random
+        for _ in range(r.choice((1, 1, 2))):
+            name = r.choice(sorted(self.modules))
+            module, kind = self.modules[name], r.random()
+            if kind < .35:
+                module["salt"] = r.randint(1, 99)
+            elif kind < .5:
+                module["features"] = r.sample(sorted(self.FEATURES), r.randint(0, 4))
+            elif kind < .65:
+                module["imports"] = module["imports"] + [self.any_import(name)]
+            elif kind < .75:
+                module["imports"] = module["imports"][1:]
+            elif kind < .8:
+                module["bottom"] = [self.any_import(name)]
+            elif kind < .87:
+                new = f"{r.choice(sorted(self.packages))}.n{r.randint(10, 99)}"
+                self.modules.pop(new, None)
+                self.add(new)
+                module["imports"] = module["imports"] + [("from", new)]
+            elif kind < .93 and name not in self.packages and name != "main_":
+                if r.random() < .5:
+                    self.packages.add(name)
+                else:
+                    del self.modules[name]
+                    for other in self.modules.values():
+                        other["imports"] = [i for i in other["imports"] if i[1] != name]
+                        other["bottom"] = [i for i in other["bottom"] if i[1] != name]
+            elif kind < .96:
+                module["features"] = module["features"] + ["broken"]
+            else:
+                module["features"] = module["features"][::-1]
+
+    def files(self):
+        return {name.replace(".", "/") + ("/__init__.py" if name in self.packages else ".py"): self.text(name) for name in self.modules}
+
+    def text(self, name):
+        module = self.modules[name]
+        salt = module["salt"]
+        lines = ["_calls = []"] + [self.import_text(i, *item) for i, item in enumerate(module["imports"])]
+        lines += [f"K = {salt}\ndef f(): return __name__, {salt}, K\nclass C:\n    base = {salt}\n    def who(self): return [__name__, {salt}, self.base]\n_calls.append(f)"]
+        lines += [{**self.FEATURES, "broken": "1 / 0"}[f].format(salt=salt, salt3=salt % 3, frozen=bool(salt % 2)) for f in module["features"]]
+        lines += [self.import_text(i + 50, *item) for i, item in enumerate(module["bottom"])]
+        return "\n".join(lines) + "\n"
+
+    def import_text(self, i, style, target):
+        parent, _, short = target.rpartition(".")
+        return self.STYLES["as" if style == "parent" and not parent else style].format(i=i, target=target, parent=parent, short=short)
+
+
+def plain(value, depth=0):
+    """An object as plain data that two processes can compare; identities by the places that hold the object."""
+    kind = type(value)
+    if isinstance(value, types.ModuleType):
+        return "module " + value.__name__ + " " * (sys.modules.get(value.__name__) is not value)
+    if isinstance(value, type):
+        home = dict_of(sys.modules[value.__module__]).get(value.__qualname__) if value.__module__ in sys.modules else None
+        names = sorted((k, plain(v, depth + 1)) for k, v in vars(value).items() if depth < 2 and not (k.startswith("_") and k not in ("__init__", "__slots__")))
+        return "class", value.__module__, value.__qualname__, home is value or "<" in value.__qualname__, [b.__qualname__ for b in value.__mro__], names
+    if kind is types.FunctionType:
+        return "function", value.__module__, value.__qualname__, plain(value.__defaults__), plain(value.__kwdefaults__), value.__globals__ is dict_of(sys.modules[value.__module__])
+    if isinstance(value, enum.Enum):
+        return "member", repr(value)
+    if kind in (list, tuple):
+        return kind.__name__, [plain(v, depth + 1) for v in value]
+    if kind is dict:
+        return "dict", sorted((str(k), plain(v, depth + 1)) for k, v in value.items())
+    if kind is property:
+        return "property", plain(value.fget)
+    return value if kind in (int, str, bool, float, type(None)) else ("object", kind.__module__, kind.__qualname__)
+
+
+def loaded(names=None):
+    """All plain state of the random program's modules: {module: {name: value}}."""
+    state = {}
+    for name, module in sorted(sys.modules.items()):
+        if name.partition(".")[0] in ("pk", "main_") and (names is None or name in names):
+            values = {k: plain(v) for k, v in vars(module).items() if not k.startswith("__") or k in ("__all__", "__name__", "__package__", "__doc__")}
+            values["()"] = [called(f) for f in module._calls]
+            values["path"] = hasattr(module, "__path__"), os.path.basename(module.__file__)
+            state[name] = values
+    return state
+
+
+def called(function):
+    try:
+        return plain(function())
+    except Exception as error:
+        return type(error).__name__
+
+
+class Random(Case):
+    """A few hundred random programs and edits; DEEPRELOAD_CASES=n for more, DEEPRELOAD_SEED=n for the first seed."""
+
+    def drop(self):
+        for name in [n for n in sys.modules if n.partition(".")[0] in ("pk", "main_")]:
+            del sys.modules[name]
+
+    def start(self, folder):
+        """Import the program as a new process would; the error's type if it fails."""
+        self.drop()
+        sys.path[0] = folder
+        importlib.invalidate_caches()
+        try:
+            importlib.import_module("main_")
+        except Exception as error:
+            return type(error).__name__
+
+    def save(self, folder, files, old=()):
+        for path in set(old) - set(files):
+            os.unlink(os.path.join(folder, path))
+        for path, text in files.items():
+            if not old or old.get(path) != text:
+                os.makedirs(os.path.dirname(os.path.join(folder, path)), exist_ok=True)
+                with open(os.path.join(folder, path), "w") as file:
+                    file.write(text)
+
+    def outcome(self, seed, real=False):
+        """None if the reload is as a fresh process, else what differs."""
+        program = Program(seed)
+        before, folder, other = program.files(), self.path(f"live{seed}"), self.path(f"new{seed}")
+        self.save(folder, before)
+        sys.modules.pop("main_", None)
+        if self.start(folder):
+            return None
+        for _ in range(2):
+            program.edit()
+            after = program.files()
+            wrong = self.step(program, folder, before, after, other + str(_), seed, real)
+            if wrong:
+                return wrong + "\n" + "\n".join(f"--- {p}\n{before.get(p, '')}" + (f"+++ {p}\n{after.get(p, '(deleted)')}" if after.get(p) != before.get(p) else "") for p in sorted({**before, **after}))
+            if wrong is None:
+                return None
+            before = after
+
+    def step(self, program, folder, before, after, other, seed, real):
+        live, state, held = {n: m for n, m in sys.modules.items() if n.partition(".")[0] in ("pk", "main_")}, loaded(), self.held()
+        self.save(other, after)
+        failure = self.start(other)
+        fresh = None if failure else loaded()
+        if real and fresh is not None:
+            told = self.run_python("-c", "import json, sys, test_deepreload as t\nsys.path.insert(0, sys.argv[1])\nimport main_\nprint(json.dumps(t.loaded()))", other)
+            self.assertEqual(json.loads(told), json.loads(json.dumps(fresh)))
+        self.drop()
+        sys.modules.update(live)
+        sys.path[0] = folder
+        self.save(folder, after, before)
+        importlib.invalidate_caches()
+        deep = seed % 2
+        try:
+            deep_reload("main_") if deep else reload_changed(exclude=[n for n in import_graph() if n not in live])
+        except ReloadError as error:
+            if not failure and error.name in fresh:  # (what broke may be loaded, though a new process would not import it)
+                return f"seed {seed}: refused what a fresh process imports: {error}"
+            return f"seed {seed}: not rolled back: {difference(state, loaded())}" if loaded() != state else None
+        if failure:
+            return f"seed {seed}: done, though a fresh process fails with {failure}"
+        now = loaded(set(fresh))
+        for name, values in now.items():  # a submodule that nothing imports any more may stay loaded, and show
+            for key in [k for k, v in values.items() if k not in fresh[name] and str(v).startswith("module pk")]:
+                del values[key]
+        if now != fresh:
+            return f"seed {seed}: {difference(fresh, now)}"
+        lost = [key for key, obj in held.items() if key in self.held() and self.held()[key] is not obj and key[0] in fresh]
+        return f"seed {seed}: not the same object any more: {lost}" if lost else ""
+
+    def held(self):
+        """The functions and classes that each module defines by a plain statement and that every edit keeps."""
+        return {(n, k): vars(m)[k] for n, m in sys.modules.items() if n.partition(".")[0] in ("pk", "main_") for k in ("f", "C") if getattr(vars(m).get(k), "__module__", "") == n}
+
+    def test_as_a_fresh_process(self):
+        first, cases = int(os.environ.get("DEEPRELOAD_SEED", 1)), int(os.environ.get("DEEPRELOAD_CASES", 300))
+        wrong, ends = [], time.monotonic() + (8 if "DEEPRELOAD_CASES" not in os.environ else 1e9)
+        for seed in range(first, first + cases):
+            found = self.outcome(seed, real=seed % 100 == 0)
+            if found:
+                wrong.append(found)
+            shutil.rmtree(self.path(f"live{seed}"), ignore_errors=True)
+            if time.monotonic() > ends:
+                break
+        self.drop()
+        if wrong:
+            self.fail(f"{len(wrong)} of {seed - first + 1} cases; the shortest:\n" + min(wrong, key=len))
+
+
+def difference(a, b):
+    """The first difference of two states, in words."""
+    for name in sorted({**a, **b}):
+        mine, theirs = a.get(name, {}), b.get(name, {})
+        for key in sorted({**mine, **theirs}):
+            if mine.get(key, "absent") != theirs.get(key, "absent"):
+                return f"{name}.{key}: fresh {mine.get(key, 'absent')!r}, reloaded {theirs.get(key, 'absent')!r}"
+    return "no difference"
+
+
+if __name__ == "__main__":
+    unittest.main()
