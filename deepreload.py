@@ -386,14 +386,16 @@ def _read_code(code):
         nested += _scan(inner, late, imports, binds, set_globally)
         every.append(inner)
     imports.sort(key=attrgetter("late"))
-    dynamic = None
-    if any("import_module" in each.co_names or "__import__" in each.co_names for each in every):
-        dynamic = tuple(sorted({const for each in every for const in _dotted(each.co_consts)}))
+    dynamic, importers = None, [each for each in every if "import_module" in each.co_names or "__import__" in each.co_names]
+    if importers:
+        in_functions = {(const, True) for each in importers for const in _dotted(each.co_consts)}
+        dynamic = tuple((const, _AT_RUN_TIME) for const in _dotted(code.co_consts)) + tuple(sorted(in_functions))
     own = [each for each in every if not each.co_flags & _IN_FUNCTION or each.co_name.endswith(("comp>", "genexpr>"))]
     inspects = _INSPECTORS.intersection(name for each in own for name in each.co_names)
     return Facts(tuple(imports), tuple(froms), binds, set_globally, inspects, dynamic)
 
 
+_AT_RUN_TIME = 2
 _INSPECTORS = {"globals", "locals", "vars", "dir", "exec", "setattr", "__getattr__"}  # what can bind names unseen, or look at them
 _LOOKS = {"globals", "locals", "vars", "dir"}
 
@@ -522,9 +524,6 @@ def _read_tree(node, late, imports, froms):
 
 # -- the plan -----------------------------------------------------------------------------------------------------------
 
-_AT_RUN_TIME = 2
-
-
 class Plan:
     """The modules to execute: `sources` in the order in which a fresh import would start them, `finished` in the order in
     which it would finish them.  `depth` is how deep these imports nest."""
@@ -620,10 +619,10 @@ class Plan:
                 yield base, item.late
             for name in submodules:
                 yield name, item.late
-        for text in source.facts.dynamic or ():
+        for text, late in source.facts.dynamic or ():
             name = _absolute(text.lstrip("."), len(text) - len(text.lstrip(".")), package)
             if name in sys.modules:
-                yield name, _AT_RUN_TIME
+                yield name, late
         for name in self.held(source):
             yield name, _AT_RUN_TIME
         if source.facts.dynamic is not None and package == source.name:  # plug-ins, or names that are loaded when asked for
@@ -1089,7 +1088,7 @@ _CONSTANTS = (int, float, complex, str, bytes, bool, type(None), tuple, frozense
 
 
 def _set_bases(cls, bases):
-    if _bases(cls) != bases:
+    if len(_bases(cls)) != len(bases) or any(map(is_not, _bases(cls), bases)):
         type.__setattr__(cls, "__bases__", bases)
 
 
@@ -1257,7 +1256,7 @@ class View(collections.abc.MutableMapping):
     def finish(self):
         """Pair what the code bound without the view's knowledge, or more than once."""
         live, old, self.ended = self.live, self.old, True
-        unseen = [n for n in live.keys() - self.bound if n in old and live[n] is not old[n]]
+        unseen = [n for n, value in live.items() if n not in self.bound and n in old and value is not old[n]]
         for name in unseen + [name for name in self.again if name in live]:
             live[name] = _keep_bound(self.batch, self, name, live[name])
         self.bound.update(unseen)
@@ -1298,8 +1297,9 @@ class View(collections.abc.MutableMapping):
 
     def imports(self, name):
         """Whether the old or the new code binds a name by an import."""
-        own = name in self.was.binds or self.was is _NO_FACTS
-        return not own or any(bound == name for facts in (self.was, self.facts) for *_, bound in facts.froms)
+        if self.was is _NO_FACTS or any(item.names == ("*",) for item in self.was.imports):
+            return _module_of(self.old.get(name)) != self.name
+        return name not in self.was.binds or any(bound == name for facts in (self.was, self.facts) for *_, bound in facts.froms)
 
     def has(self, name):
         """Whether the module has bound the name by now, as far as a fresh process would know."""
@@ -1475,13 +1475,21 @@ def _keep(batch, old, new):
 
 
 def _keep_inner(batch, old, new):
-    """A decorator came or went: what is inside is still the same function."""
-    inner_old, inner_new = _unwrapped(old), _unwrapped(new)
-    if (inner_old is not old or inner_new is not new) and type(inner_old) is type(inner_new) is types.FunctionType \
-            and _same_function(inner_old, inner_new):
-        kept = _keep_function(batch, inner_old, inner_new)
-        return kept if inner_new is new else new
+    """A decorator came, went or changed: what is inside is still the same function."""
+    for was in _layers(old):
+        for now in _layers(new):
+            if (was is not old or now is not new) and _same_function(was, now):
+                if hasattr(type(old), "cache_clear"):
+                    batch.caches.append(old)
+                kept = _keep_function(batch, was, now)
+                return kept if now is new else new
     return new
+
+
+def _layers(obj):
+    """The functions in what a decorator has made, and the object itself if it is one."""
+    inner = [obj, _unwrapped(obj)] + [_content(cell) for cell in _is_function(obj) and obj.__closure__ or ()]
+    return [layer for layer in inner if _is_function(layer)]
 
 
 def _unwrapped(obj):
@@ -1514,9 +1522,10 @@ def _keep_wrapper(batch, old, new):
             wrapped = wrapped or name == "__wrapped__"
             if kept is not value:
                 after[name] = kept
-    clear = getattr(type(old), "cache_clear", None)
-    if wrapped and clear is not None and _parameters(old) == _parameters(new) and after.get("__wrapped__") is before.get("__wrapped__"):
+    if wrapped and hasattr(type(old), "cache_clear"):
         batch.caches.append(old)
+        if _parameters(old) != _parameters(new) or after["__wrapped__"] is not before["__wrapped__"]:
+            return new
         batch.log.append((_restore_namespace, before, dict(before)))
         before.update(after)
         batch.pair(new, old)
@@ -1636,7 +1645,7 @@ def _detach(new, old):
 
     Until it is replaced and collected, whoever got hold of it has a class that the kept methods, with their super(), fit.
     """
-    if _bases(new) != (object,):
+    if _bases(new)[0] is not object:
         try:
             type.__setattr__(new, "__bases__", (old,))
         except TypeError:  # its layout differs
@@ -1710,7 +1719,8 @@ def _keep_members(batch, old, new):
         kept = old._member_map_.get(name)
         if kept is None or not plain and not (type(kept._value_) is type(member._value_) and kept._value_ == member._value_):
             kept = member
-        mapped[id(member)] = member, kept
+        if name == member._name_ or id(member) not in mapped:  # an alias has no member of its own
+            mapped[id(member)] = member, kept
     for member, kept in mapped.values():
         namespace, state = kept.__dict__, dict(member.__dict__)
         batch.log.append((_restore_namespace, namespace, dict(namespace)))
@@ -1812,6 +1822,8 @@ class _Replacer:
             return weakref.ref(find(holder()), holder.__callback__) if find(holder()) is not holder() else holder
         else:
             self.patch_slots(holder)
+            if _namespace(holder):  # from 3.13 on, not always an object that the collector knows
+                self.patch_dict(_namespace(holder))
         return holder
 
     def patch_dict(self, holder):
@@ -2713,23 +2725,32 @@ def _is_machinery(filename):
 
 def _show_graph(runner, form):
     """Import what would be run, and print who imports whom."""
-    name = runner.argv[0] if runner.as_module else os.path.splitext(os.path.basename(runner.path))[0]
+    import contextlib
+    name = runner.argv[0] if runner.as_module else os.path.splitext(os.path.basename(os.path.abspath(runner.argv[0])))[0]
+    sys.argv[:] = runner.argv
     try:
-        if runner.as_module:
-            importlib.import_module(name)
-        else:
-            spec = importlib.util.spec_from_file_location(name, runner.path)
-            sys.modules[name] = module = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(module)
+        with contextlib.redirect_stdout(sys.stderr):  # what the modules print is not part of the picture
+            if runner.is_file:
+                spec = importlib.util.spec_from_file_location(name, runner.path)
+                sys.modules[name] = module = importlib.util.module_from_spec(spec)
+                spec.loader.exec_module(module)
+            else:
+                name = runner.find().name
+                importlib.import_module(name)
+    except KeyboardInterrupt:
+        return 130
+    except SystemExit:
+        pass
     except Exception as error:
         print(_user_traceback(error), end="", file=sys.stderr)
         return 1
     graph = import_graph(include=[*runner.options.include, name], exclude=runner.options.exclude)
     edges = [(name, target) for name, targets in graph.items() for target in targets]
     if form == "dot":
-        lines = ["digraph imports {"] + [f'  "{a}" -> "{b}";' for a, b in edges] + ["}"]
+        lines = ["digraph imports {"] + [f'  "{node}";' for node in graph] + [f'  "{a}" -> "{b}";' for a, b in edges] + ["}"]
     elif form == "mermaid":
-        lines = ["graph TD"] + [f'  {a.replace(".", "_")}["{a}"] --> {b.replace(".", "_")}["{b}"]' for a, b in edges]
+        ids = {node: f"n{index}" for index, node in enumerate(graph)}
+        lines = ["graph TD"] + [f'  {i}["{node}"]' for node, i in ids.items()] + [f"  {ids[a]} --> {ids[b]}" for a, b in edges]
     else:
         lines = _tree_lines(graph, name)
     print("\n".join(lines))
