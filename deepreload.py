@@ -63,6 +63,7 @@ _MISSING = object()
 _lock = threading.RLock()
 _seen = {}
 _batch = None
+_compiled = None  # {path: None} of the files that a run of the command line has compiled, failed imports included
 
 
 class ReloadError(ImportError):
@@ -143,9 +144,9 @@ def _fixed(name, module):
         return "has no __spec__: it was not imported from a file, make it anew instead" if spec is None else "is not loaded yet: use it first"
     loader = spec.loader
     if loader in (importlib.machinery.BuiltinImporter, importlib.machinery.FrozenImporter):
-        return "is compiled into the interpreter and cannot be executed again"
+        return "is compiled into the interpreter: it can be neither executed again nor unloaded"
     if isinstance(loader, importlib.machinery.ExtensionFileLoader):
-        return "is an extension module, which cannot be initialised twice: restart the process to change it"
+        return "is an extension module, which can be neither initialised twice nor unloaded: restart the process to change it"
     if spec.name != name:
         return f"is another name of {spec.name!r}: use that one"
     if getattr(spec, "_initializing", False) and _batch is None:
@@ -254,7 +255,9 @@ def _note_execution(event, args):
 
     Nothing else tells, after a file was edited, what is running: which names were its own, and whether it changed at all.
     """
-    if event == "exec":
+    if event == "compile" and _compiled is not None and isinstance(args[1], str):
+        _compiled[args[1]] = None
+    elif event == "exec":
         code = args[0]
         if type(code) is types.CodeType and code.co_name == "<module>" and code.co_filename.endswith(".py"):
             _note(code.co_filename, _signature(code.co_filename), code)
@@ -330,6 +333,17 @@ def _executes_itself(loader):
     """Whether a loader has an exec_module of its own, which only itself can stand for."""
     execute = getattr(type(loader), "exec_module", None)
     return execute not in (None, importlib.machinery.SourceFileLoader.exec_module, getattr(sys.modules.get("zipimport"), "_", None))
+
+
+def _drop_bytecode(specs):
+    """Remove the bytecode files with which the next import might run old code."""
+    for spec in specs:
+        signature = _signature(spec.origin) if spec.has_location else None
+        if signature and spec.cached and not _bytecode_is_sound(spec, signature):
+            try:
+                os.unlink(spec.cached)
+            except OSError:
+                pass
 
 
 def _bytecode_is_sound(spec, signature):
@@ -684,13 +698,20 @@ def _failure(error, name, undone, path=None):
     if isinstance(error, SyntaxError) and error.filename:
         path, line, what = error.filename, error.lineno, error.msg
     else:
-        what, places = str(error), _places(error.__traceback__)
+        what, places = _text(error), _places(error.__traceback__)
         places = [place for place in places if place[0] == path] or places
         path, line = places[-1] if places else (path, None)
     place = f" in {path}" + (f", line {line}" if line else "") if path else ""
     tried = f" ({len(undone)} undone: {_listing(undone)})" if undone else ""
     text = f"{name}: {type(error).__name__}{place}: {what}; nothing was reloaded{tried}"
     return ReloadError(text, name=name, path=path)
+
+
+def _text(obj):
+    try:
+        return str(obj)
+    except Exception:
+        return "<no text>"
 
 
 def _places(trace):
@@ -724,7 +745,7 @@ class Batch:
         self.plan, self.joins, self.log = plan, joins, []
         self.pending, self.views, self.finished, self.stack = dict(plan.sources), {}, [], []
         self.failed, self.gone, self.pairs, self.claimed, self.replaced = {}, {}, {}, set(), []
-        self.collects, self.bound = False, set()
+        self.collects, self.bound, self.left_classes = False, set(), False
         self.error, self.at, self.caches = None, ("?", None), []
         self.thread, self.opened, self.committed = threading.get_ident(), False, False
 
@@ -767,16 +788,20 @@ class Batch:
         global _batch
         if not self.opened:
             return
-        if builtins.__import__ == self.hooked_import:
+        if builtins.__import__ == self.hooked_import or not self.committed:  # a module may have put its own there
             builtins.__import__ = self.import_
-        if _bootstrap._gcd_import == self.hooked_gcd_import:
-            _bootstrap._gcd_import = self.gcd_import
+        _bootstrap._gcd_import = self.gcd_import
         if not self.committed:
             self.roll_back()
         for view in self.views.values():
             view.show()
+        self.views, self.pairs, self.leftovers = {}, {}, []
+        if not self.committed:
+            gc.collect()  # the new versions of classes must not be met in __subclasses__()
         if hasattr(gc, "freeze"):
             gc.unfreeze()
+        if self.left_classes:
+            gc.collect()
             if self.frozen > _FROZEN_BY_PROGRAM:
                 gc.freeze()
         if self.collects:
@@ -1010,6 +1035,7 @@ class Batch:
         gc.collect()
         alive = [(ref(), kept) for ref, kept in watched if ref() is not None]
         if alive and hasattr(gc, "freeze"):
+            self.left_classes = True
             gc.unfreeze()
             replacer = _Replacer({id(new): (new, kept) for new, kept in alive})
             ours = {id(alive), id(replacer.pairs)} | set(map(id, alive)) | set(map(id, replacer.pairs.values()))
@@ -1018,6 +1044,7 @@ class Batch:
 
     def follow(self):
         """Where a new class has taken over, let instances and subclasses follow."""
+        self.left_classes = self.left_classes or bool(self.replaced)
         if self.replaced and hasattr(gc, "freeze"):
             gc.unfreeze()
         for old, new, reason in self.replaced:
@@ -1313,7 +1340,9 @@ class View(collections.abc.MutableMapping):
     def drop_stale(self):
         for name in self.old.keys() - self.bound:
             if self.is_stale(name):
-                self.live.pop(name, None)
+                value = self.live.pop(name, None)
+                if _is_class(value) and _module_of(value) == self.name:
+                    self.batch.left_classes = True
 
     # the mapping that exec() wants
 
@@ -1328,7 +1357,9 @@ class View(collections.abc.MutableMapping):
         return value
 
     def __setitem__(self, name, value):
-        if type(value) not in _PLAIN and value is not self.old.get(name):
+        if type(value) is types.MethodType and value == self.batch.hooked_import:
+            value = self.batch.import_
+        elif type(value) not in _PLAIN and value is not self.old.get(name):
             if self.facts.binds.get(name) == 1:
                 value = _keep_bound(self.batch, self, name, value)
             else:
@@ -1901,7 +1932,9 @@ def reload_changed(*, include=(), exclude=()):
         try:
             batch = Batch(_plan_changed(scope, changed))
             batch.execute()
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt):  # nothing is wrong with the files
+                raise
             _tried.update({path: _signature(path) for path in paths | _files_of(error)})
             raise
         _tried.clear()
@@ -2108,6 +2141,7 @@ def deep_unload(module, *, include=(), exclude=(), force=False):
                               + "; unload these first, or pass force=True", name=name)
         for each in names:
             _call_hook(sys.modules.get(each), each)
+        names, outsiders = _plan_unload(name, _Scope(include, exclude, name))  # the hooks may have imported something
         watched, namespaces = _forget(names)
         gc.collect()
         return Unloaded(tuple(names), types.MappingProxyType(_still_alive(name, names, watched, namespaces)))
@@ -2154,27 +2188,30 @@ def _forget(names):
     try:
         for name in names:
             module = sys.modules[name]
-            namespace = namespaces[id(_dict_of(module))] = name
             namespace = _dict_of(module)
-            mine = [v for v in namespace.values() if _module_of(v) == name]
-            watched[name] = [weakref.ref(v) for v in [module] + mine]
+            namespaces[id(namespace)] = name
+            mine = [value for value in namespace.values() if _module_of(value) == name]
+            watched[name] = [weakref.ref(value) for value in [module] + mine]
             parent, _, child = name.rpartition(".")
-            above = _dict_of(sys.modules[parent]) if parent in sys.modules and parent not in names else {}
-            if above.get(child) is module:
+            above = _dict_of_entry(parent)
+            if parent not in names and above.get(child) is module:
                 attributes.append((above, child, module))
                 del above[child]
             del sys.modules[name]
+        specs = [_spec_of(saved[name]) for name in names]
+        _drop_bytecode(specs)
+        _clear_lines(spec.origin for spec in specs)
+        _invalidate_finders()
     except BaseException:
         _restore_modules(saved)
         for above, child, module in attributes:
             above[child] = module
         raise
-    paths = [spec.origin for spec in (_spec_of(saved[name]) for name in names) if spec.has_location]
-    for path in paths:
-        _seen.pop(path, None)
-        _tried.pop(path, None)
-    _clear_lines(paths)
-    _invalidate_finders()
+    for spec in specs:
+        _seen.pop(spec.origin, None)
+        _tried.pop(spec.origin, None)
+    for clear in getattr(sys.modules.get("typing"), "_cleanups", ()):
+        clear()  # Optional[C] and the like are cached with their classes
     return watched, namespaces
 
 
@@ -2195,6 +2232,8 @@ def _still_alive(root, names, watched, namespaces):
 class _Holders:
     """Finds who holds objects, in the words of the program: names, keys, attributes, frames."""
 
+    most = 20
+
     def __init__(self, name, names, namespaces, until):
         self.name, self.names, self.namespaces, self.until = name, names, namespaces, until
         self.found, self.unnamed = {}, {}
@@ -2203,63 +2242,83 @@ class _Holders:
         """Go from holder to holder, all of one distance at a time, until each way has come to something with a name."""
         self.modules = {id(_dict_of(m)): n for n, m in list(sys.modules.items()) if issubclass(type(m), types.ModuleType)}
         self.seen = {id(self.__dict__), id(self)}
-        level = {id(obj): (obj, "") for obj in objects}
+        level = {id(obj): (obj, [""]) for obj in objects}
         del objects
-        for depth in range(8):
-            if not level or time.monotonic() > self.until:
+        for depth in range(10):
+            if not level or len(self.found) >= self.most or time.monotonic() > self.until:
                 break
             self.seen.update(level)
             self.seen.add(id(level))
-            self.frames(level)
+            if depth < 2:
+                self.frames({i: pair for i, pair in level.items() if not depth or type(pair[0]) in (list, dict, tuple, set)})
             level = self.step(level)
-        return list(self.found or self.unnamed)
+        return list(self.found or self.unnamed)[:self.most]
 
     def step(self, level):
-        above = {}
-        pairs = list(level.values())
-        ours = {id(pairs), id(above), id(level)} | set(map(id, pairs))
-        for holder in gc.get_referrers(*[obj for obj, suffix in pairs]):
-            if id(holder) in self.seen or id(holder) in ours or type(holder) in (types.FrameType, weakref.ref):
+        above, pairs = {}, list(level.values())[:1000]
+        ours = {id(pairs), id(above), id(level)} | set(map(id, pairs)) | {id(pair[1]) for pair in pairs}
+        holders = gc.get_referrers(*[obj for obj, suffixes in pairs])
+        ours.add(id(holders))
+        for holder in holders:
+            if time.monotonic() > self.until:
+                break
+            if id(holder) in self.seen or id(holder) in ours or type(holder) in (types.FrameType, weakref.ref) \
+                    or type(holder).__module__ == __name__:
                 continue
-            module = self.modules.get(id(holder)) or type(holder) is dict and self.unloaded(holder)
-            if module:
-                self.name_in_module(holder, module, level)
-            elif type(holder) is not types.ModuleType:
-                suffix = self.suffix(holder, level)
-                above[id(holder)] = holder, suffix
+            module = self.modules.get(id(holder))
+            links = self.links(holder, level)
+            if module is None:
+                above[id(holder)] = holder, links or [""]
+            elif module != "threading":  # the thread's frame says it
+                self.found.update((module + link, None) for link in links)
         return above
 
-    def unloaded(self, namespace):
-        name = self.namespaces.get(id(namespace))
-        return name if name == namespace.get("__name__") else None
-
-    def name_in_module(self, namespace, module, level):
-        for key, value in list(namespace.items()):
-            if id(value) in level and module != self.name and (module, key) != ("threading", "_active"):  # the thread's frame says it
-                found = self.found if module in sys.modules else self.unnamed
-                found[f"{module}.{key}{level[id(value)][1]}"] = None
-
-    def suffix(self, holder, level):
-        """How a holder comes to what it holds: .name, [key], or nothing."""
-        if type(holder) is dict or isinstance(holder, dict):
+    def links(self, holder, level):
+        """How a holder comes to what it holds: .name, [key], or nothing; the first few."""
+        kind, found = type(holder), []
+        if kind is tuple and self.owner(holder, lambda o: _is_function(o) and o.__closure__ is holder):
+            found = [suffix for cell in holder if id(cell) in level for suffix in level[id(cell)][1]]
+        elif kind is tuple and self.owner(holder, lambda o: _is_function(o) and o.__defaults__ is holder):
+            found = [f".__defaults__[{index}]{suffix}" for index, value in enumerate(holder) if id(value) in level for suffix in level[id(value)][1]]
+        elif issubclass(kind, dict):
+            owner = id(holder) in self.modules or self.owner(holder, lambda o: _namespace(o) is holder or _is_class(o) and self.is_in(holder, o))
+            if owner and owner is not True and not _is_class(owner) and not _is_function(owner):
+                self.note_owner(owner, holder, level)
             for key, value in list(dict.items(holder)):
-                if id(value) in level:
-                    owner = next((o for o in gc.get_referrers(holder) if _namespace(o) is holder), None) if type(key) is str else None
-                    if owner is not None:
-                        self.unnamed[f"attribute {key!r} of <{type(owner).__name__} object>"] = None
-                        return f".{key}{level[id(value)][1]}"
-                    return f"[{key!r}]{level[id(value)][1]}"
-        elif isinstance(holder, (list, tuple)):
-            for index, value in enumerate(holder):
-                if id(value) in level:
-                    return f"[{index}]{level[id(value)][1]}"
-        elif _namespace(holder) is not None and not _is_class(holder):
-            for key, value in list(_namespace(holder).items()):
-                if id(value) in level:
-                    if not _is_function(holder):
-                        self.unnamed[f"attribute {key!r} of <{type(holder).__name__} object>"] = None
-                    return f".{key}{level[id(value)][1]}"
-        return next((suffix for obj, suffix in level.values() if suffix and any(obj is r for r in gc.get_referents(holder))), "")
+                if id(value) in level and len(found) < self.most:
+                    found += [(f".{_text(key)}" if owner else f"[{self.repr(key)}]") + suffix for suffix in level[id(value)][1]]
+        elif issubclass(kind, (list, tuple)):
+            for index, value in enumerate(kind.__iter__(holder)):
+                if id(value) in level and len(found) < self.most:
+                    found += [f"[{index}]{suffix}" for suffix in level[id(value)][1]]
+        elif _namespace(holder) and not _is_class(holder):
+            namespace = _namespace(holder)
+            if not _is_function(holder):
+                self.note_owner(holder, namespace, level)
+            found = [f".{_text(key)}{suffix}" for key, value in list(namespace.items()) if id(value) in level for suffix in level[id(value)][1]]
+        if not found:
+            found = [suffix for part in gc.get_referents(holder) if id(part) in level for suffix in level[id(part)][1]]
+        return found[:self.most]
+
+    def note_owner(self, owner, namespace, level):
+        if type(owner).__module__ != __name__:
+            self.unnamed.update((f"attribute {self.repr(key)} of <{type(owner).__name__} object>", None)
+                                for key, value in list(namespace.items()) if id(value) in level)
+
+    @staticmethod
+    def owner(part, test):
+        return next((obj for obj in gc.get_referrers(part) if test(obj)), None)
+
+    @staticmethod
+    def is_in(part, obj):
+        return any(part is each for each in gc.get_referents(obj))
+
+    @staticmethod
+    def repr(key):
+        try:
+            return repr(key)
+        except Exception:
+            return f"<{type(key).__name__}>"
 
     def frames(self, level):
         """Frames that execute code of the unloaded module, or hold one of the objects in a local variable."""
@@ -2267,7 +2326,7 @@ class _Holders:
         for ident, frame in sys._current_frames().items():
             while frame is not None:
                 code, module = frame.f_code, frame.f_globals.get("__name__", "?")
-                runs = self.unloaded(frame.f_globals) == self.name
+                runs = self.namespaces.get(id(frame.f_globals)) == module == self.name
                 if runs or code.co_filename != __file__ and not _in_stdlib(code.co_filename) and id(frame.f_locals) not in self.modules \
                         and any(id(value) in level for value in list(frame.f_locals.values())):
                     where = getattr(code, "co_qualname", code.co_name)
@@ -2286,8 +2345,11 @@ def watch(interval=0.5, *, include=(), exclude=(), on_reload=None, on_error=None
     `interval` is the time between two looks in seconds; `include` and `exclude` are as for `deep_reload`.
     `on_reload(names)` is called after each reload, `on_error(error)` for a reload that failed; without it, it is logged.
     """
-    if not isinstance(interval, (int, float)) or not interval > 0:
+    if type(interval) not in (int, float) or not interval > 0:
         raise TypeError(f"interval takes a number of seconds greater than 0, not {interval!r}")
+    for name, callback in (("on_reload", on_reload), ("on_error", on_error)):
+        if callback is not None and not callable(callback):
+            raise TypeError(f"{name} takes a function, not {type(callback).__name__}")
     return Watcher(interval, include, exclude, on_reload, on_error)
 
 
@@ -2295,12 +2357,13 @@ class Watcher:
     """The automatic mode at work: `stop()` ends it; as a context manager it ends with the block."""
 
     def __init__(self, interval, include, exclude, on_reload, on_error):
-        self._interval, self._filters = interval, {"include": include, "exclude": exclude}
+        self._interval, self._filters = min(interval, threading.TIMEOUT_MAX), {"include": include, "exclude": exclude}
         self._on_reload, self._on_error = on_reload, on_error or self._log_error
         self._scope = _Scope(include, exclude)
         with _lock:
             _changes(self._scope)  # from here on: what was not known of what runs is what is on disk now
-        self._stopped = threading.Event()
+        self._stopped, self._said = threading.Event(), None
+        _watchers.add(self)
         self._thread = threading.Thread(target=self._run, name="deepreload", daemon=True)
         self._thread.start()
 
@@ -2342,14 +2405,24 @@ class Watcher:
         try:
             names = reload_changed(**self._filters)
         except BaseException as error:
-            self._on_error(error)
+            self._fail(error)
         else:
             if names and self._on_reload:
                 self._on_reload(names)
 
+    def _fail(self, error):
+        """Say an error, but the same only once until a file of the program changes."""
+        said = _text(error), self._changes()
+        if said != self._said:
+            self._said = said
+            self._on_error(error)
+
     @staticmethod
     def _log_error(error):
         _log().error("%s", error, exc_info=error.__cause__ or error)
+
+
+_watchers = weakref.WeakSet()
 
 
 def _after_fork():
@@ -2376,7 +2449,9 @@ def unload_ipython_extension(shell):
 def _before_cell(info=None):
     try:
         reload_changed()
-    except Exception as error:
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            raise
         print(_user_traceback(error.__cause__ or error) + f"deepreload: {error}", file=sys.stderr)
 
 
@@ -2481,8 +2556,11 @@ class _Runner:
                 self.outside.restore()
                 if self.options.once:
                     return self.status
-                self.say(f"{self.argv[0]} ended with status {self.status}; it runs again on the next save")
-                self.wait()
+                if self.outdated:
+                    self.say(f"{self.argv[0]} ended with status {self.status}; it was saved meanwhile and runs again")
+                else:
+                    self.say(f"{self.argv[0]} ended with status {self.status}; it runs again on the next save")
+                    self.wait()
                 self.forget()
         except KeyboardInterrupt:
             for stream in (sys.stdout, self.stderr):
@@ -2494,7 +2572,8 @@ class _Runner:
 
     def run(self):
         """One run, from a fresh __main__ to its atexit handlers, its status in self.status."""
-        self.failed = {}
+        global _compiled
+        self.failed, self.outdated, _compiled = {}, False, {}
         self.status = 130  # what an interrupt leaves with
         watcher = None
         try:
@@ -2517,6 +2596,8 @@ class _Runner:
         finally:
             if watcher is not None:
                 watcher.stop()
+            loaded = {path for path in map(_path_of, _Scope().loaded()) if path}
+            self.failed.update((path, _signature(path)) for path in _compiled if path not in loaded and path != self.path)
             self.outside.run_exit_functions()
         self.status = status
 
@@ -2583,7 +2664,13 @@ class _Runner:
 
     def forget(self):
         """The next run imports the user's modules anew; all others stay loaded."""
-        for name in _Scope(self.options.include, self.options.exclude).loaded():
+        for watcher in list(_watchers):
+            watcher.stop()
+        names = list(_Scope(self.options.include, self.options.exclude).loaded())
+        for name in reversed(names):
+            _call_hook(sys.modules.get(name), name)
+        _drop_bytecode(_spec_of(sys.modules[name]) for name in names if name in sys.modules)
+        for name in names:
             sys.modules.pop(name, None)
         _tried.clear()
         _invalidate_finders()
@@ -2593,7 +2680,11 @@ class _Runner:
     def say(self, text, color=None):
         if not self.options.quiet or color:
             text = f"deepreload: {text}"
-            print(f"\033[{color or 2}m{text}\033[0m" if self.color else text, file=self.stderr, flush=True)
+            try:  # in one piece: the script writes too
+                self.stderr.write((f"\033[{color or 2}m{text}\033[0m" if self.color else text) + "\n")
+                self.stderr.flush()
+            except (OSError, ValueError):
+                pass
 
     def reloaded(self, names, seconds):
         self.say(f"reloaded {', '.join(names)} ({len(names)} module{'s' * (len(names) != 1)}, {seconds * 1000:.0f} ms)")
@@ -2641,45 +2732,45 @@ class _ScriptWatcher(Watcher):
     """Watches the modules and the script of a run."""
 
     def __init__(self, runner):
-        self._runner = runner
+        self._runner, self._failed = runner, {}
         super().__init__(runner.options.interval, runner.options.include, runner.options.exclude, None, runner.not_reloaded)
 
     def _changes(self):
-        changes, now = super()._changes(), _signature(self._runner.path)
-        if now not in (None, self._runner.ran):
-            changes["__main__"] = now
+        changes, path = super()._changes(), self._runner.path
+        if _signature(path) not in (None, self._runner.ran) and not (
+                self._failed and all(_signature(p) == signature for p, signature in self._failed.items())):
+            changes["__main__"] = _signature(path)
         return changes
 
     def _reload(self):
+        """The modules first: what the script imports anew may be among them."""
         start = time.perf_counter()
         self._on_reload = lambda names: self._runner.reloaded(names, time.perf_counter() - start)
+        super()._reload()
         if "__main__" in self._changes():
             try:
                 self._swap_script()
             except BaseException as error:
-                self._on_error(error)
-        super()._reload()
+                self._failed = {path: _signature(path) for path in _files_of(error) | {self._runner.path}}
+                self._fail(error)
 
     def _swap_script(self):
         """Execute the changed definitions and imports of the script, and nothing else of it."""
         runner, start = self._runner, time.perf_counter()
-        runner.ran, was = _signature(runner.path), runner.source
-        with open(runner.path, "rb") as file:
-            source = file.read()
-        if source == was:
-            return
-        code, others = _changed_definitions(was, source, runner.path)
-        runner.source = source
-        with _lock:
-            main = sys.modules["__main__"]
-            plan = Plan(_Scope())
-            plan.sources["__main__"] = Source("__main__", main, importlib.machinery.ModuleSpec("__main__", None), None, None, code, _facts(code))
-            Batch(plan).execute()
-            _renumber(_dict_of(main), compile(source, runner.path, "exec", dont_inherit=True))
-            _clear_lines([runner.path])
-        runner.reloaded(["__main__"], time.perf_counter() - start)
-        if others:
-            runner.say(f"other statements of {runner.argv[0]} changed: they are not executed again while it runs")
+        ran, source = _signature(runner.path), runner.read()
+        if source != runner.source:
+            code, others = _changed_definitions(runner.source, source, runner.path)
+            with _lock:
+                main = sys.modules["__main__"]
+                plan = Plan(_Scope())
+                plan.sources["__main__"] = Source("__main__", main, importlib.machinery.ModuleSpec("__main__", None), runner.path, ran, code, _facts(code))
+                Batch(plan).execute()
+                _renumber(_dict_of(main), compile(source, runner.path, "exec", dont_inherit=True), _dict_of(main))
+            runner.source, runner.outdated = source, runner.outdated or others
+            runner.reloaded(["__main__"], time.perf_counter() - start)
+            if others:
+                runner.say(f"other statements of {runner.argv[0]} changed: they are executed when it runs again")
+        runner.ran, self._failed = ran, {}
 
 
 def _changed_definitions(was, source, path):
@@ -2694,14 +2785,16 @@ def _changed_definitions(was, source, path):
     return compile(ast.Module(wanted, []), path, "exec", dont_inherit=True), any(not isinstance(node, kinds) for node in nodes)
 
 
-def _renumber(namespace, code):
+def _renumber(namespace, code, module):
     """Give the functions that did not change their new line numbers."""
     for const in code.co_consts:
         if type(const) is types.CodeType:
-            function = _unwrapped(namespace.get(const.co_name))
-            if _is_function(function) and function.__globals__ is namespace and function.__code__ != const \
-                    and (function.__code__.co_name, function.__code__.co_freevars) == (const.co_name, const.co_freevars):
-                function.__code__ = const
+            value = _unwrapped(namespace.get(const.co_name))
+            if _is_class(value) and not const.co_flags & _IN_FUNCTION:
+                _renumber(_vars_of_class(value), const, module)
+            elif _is_function(value) and value.__globals__ is module \
+                    and (value.__code__.co_name, value.__code__.co_freevars) == (const.co_name, const.co_freevars):
+                value.__code__ = const
 
 
 def _user_traceback(error):
