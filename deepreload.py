@@ -802,8 +802,8 @@ class Batch:
             gc.unfreeze()
         if self.left_classes:
             gc.collect()
-            if self.frozen > _FROZEN_BY_PROGRAM:
-                gc.freeze()
+        if self.frozen > _FROZEN_BY_PROGRAM:
+            gc.freeze()
         if self.collects:
             gc.enable()
         _batch = None
