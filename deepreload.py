@@ -746,6 +746,7 @@ class Batch:
         self.pending, self.views, self.finished, self.stack = dict(plan.sources), {}, [], []
         self.failed, self.gone, self.pairs, self.claimed, self.replaced = {}, {}, {}, set(), []
         self.collects, self.bound, self.left_classes = False, set(), False
+        self.undecorated = ()
         self.error, self.at, self.caches = None, ("?", None), []
         self.thread, self.opened, self.committed = threading.get_ident(), False, False
 
@@ -791,7 +792,11 @@ class Batch:
         if builtins.__import__ == self.hooked_import or not self.committed:  # a module may have put its own there
             builtins.__import__ = self.import_
         _bootstrap._gcd_import = self.gcd_import
-        if not self.committed:
+        if self.committed:
+            for cached in self.caches:
+                type(cached).cache_clear(cached)
+            _clear_lines(source.path for source in self.plan.sources.values())
+        else:
             self.roll_back()
         for view in self.views.values():
             view.show()
@@ -949,9 +954,6 @@ class Batch:
                 _seen[source.path] = Seen(source.signature, _settled(source.signature) if source.signature else False, source.code, source.facts)
         self.committed = True
         self.log.clear()
-        for cached in self.caches:
-            type(cached).cache_clear(cached)
-        _clear_lines(source.path for source in self.plan.sources.values())
 
     def forget(self, name, module):
         if sys.modules.get(name) is module:
@@ -1357,7 +1359,10 @@ class View(collections.abc.MutableMapping):
         return value
 
     def __setitem__(self, name, value):
-        if type(value) is types.MethodType and value == self.batch.hooked_import:
+        if name in self.batch.undecorated and name in self.old:
+            _keep_bound(self.batch, self, name, value)
+            value = self.old[name]
+        elif type(value) is types.MethodType and value == self.batch.hooked_import:
             value = self.batch.import_
         elif type(value) not in _PLAIN and value is not self.old.get(name):
             if self.facts.binds.get(name) == 1:
@@ -2759,12 +2764,14 @@ class _ScriptWatcher(Watcher):
         runner, start = self._runner, time.perf_counter()
         ran, source = _signature(runner.path), runner.read()
         if source != runner.source:
-            code, others = _changed_definitions(runner.source, source, runner.path)
+            code, others, undecorated = _changed_definitions(runner.source, source, runner.path)
             with _lock:
                 main = sys.modules["__main__"]
                 plan = Plan(_Scope())
                 plan.sources["__main__"] = Source("__main__", main, importlib.machinery.ModuleSpec("__main__", None), runner.path, ran, code, _facts(code))
-                Batch(plan).execute()
+                batch = Batch(plan)
+                batch.undecorated = undecorated
+                batch.execute()
                 _renumber(_dict_of(main), compile(source, runner.path, "exec", dont_inherit=True), _dict_of(main))
             runner.source, runner.outdated = source, runner.outdated or others
             runner.reloaded(["__main__"], time.perf_counter() - start)
@@ -2774,15 +2781,22 @@ class _ScriptWatcher(Watcher):
 
 
 def _changed_definitions(was, source, path):
-    """The code of the functions, classes and imports that differ in a script, and whether anything else does."""
+    """(code, others, undecorated): the functions, classes and imports that differ in a script, whether anything else does, and
+    the functions whose decorators did not change and are not to be called again (`@app.route` would refuse)."""
     import ast
-    known = {ast.dump(node) for node in ast.parse(was).body}
-    tree = ast.parse(source, path)
+    before, tree = (compile(text, path, "exec", ast.PyCF_ONLY_AST, dont_inherit=True) for text in (was, source))
+    known = {ast.dump(node) for node in before.body}
+    functions, kinds = (ast.FunctionDef, ast.AsyncFunctionDef), (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
+    decorated = {node.name: list(map(ast.dump, node.decorator_list)) for node in before.body if isinstance(node, functions)}
     nodes = [node for node in tree.body if ast.dump(node) not in known]
-    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
+    others, undecorated = any(not isinstance(node, kinds) for node in nodes), set()
+    for node in nodes:
+        if isinstance(node, functions) and node.decorator_list and decorated.get(node.name) == list(map(ast.dump, node.decorator_list)):
+            node.decorator_list = []
+            undecorated.add(node.name)
     futures = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "__future__" and node not in nodes]
     wanted = futures + [node for node in nodes if isinstance(node, kinds)]
-    return compile(ast.Module(wanted, []), path, "exec", dont_inherit=True), any(not isinstance(node, kinds) for node in nodes)
+    return compile(ast.Module(wanted, []), path, "exec", dont_inherit=True), others, undecorated
 
 
 def _renumber(namespace, code, module):
