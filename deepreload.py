@@ -1443,7 +1443,7 @@ _DESCRIPTORS = (types.MemberDescriptorType, types.GetSetDescriptorType)
 def _keep_bound(batch, view, name, value):
     """The object to bind to a module's name: the old one that value is the new version of, or value."""
     kind, old = type(value), view.old.get(name)
-    if value is old:
+    if value is old or id(value) in batch.claimed:
         return value
     if kind is types.FunctionType:
         if value.__globals__ is view.live and not (type(old) is kind and _same_function(old, value)):
@@ -1512,20 +1512,20 @@ def _keep(batch, old, new):
 
 def _keep_inner(batch, old, new):
     """A decorator came, went or changed: what is inside is still the same function."""
-    for was in _layers(old):
-        for now in _layers(new):
-            if (was is not old or now is not new) and _same_function(was, now):
-                if hasattr(type(old), "cache_clear"):
-                    batch.caches.append(old)
-                kept = _keep_function(batch, was, now)
-                return kept if now is new else new
+    pairs = [(was, now) for was in _layers(old) for now in (_unwrapped(new), new)]
+    pairs += [(was, now) for was in (_unwrapped(old), old) for now in _layers(new)]
+    for was, now in pairs:
+        if (was is not old or now is not new) and _is_function(was) and _is_function(now) and _same_function(was, now):
+            if hasattr(type(old), "cache_clear"):
+                batch.caches.append(old)
+            kept = _keep_function(batch, was, now)
+            return kept if now is new else new
     return new
 
 
 def _layers(obj):
-    """The functions in what a decorator has made, and the object itself if it is one."""
-    inner = [obj, _unwrapped(obj)] + [_content(cell) for cell in _is_function(obj) and obj.__closure__ or ()]
-    return [layer for layer in inner if _is_function(layer)]
+    """What a decorator may have wrapped in an object: `__wrapped__`, or what its closure holds."""
+    return [_unwrapped(obj)] + [_content(cell) for cell in _is_function(obj) and obj.__closure__ or ()]
 
 
 def _unwrapped(obj):
