@@ -196,7 +196,29 @@ class _Scope:
         return name.partition(".")[0] == self.top or _matches(name, self.include) or _is_own(spec)
 
     def loaded(self):
-        return {name: None for name in list(sys.modules) if name in self}
+        """The names of the loaded modules in scope, in the order of sys.modules."""
+        return self.table().names
+
+    def table(self):
+        key = tuple(sys.modules), tuple(map(id, sys.modules.values()))
+        table = _tables.get((self.include, self.exclude, self.top))
+        if table is None or table.key != key:
+            if len(_tables) > 8:
+                _tables.clear()
+            table = _tables[self.include, self.exclude, self.top] = _Table(key, {name: None for name in key[0] if name in self})
+        return table
+
+
+class _Table:
+    """What is known of the modules in a scope, as long as the same modules are loaded."""
+
+    def __init__(self, key, names):
+        self.key, self.names = key, names
+        self.paths, self.stamps = (), None  # the files and folders in which nothing had changed, and what they were then
+        self.edges, self.dependents = {}, {}  # {name: (code, edges)}, {name: {importer: late}}
+
+
+_tables = {}
 
 
 def _patterns(option, value):
@@ -280,6 +302,8 @@ def _load(name, module, spec):
             return Source(name, module, None, path, None, None, _NO_FACTS)
         path = spec.origin if spec.has_location else None
         signature = path and _signature(path)
+    if module is not None and path is not None and spec is _spec_of(module):
+        _running(name, spec, path)  # reads the bytecode file, if that is all that is known
     code = _code_of(name, spec, path, signature)
     return Source(name, module, spec, path, signature, code, _facts(code, spec, path))
 
@@ -1071,13 +1095,13 @@ class Batch:
     def rename_elsewhere(self):
         """Bind anew what modules that are not executed again have imported by name."""
         taken = {id(old): (old, new) for old, new, reason in self.replaced}
-        scope = _Scope(named=next(iter(self.views), None))
-        for name, module in list(sys.modules.items()):
-            if name == "__main__" and issubclass(type(module), types.ModuleType):
-                facts = _facts_of_main(module)
-                self.rename_in(_dict_of(module), facts, taken if facts else {**taken, **self.changed_objects()})
-            elif name not in self.views and name in scope:
-                self.rename_in(_dict_of(module), _running_facts(name, module), taken)
+        self.tails = {name.rpartition(".")[2] for name in self.views} | {""}
+        main = _dict_of_entry("__main__")
+        facts = _facts_of_main(sys.modules["__main__"]) if main else None
+        self.rename_in(main, facts, taken if facts else {**taken, **self.changed_objects()})
+        for name in _Scope(named=next(iter(self.views), None)).loaded():
+            if name not in self.views:
+                self.rename_in(_dict_of_entry(name), _running_facts(name, sys.modules[name]), taken)
 
     def changed_objects(self):
         """{id(old): (old, new)} of the objects that are no longer what their names mean."""
@@ -1090,9 +1114,10 @@ class Batch:
         return changed
 
     def rename_in(self, namespace, facts, objects):
-        package = self.package(namespace) or ""
+        package = self.package(namespace) or "" if namespace else ""
         for module, level, attribute, bound in facts.froms if facts else ():
-            self.rename(namespace, bound, self.views.get(_absolute(module, level, package)), attribute)
+            if module.rpartition(".")[2] in self.tails:
+                self.rename(namespace, bound, self.views.get(_absolute(module, level, package)), attribute)
         for item in facts.imports if facts else ():
             view = item.names == ("*",) and self.views.get(_absolute(item.name, item.level, package))
             for name in view.old if view else ():
@@ -1953,8 +1978,25 @@ def _path_of(name):
 
 def _changes(scope):
     """{name: signature} of the loaded modules in scope whose files differ from what runs."""
-    specs = [(name, _spec_of(sys.modules[name])) for name in scope.loaded()]
-    return {name: _signature(spec.origin) for name, spec in specs if _is_changed(name, spec)}
+    table = scope.table()
+    if table.stamps is not None:
+        try:
+            if list(map(_stamp, map(os.stat, table.paths))) == table.stamps:
+                return {}
+        except (OSError, ValueError):
+            pass
+    specs = [(name, _spec_of(sys.modules[name])) for name in table.names]
+    files = {spec.origin: None for name, spec in specs if not _opaque(spec)}
+    folders = {os.path.dirname(path): None for path in files}  # where a package may appear beside a module of its name
+    for name, spec in specs:
+        folders.update(dict.fromkeys(folder for folder in spec.submodule_search_locations or () if isinstance(folder, str)))
+    stamps = list(map(_signature, folders))
+    changes = {name: _signature(spec.origin) for name, spec in specs if _is_changed(name, spec)}
+    seen = [_seen.get(path) for path in files]
+    table.paths, table.stamps = [*folders, *files], None
+    if not changes and all(each is not None and each.settled for each in seen) and all(s is not None and _settled(s) for s in stamps):
+        table.stamps = stamps + [each.signature for each in seen]
+    return changes
 
 
 def _is_changed(name, spec):
@@ -2002,7 +2044,8 @@ def _running(name, spec, path):
         seen = Seen((-1, -1, header[1], -1), True, code, None)
     else:
         if seen is None or seen.signature == signature:
-            seen = Seen(signature, _settled(signature), _code_or_none(name, spec, path, signature), None)
+            code = code if code is not None and _bytecode_is_sound(spec, signature) else _code_or_none(name, spec, path, signature)
+            seen = Seen(signature, _settled(signature), code, None)
     _seen[path] = seen
     return seen
 
@@ -2030,12 +2073,7 @@ def _code_or_none(name, spec, path, signature):
 
 def _plan_changed(scope, changed):
     """Plan the changed modules and all that import them, in the order in which the program came to import them."""
-    reader = Plan(scope)
-    dependents = {}
-    for name in scope.loaded():
-        source = Source(name, sys.modules[name], _spec_of(sys.modules[name]), None, None, None, _running_facts(name, sys.modules[name]))
-        for target, late in reader.edges(source):
-            dependents.setdefault(target, []).append((name, late))
+    reader, dependents = Plan(scope), _dependents(scope)
     affected, stack = {}, list(changed)
     reordered = [name for name in changed if _imports_changed(reader, name)]
     stack += _cycles_below(reordered, dependents)
@@ -2043,12 +2081,35 @@ def _plan_changed(scope, changed):
         name = stack.pop()
         if name not in affected:
             affected[name] = None
-            stack += [other for other, late in dependents.get(name, ()) if late is not True]
+            stack += [other for other, late in dependents.get(name, {}).items() if late is not True]
     plan = Plan(scope, only=_Affected(affected))
-    tops = [name for name in list(sys.modules) if name in affected and not any(d in affected and d != name for d, late in dependents.get(name, ()))]
+    tops = [name for name in list(sys.modules) if name in affected and not any(d in affected and d != name for d in dependents.get(name, ()))]
     for name in _imports_of_main() + tops + [name for name in reversed(list(sys.modules)) if name in affected]:
         plan.visit(name)
     return plan
+
+
+def _dependents(scope):
+    """{name: {importer: late}} of the modules in scope, by the code that they run."""
+    table, reader = scope.table(), Plan(scope)
+    for name in table.names:
+        spec = _spec_of(sys.modules[name])
+        seen = _running(name, spec, spec.origin if spec.has_location else None)
+        known, edges = table.edges.get(name, (_MISSING, ()))
+        if known is not (seen and seen.code):
+            for target in edges:
+                table.dependents[target].pop(name, None)
+            facts = _facts(seen.code, spec, spec.origin) if seen else _NO_FACTS
+            edges = {}
+            for target, late in reader.edges(Source(name, sys.modules[name], spec, None, None, None, facts)):
+                edges[target] = late if target not in edges else min(edges[target], late, key=_LATENESS.index)
+            table.edges[name] = seen and seen.code, edges
+            for target, late in edges.items():
+                table.dependents.setdefault(target, {})[name] = late
+    return table.dependents
+
+
+_LATENESS = [False, _AT_RUN_TIME, True]
 
 
 def _imports_changed(reader, name):
@@ -2058,8 +2119,8 @@ def _imports_changed(reader, name):
 def _cycles_below(names, dependents):
     """Modules in the import cycles that names import: these come out by where they are entered."""
     imports = {}
-    for target, importers in dependents.items():
-        for name, late in importers:
+    for target, importers in dependents.items() if names else ():
+        for name, late in importers.items():
             if not late:
                 imports.setdefault(name, set()).add(target)
     below, stack = set(), list(names)
