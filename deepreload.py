@@ -1409,7 +1409,8 @@ class View(collections.abc.MutableMapping):
         return len(list(iter(self)))
 
 
-_PLAIN = {int, str, float, bool, bytes, type(None), tuple, list, dict, set, frozenset, types.ModuleType, _Reloading}
+_PLAIN = {int, str, float, bool, bytes, type(None), tuple, list, dict, set, frozenset, types.ModuleType, _Reloading,
+          types.MemberDescriptorType, types.GetSetDescriptorType}
 
 
 def _set_class_of(obj, cls):
@@ -1492,11 +1493,15 @@ _sizes = [type.__dict__[name].__get__ for name in ("__basicsize__", "__itemsize_
 
 
 def _same_function(old, new):
-    """Whether one function is a version of the other: the same name in the same place, and a closure of the same shape."""
+    """Whether one function is a version of the other: the same name in the same place, and a closure of the same shape.
+
+    What is read here and below is audited by Python, so each part is read once.
+    """
+    if old.__qualname__ != new.__qualname__ or old.__globals__ is not new.__globals__:
+        return False
     was, code = old.__code__, new.__code__
-    return old.__qualname__ == new.__qualname__ and old.__globals__ is new.__globals__ \
-        and (old.__module__ == new.__module__ or new.__module__ == new.__globals__.get("__name__")) \
-        and (was is code or was.co_name == code.co_name and was.co_freevars == code.co_freevars)
+    return (was is code or was.co_name == code.co_name and was.co_freevars == code.co_freevars) \
+        and (old.__module__ == new.__module__ or new.__module__ == new.__globals__.get("__name__"))
 
 
 def _module_of(value):
@@ -1526,9 +1531,11 @@ def _keep(batch, old, new):
     if type(old) is not kind:
         return _keep_inner(batch, old, new)
     if kind is property:
-        parts = (new.fget, new.fset, new.fdel)
-        kept = [_keep(batch, was, now) for was, now in zip((old.fget, old.fset, old.fdel), parts)]
-        return property(*kept, new.__doc__) if any(map(is_not, kept, parts)) else new
+        were, parts = (old.fget, old.fset, old.fdel), (new.fget, new.fset, new.fdel)
+        kept = [part if part is None else _keep(batch, was, part) for was, part in zip(were, parts)]
+        if new.__doc__ is old.__doc__ and not any(map(is_not, kept, were)):
+            return old
+        return property(*kept, new.__doc__)
     if kind is classmethod or kind is staticmethod:
         inner = _keep(batch, old.__func__, new.__func__)
         return new if inner is new.__func__ else kind(inner)
@@ -1612,8 +1619,8 @@ def _keep_function(batch, old, new):
         return new
     batch.pair(new, old)
     attributes = new.__dict__
-    if new.__code__ is old.__code__ and new.__module__ is old.__module__ and new.__defaults__ is old.__defaults__ and new.__closure__ is None is new.__kwdefaults__ \
-            and not (attributes or old.__dict__ or new.__annotations__):
+    if new.__code__ is old.__code__ and not (attributes or old.__dict__ or new.__annotations__) and new.__closure__ is None \
+            and new.__module__ is old.__module__ and new.__defaults__ is old.__defaults__ and new.__kwdefaults__ is None:
         return old
     if "registry" in attributes:
         _keep_dispatch(batch, old, new)
