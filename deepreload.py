@@ -993,7 +993,10 @@ class Batch:
         while self.log:
             undo, *args = self.log[-1]
             try:
-                undo(*args)
+                try:
+                    undo(*args)
+                except Exception:
+                    undo(*args)
             except Exception:
                 _log().exception("could not undo %s", undo.__name__)
             self.log.pop()
@@ -2538,10 +2541,14 @@ def main(argv=None):
     options = _parse(sys.argv[1:] if argv is None else list(argv))
     try:
         runner = _Runner(options)
-    except ImportError as error:
+        return _show_graph(runner, options.graph) if options.graph else runner.loop()
+    except _NothingToRun as error:
         print(f"deepreload: {error}", file=sys.stderr)
         return 2
-    return _show_graph(runner, options.graph) if options.graph else runner.loop()
+
+
+class _NothingToRun(ImportError):
+    """The command line names no script and no module; str() says so."""
 
 
 def _parse(argv):
@@ -2596,11 +2603,11 @@ class _Runner:
         elif os.path.exists(name) and self.importer(name):
             folder = os.path.abspath(name)
         else:
-            raise ImportError(f"there is no file {name!r} to run")
+            raise _NothingToRun(f"there is no file {name!r} to run")
         if not getattr(sys.flags, "safe_path", False) or not (self.as_module or self.is_file):
             sys.path[0] = folder
         if self.as_module and _find_spec(name.partition(".")[0], None) is None:
-            raise ImportError(f"there is no module {name!r} to run")
+            raise _NothingToRun(f"there is no module {name!r} to run")
 
     @staticmethod
     def importer(path):
@@ -2614,11 +2621,16 @@ class _Runner:
         name = self.argv[0]
         if not self.as_module:
             return self.importer(name).find_spec("__main__")
-        spec = importlib.util.find_spec(name)
-        if spec is not None and spec.submodule_search_locations is not None:
-            spec = importlib.util.find_spec(name + ".__main__")
+        try:
+            spec = importlib.util.find_spec(name)
+            if spec is not None and spec.submodule_search_locations is not None:
+                spec = importlib.util.find_spec(name + ".__main__")
+        except ModuleNotFoundError as error:
+            if error.name != name:
+                raise
+            spec = None
         if spec is None or not spec.has_location or not hasattr(spec.loader, "get_source"):
-            raise ImportError(f"there is no module {name!r} with a source file to run")
+            raise _NothingToRun(f"there is no module {name!r} with a source file to run")
         return spec
 
     def loop(self):
@@ -2657,7 +2669,7 @@ class _Runner:
             status = 0
         except SystemExit as error:
             status = self.exit_status(error)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, _NothingToRun):
             raise
         except BaseException as error:
             self.failed = {path: _signature(path) for path in _files_of(_failure(error, "__main__", (), self.path)) | _files_of(error)}
@@ -2779,7 +2791,7 @@ class _Outside:
 
     def note_register(self, function, *args, **kwargs):
         """In the place of atexit.register: modules that stay loaded register only once."""
-        module = getattr(function, "__module__", None)
+        module = sys._getframe(1).f_globals.get("__name__")
         if module in sys.modules and module != "__main__" and module not in _Scope():
             self.kept.append((function, args, kwargs))
         return self.register(function, *args, **kwargs)
@@ -2914,6 +2926,8 @@ def _show_graph(runner, form):
                 importlib.import_module(name)
     except KeyboardInterrupt:
         return 130
+    except _NothingToRun:
+        raise
     except SystemExit:
         pass
     except Exception as error:
