@@ -138,10 +138,11 @@ def _fixed(name, module):
         return "is the reloader itself: restart the process to change it"
     if not issubclass(type(module), types.ModuleType):
         return f"is a {type(module).__name__} in sys.modules, not a module: reload the module that put it there"
-    namespace = _dict_of(module)
-    spec, loader = namespace.get("__spec__"), namespace.get("__loader__")
-    if spec is None or issubclass(type(module), importlib.util._LazyModule):
-        return "has no __spec__: it was not imported from a file, make it anew instead" if spec is None else "is not loaded yet: use it first"
+    spec = _dict_of(module).get("__spec__")
+    if spec is None:
+        return "has no __spec__: it was not imported from a file, make it anew instead"
+    if issubclass(type(module), importlib.util._LazyModule):
+        return "is not loaded yet: use it first"
     loader = spec.loader
     if loader in (importlib.machinery.BuiltinImporter, importlib.machinery.FrozenImporter):
         return "is compiled into the interpreter: it can be neither executed again nor unloaded"
@@ -155,6 +156,12 @@ def _fixed(name, module):
 
 
 _dict_of = types.ModuleType.__dict__["__dict__"].__get__
+
+
+def _namespace_of(name):
+    """The namespace of a loaded module; {} for anything else that sys.modules holds."""
+    module = sys.modules.get(name)
+    return _dict_of(module) if issubclass(type(module), types.ModuleType) else {}
 
 
 @functools.lru_cache(4096)
@@ -801,7 +808,7 @@ class Batch:
         self.import_, self.gcd_import = builtins.__import__, _bootstrap._gcd_import
         self.opened, _batch = True, self
         for name in reversed(self.plan.finished):
-            _call_hook(sys.modules.get(name), name)
+            _call_hook(name)
         self.collects = gc.isenabled()
         gc.disable()  # the commit collects once
         if hasattr(gc, "freeze"):
@@ -850,7 +857,7 @@ class Batch:
         if _batch is self and threading.get_ident() == self.thread and type(name) is str:
             base = _absolute(name, level, self.package(globals) or "") if level else name
             self.imported(base)
-            if fromlist and "__path__" in _dict_of_entry(base):
+            if fromlist and "__path__" in _namespace_of(base):
                 for child in fromlist:
                     self.imported_from(base, child)
             elif fromlist and "*" in fromlist and base in self.views:
@@ -896,7 +903,7 @@ class Batch:
         if child == "*":
             if view is not None:
                 view.drop_stale()
-            exported = _dict_of(sys.modules[base]).get("__all__", ()) if issubclass(type(sys.modules.get(base)), types.ModuleType) else ()
+            exported = _namespace_of(base).get("__all__", ())
             for name in exported if isinstance(exported, (list, tuple)) else ():
                 self.imported_from(base, name)
             return
@@ -963,8 +970,8 @@ class Batch:
             view.bind_child(child, module)
 
     def commit(self):
-        for name in [name for name in self.failed if name in self.failed]:
-            self.gone[name] = self.failed[name]
+        """Pair, replace and rename what is left, each step in the log; then forget the log."""
+        self.gone.update(self.failed)  # an import statement has caught it: a fresh process has no such module
         self.replace_leftovers()
         self.follow()
         self.rename_elsewhere()
@@ -984,7 +991,7 @@ class Batch:
             self.log.append((_restore_modules, self.modules))
             del sys.modules[name]
         parent, _, child = name.rpartition(".")
-        namespace = _dict_of(sys.modules[parent]) if parent in sys.modules else {}
+        namespace = _namespace_of(parent)
         if namespace.get(child) is module:
             self.log.append((_restore_item, namespace, child, module))
             del namespace[child]
@@ -1010,13 +1017,9 @@ class Batch:
             if name.partition(".")[0] not in compiled:  # a second initialisation of compiled parts would fail
                 module = sys.modules.pop(name, None)
                 parent, _, child = name.rpartition(".")
-                namespace = _dict_of(sys.modules[parent]) if issubclass(type(sys.modules.get(parent)), types.ModuleType) else {}
-                if module is not None and namespace.get(child) is module and child not in self.known_children(parent):
-                    namespace.pop(child, None)
+                if module is not None and _namespace_of(parent).get(child) is module:
+                    _namespace_of(parent).pop(child, None)
         _restore_modules(self.modules)
-
-    def known_children(self, parent):
-        return ()
 
     # What the commit does, each step in the log
 
@@ -1099,12 +1102,12 @@ class Batch:
         """Bind anew what modules that are not executed again have imported by name."""
         taken = {id(old): (old, new) for old, new, reason in self.replaced}
         self.tails = {name.rpartition(".")[2] for name in self.views} | {""}
-        main = _dict_of_entry("__main__")
-        facts = _facts_of_main(sys.modules["__main__"]) if main else None
+        main = _namespace_of("__main__")
+        facts = _facts_of_main(main)
         self.rename_in(main, facts, taken if facts else {**taken, **self.changed_objects()})
         for name in _Scope(named=next(iter(self.views), None)).loaded():
             if name not in self.views:
-                self.rename_in(_dict_of_entry(name), _running_facts(name, sys.modules[name]), taken)
+                self.rename_in(_namespace_of(name), _running_facts(name, sys.modules[name]), taken)
 
     def changed_objects(self):
         """{id(old): (old, new)} of the objects that are no longer what their names mean."""
@@ -1149,9 +1152,10 @@ def _set_bases(cls, bases):
         type.__setattr__(cls, "__bases__", bases)
 
 
-def _facts_of_main(main):
+def _facts_of_main(namespace):
     """What the running script's source imports; None in an interactive session, where there is no source."""
-    namespace = _dict_of(main)
+    if "__file__" not in namespace:
+        return None
     for frame in sys._current_frames().values():
         while frame is not None:
             if frame.f_globals is namespace and frame.f_code.co_name == "<module>" and not frame.f_code.co_filename.startswith("<"):
@@ -1173,12 +1177,6 @@ def _running_facts(name, module):
     path = spec.origin if spec.has_location else None
     seen = _running(name, spec, path)
     return _facts(seen.code, spec, path) if seen is not None else _NO_FACTS
-
-
-def _dict_of_entry(name):
-    """The namespace of a loaded module, {} for anything else."""
-    module = sys.modules.get(name)
-    return _dict_of(module) if issubclass(type(module), types.ModuleType) else {}
 
 
 def _restore_item(mapping, key, value):
@@ -1212,8 +1210,8 @@ def _restore_namespace(namespace, saved):
         namespace.update(saved)
 
 
-def _call_hook(module, name):
-    hook = _dict_of(module).get("__unload__") if issubclass(type(module), types.ModuleType) else None
+def _call_hook(name):
+    hook = _namespace_of(name).get("__unload__")
     if hook is not None:
         try:
             hook()
@@ -1451,7 +1449,7 @@ def _star_names(base, namespace):
     """The names in a namespace that a star import from base has put there."""
     batch = _batch
     view = batch and batch.views.get(base)
-    theirs = view.old if view else _dict_of(sys.modules[base]) if issubclass(type(sys.modules.get(base)), types.ModuleType) else {}
+    theirs = view.old if view else _namespace_of(base)
     return [n for n, v in theirs.items() if n in namespace and namespace[n] is v and not n.startswith("__")]
 
 
@@ -2155,9 +2153,9 @@ class _Affected(dict):
 
 
 def _imports_of_main():
-    main = sys.modules.get("__main__")
-    facts = _facts_of_main(main) if issubclass(type(main), types.ModuleType) else None
-    return [_absolute(item.name, item.level, Batch.package(_dict_of(main)) or "") for item in facts.imports] if facts else []
+    namespace = _namespace_of("__main__")
+    facts = _facts_of_main(namespace)
+    return [_absolute(item.name, item.level, Batch.package(namespace) or "") for item in facts.imports] if facts else []
 
 
 def _files_of(error):
@@ -2169,8 +2167,7 @@ def _files_of(error):
         if isinstance(cause, ImportError):
             files.update(os.path.dirname(f) for f in list(files) if f)
             files.update(sys.path)
-            parent = sys.modules.get((cause.name or "").rpartition(".")[0])
-            files.update(list(_dict_of(parent).get("__path__", ())) if issubclass(type(parent), types.ModuleType) else ())
+            files.update(_namespace_of((cause.name or "").rpartition(".")[0]).get("__path__", ()))
         trace = cause.__traceback__
         while trace is not None:
             files.add(trace.tb_frame.f_code.co_filename)
@@ -2216,7 +2213,7 @@ def deep_unload(module, *, include=(), exclude=(), force=False):
             raise ImportError(f"{name!r} cannot be unloaded: " + "; ".join(f"{o} imports {', '.join(i)}" for o, i in outsiders.items())
                               + "; unload these first, or pass force=True", name=name)
         for each in names:
-            _call_hook(sys.modules.get(each), each)
+            _call_hook(each)
         names, outsiders = _plan_unload(name, _Scope(include, exclude, name))  # the hooks may have imported something
         watched, namespaces = _forget(names)
         gc.collect()
@@ -2269,7 +2266,7 @@ def _forget(names):
             mine = [value for value in namespace.values() if _module_of(value) == name]
             watched[name] = [weakref.ref(value) for value in [module] + mine]
             parent, _, child = name.rpartition(".")
-            above = _dict_of_entry(parent)
+            above = _namespace_of(parent)
             if parent not in names and above.get(child) is module:
                 attributes.append((above, child, module))
                 del above[child]
@@ -2753,7 +2750,7 @@ class _Runner:
             watcher.stop()
         names = list(_Scope(self.options.include, self.options.exclude).loaded())
         for name in reversed(names):
-            _call_hook(sys.modules.get(name), name)
+            _call_hook(name)
         _drop_bytecode(_spec_of(sys.modules[name]) for name in names if name in sys.modules)
         for name in names:
             sys.modules.pop(name, None)
