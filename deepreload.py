@@ -434,7 +434,8 @@ def _read_code(code):
     dynamic, importers = None, [each for each in every if "import_module" in each.co_names or "__import__" in each.co_names]
     if importers:
         in_functions = {(const, True) for each in importers for const in _dotted(each.co_consts)}
-        dynamic = tuple((const, _AT_RUN_TIME) for const in _dotted(code.co_consts)) + tuple(sorted(in_functions))
+        late = False if code in importers else _AT_RUN_TIME
+        dynamic = tuple((const, late) for const in _dotted(code.co_consts)) + tuple(sorted(in_functions))
     own = [each for each in every if not each.co_flags & _IN_FUNCTION or each.co_name.endswith(("comp>", "genexpr>"))]
     inspects = _INSPECTORS.intersection(name for each in own for name in each.co_names)
     return Facts(tuple(imports), tuple(froms), binds, set_globally, inspects, dynamic)
@@ -754,6 +755,15 @@ def _places(trace):
             places.append(place)
         trace = trace.tb_next
     return places
+
+
+def _described(error):
+    """The error to show for what came out of a reload: as it is, or as a ReloadError would say it (SystemExit and the like)."""
+    if isinstance(error, (ReloadError, KeyboardInterrupt)):
+        return error
+    places = _places(error.__traceback__)
+    names = [name for name, module in list(sys.modules.items()) if places and _namespace_of(name).get("__file__") == places[-1][0]]
+    return _failure(error, names[0] if names else "?", (), places[-1][0] if places else None)
 
 
 def _listing(names, most=8):
@@ -2275,17 +2285,17 @@ def _forget(names):
         _drop_bytecode(specs)
         _clear_lines(spec.origin for spec in specs)
         _invalidate_finders()
+        for clear in getattr(sys.modules.get("typing"), "_cleanups", ()):
+            clear()  # Optional[C] and the like are cached with their classes
+        for spec in specs:
+            _seen.pop(spec.origin, None)
+            _tried.pop(spec.origin, None)
+        return watched, namespaces
     except BaseException:
         _restore_modules(saved)
         for above, child, module in attributes:
             above[child] = module
         raise
-    for spec in specs:
-        _seen.pop(spec.origin, None)
-        _tried.pop(spec.origin, None)
-    for clear in getattr(sys.modules.get("typing"), "_cleanups", ()):
-        clear()  # Optional[C] and the like are cached with their classes
-    return watched, namespaces
 
 
 def _still_alive(root, names, watched, namespaces):
@@ -2323,7 +2333,8 @@ class _Holders:
             self.seen.update(level)
             self.seen.add(id(level))
             if depth < 2:
-                self.frames({i: pair for i, pair in level.items() if not depth or type(pair[0]) in (list, dict, tuple, set)})
+                self.frames({i: pair for i, pair in level.items() if not depth or type(pair[0]) in (list, dict, tuple, set)
+                             or type(pair[0]).__module__ in self.names})
             level = self.step(level)
         return list(self.found or self.unnamed)[:self.most]
 
@@ -2343,7 +2354,8 @@ class _Holders:
             if module is None:
                 above[id(holder)] = holder, links or [""]
             elif module != "threading":  # the thread's frame says it
-                self.found.update((module + link, None) for link in links)
+                for link in links:
+                    (self.unnamed if "\0" in link else self.found)[module + link.replace("\0", "")] = None
         return above
 
     def links(self, holder, level):
@@ -2370,7 +2382,9 @@ class _Holders:
                 self.note_owner(holder, namespace, level)
             found = [f".{_text(key)}{suffix}" for key, value in list(namespace.items()) if id(value) in level for suffix in level[id(value)][1]]
         if not found:
-            found = [suffix for part in gc.get_referents(holder) if id(part) in level for suffix in level[id(part)][1]]
+            through = id(holder.__globals__) if _is_function(holder) else None  # a way that all functions of a module open
+            found = ["\0" * (id(part) == through) + suffix for part in gc.get_referents(holder) if id(part) in level
+                     for suffix in level[id(part)][1]]
         return found[:self.most]
 
     def note_owner(self, owner, namespace, level):
@@ -2485,7 +2499,7 @@ class Watcher:
 
     def _fail(self, error):
         """Say an error, but the same only once until a file of the program changes."""
-        said = _text(error), self._changes()
+        said = _text(_described(error)), self._changes()
         if said != self._said:
             self._said = said
             self._on_error(error)
@@ -2525,7 +2539,7 @@ def _before_cell(info=None):
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
             raise
-        print(_user_traceback(error.__cause__ or error) + f"deepreload: {error}", file=sys.stderr)
+        print(_user_traceback(error.__cause__ or error) + f"deepreload: {_described(error)}", file=sys.stderr)
 
 
 # -- the command line ---------------------------------------------------------------------------------------------------
@@ -2772,7 +2786,7 @@ class _Runner:
         self.say(f"reloaded {', '.join(names)} ({len(names)} module{'s' * (len(names) != 1)}, {seconds * 1000:.0f} ms)")
 
     def not_reloaded(self, error):
-        self.say(_user_traceback(error.__cause__ or error).rstrip() + f"\n{error}; the old code goes on", 31)
+        self.say(_user_traceback(error.__cause__ or error).rstrip() + f"\n{_described(error)}; the old code goes on", 31)
 
 
 class _Outside:
@@ -2796,6 +2810,7 @@ class _Outside:
     def run_exit_functions(self):
         import atexit
         atexit._run_exitfuncs()
+        weakref.finalize._shutdown = False
         for function, args, kwargs in self.kept:
             self.register(function, *args, **kwargs)
 
@@ -2919,12 +2934,13 @@ def _show_graph(runner, form):
                 sys.modules[name] = module = importlib.util.module_from_spec(spec)
                 spec.loader.exec_module(module)
             else:
-                name = runner.find().name
+                try:
+                    name = runner.find().name
+                except _NothingToRun:  # a package without __main__: its own imports are what can be shown
+                    name = runner.argv[0]
                 importlib.import_module(name)
     except KeyboardInterrupt:
         return 130
-    except _NothingToRun:
-        raise
     except SystemExit:
         pass
     except Exception as error:

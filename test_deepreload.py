@@ -3285,5 +3285,1440 @@ def difference(a, b):
     return "no difference"
 
 
+# -- automatic mode, the command line, IPython --------------------------------------------------------------------------
+
+posix = unittest.skipUnless(os.name == "posix", "signals and terminals as on POSIX")
+
+
+class Driven:
+    """A process driven from outside: what it says is awaited line by line, with a deadline."""
+
+    def __init__(self, root, *args, tty=False, python=sys.executable, **more):
+        env = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "PYTHONSAFEPATH")}
+        env = {**env, "PYTHONPATH": HERE, "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1", **more}
+        self.lines, self.seen, self.news, pipe = [], {}, threading.Condition(), subprocess.PIPE
+        if tty:
+            import pty
+            self.master, slave = pty.openpty()
+            self.process = subprocess.Popen([python, *args], cwd=root, env=env, stdin=slave, stdout=slave, stderr=slave, preexec_fn=self.lead)
+            os.close(slave)
+            streams = {"out": self.master}
+        else:
+            self.process = subprocess.Popen([python, *args], cwd=root, env=env, stdin=pipe, stdout=pipe, stderr=pipe)
+            streams = {"out": self.process.stdout.fileno(), "err": self.process.stderr.fileno()}
+        self.readers = [threading.Thread(target=self.read, args=stream, daemon=True) for stream in streams.items()]
+        for reader in self.readers:
+            reader.start()
+
+    @staticmethod
+    def lead():
+        import fcntl
+        import termios
+        os.setsid()
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # so that Ctrl-C typed into the terminal comes as SIGINT
+
+    def read(self, name, descriptor):
+        rest, data = b"", b"-"
+        while data:
+            try:
+                data = os.read(descriptor, 65536)
+            except OSError:  # a terminal that is gone
+                data = b""
+            *lines, rest = (rest + data).split(b"\n")
+            with self.news:
+                self.lines += [(name, line.decode("utf-8", "replace").rstrip("\r")) for line in lines + [rest] * (not data)]
+                self.news.notify_all()
+
+    def expect(self, text, stream="out"):
+        """Wait for the next line of a stream with text in it and return it."""
+        end = time.monotonic() + 20
+        with self.news:
+            while True:
+                for index in range(self.seen.get(stream, 0), len(self.lines)):
+                    if self.lines[index][0] == stream and text in self.lines[index][1]:
+                        self.seen[stream] = index + 1
+                        return self.lines[index][1]
+                if time.monotonic() > end or self.process.poll() is not None and not any(map(threading.Thread.is_alive, self.readers)):
+                    raise AssertionError(f"no {text!r} on {stream}; {self.process.poll()}:\n" + "\n".join(" ".join(line) for line in self.lines[-60:]))
+                self.news.wait(0.1)
+
+    def says(self, *texts):
+        return [self.expect(text, "err") for text in texts][-1]
+
+    def text(self, stream="err"):
+        return "\n".join(line for name, line in self.lines if name == stream)
+
+    def interrupt(self, number=2):
+        self.process.send_signal(number)
+
+    def end(self):
+        """The exit status."""
+        try:
+            status = self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.close()
+            raise AssertionError("does not end:\n" + "\n".join(" ".join(line) for line in self.lines[-60:])) from None
+        for reader in self.readers:
+            reader.join(5)
+        return status
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        for reader in self.readers:
+            reader.join(5)
+        for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.close()
+        if hasattr(self, "master"):
+            os.close(self.__dict__.pop("master"))
+
+
+class Programs(Case):
+    """Scripts in a folder, run by deepreload and by Python."""
+
+    def put(self, name, text):
+        """Save a file without the statement that traces."""
+        self.write({name: text if isinstance(text, bytes) else (textwrap.dedent(text).strip("\n") + "\n").encode()})
+
+    def start(self, *args, deepreload=("-m", "deepreload", "--interval", "0.01"), **more):
+        program = Driven(self.root, *deepreload, *args, **more)
+        self.addCleanup(program.close)
+        return program
+
+    def same(self, *args, text=None, status=0, stream="both", **more):
+        """Run as python does and by deepreload --once: both must say and return the same; return what they printed."""
+        if text is not None:
+            self.put("s.py", text)
+        ours, theirs = self.start("--once", *args or ("s.py",), **more), self.start(*args or ("s.py",), deepreload=(), **more)
+        for program in (ours, theirs):
+            program.process.stdin.close()
+        got, wanted = [(p.end(), p.text("out"), p.text() if stream == "both" else "") for p in (ours, theirs)]
+        self.assertEqual(got, wanted)
+        self.assertEqual(got[0], status)
+        return got[1].strip()
+
+    loop = """
+        import time, m
+        last = None
+        while True:
+            now = m.f()
+            if now != last:
+                print(now, flush=True)
+            last = now
+            time.sleep(0.002)
+        """
+
+    def live(self, *args, **more):
+        """A loop that prints m.f() when it changes, running."""
+        self.put("s.py", self.loop)
+        self.value("one")
+        program = self.start(*args, "s.py", **more)
+        program.expect("one")
+        return program
+
+    def value(self, text, name="m.py"):
+        self.put(name, f"def f(): return {text!r}")
+
+
+class AsPython(Programs):
+    """python -m deepreload --once script.py is python script.py."""
+
+    def test_what_the_script_sees_of_itself(self):
+        said = self.same("s.py", "-m", "--once", "--", "x", text='''
+            """Says much."""
+            from __future__ import annotations
+            import sys, __main__
+            import deepreload as d
+            x: int = 1
+            print(sys.argv, sys.path[0], sys.path.count(sys.path[0]), __name__, __file__, __spec__, __package__, __doc__, __annotations__)
+            print(__main__.__dict__ is globals(), __loader__.__class__, sys.modules["__main__"], sys.getrecursionlimit(), d.__name__)
+            print(sorted(globals()))
+            import inspect, pickle, dataclasses, typing, enum
+            @dataclasses.dataclass
+            class P:
+                x: int
+                y: P = None
+            class E(enum.Enum): A = 1
+            def f(a: P) -> E: "f's"
+            print(pickle.loads(pickle.dumps([P(1, P(2)), E.A, f, P]))[0], typing.get_type_hints(f), typing.get_type_hints(P))
+            print(inspect.getsource(f), inspect.getsource(P), inspect.getfile(P), inspect.getmodule(f), inspect.signature(f))
+            ''')
+        self.assertIn("['s.py', '-m', '--once', '--', 'x']", said)
+
+    def test_the_module_that_runs_it_is_the_module_it_imports(self):
+        self.put("s.py", "import deepreload, sys\nprint([n for n, m in sys.modules.items() if 'deepreload.py' in str(getattr(m, '__file__', ''))], deepreload.reload_changed())")
+        program = self.start("--once", "s.py")
+        program.expect("['deepreload'] []")
+
+    def test_exit_statuses(self):
+        for text, status in (("", 0), ("import sys; sys.exit(4)", 4), ("import sys; sys.exit('why')", 1), ("raise SystemExit", 0), ("import sys; sys.exit(-1)", 255), ("import os; os._exit(9)", 9)):
+            with self.subTest(text):
+                self.same(text=text, status=status)
+
+    def test_tracebacks_start_in_the_users_file(self):
+        self.put("m.py", "def f(): 1/0")
+        self.same(text="import m\nm.f()", status=1)
+        self.same(text="try:\n    import nix\nexcept ImportError as e:\n    raise ValueError(1) from e", status=1)
+        self.put("m.py", "def f(:")
+        self.same(text="import m", status=1)
+        self.same(text="def f(:", status=1)
+        self.same(text="import sys\nsys.excepthook = lambda t, v, tb: print(t, v, tb.tb_frame.f_code.co_name)\n1/0", status=1)
+
+    def test_folder_link_and_relative_name(self):
+        text = "import sys, m, os\nos.chdir('/')\nprint(sys.path[0], os.path.normpath(__file__), sys.argv, m.X, __name__)"
+        self.put("sub/m.py", "X = 1")
+        self.put("sub/s.py", text)
+        self.put("sub/__main__.py", text)
+        self.same("sub/s.py")
+        self.same("sub")
+        with contextlib.suppress(OSError, NotImplementedError):
+            os.symlink(self.path("sub/s.py"), self.path("link.py"))
+            self.same("link.py")
+
+    def test_module_and_package(self):
+        self.put("pk/__init__.py", "print('init', __name__)")
+        self.put("pk/m.py", "X = 1")
+        self.put("pk/__main__.py", """
+            import sys
+            from . import m
+            from .m import X
+            print(sys.argv, sys.path[0], __file__, __name__, __package__, __spec__.name, __spec__.origin, X, m, sorted(globals()))
+            """)
+        self.put("pk/run.py", """
+            import sys, pickle, inspect
+            from .m import X
+            class P: pass
+            print(sys.argv, __name__, __package__, __spec__.name, pickle.loads(pickle.dumps(P)), inspect.getsource(P))
+            """)
+        self.put("ns/run.py", "print(__name__, __package__, __spec__.name)")
+        self.same("-m", "pk", "a", "--once")
+        self.same("-m", "pk.run", "-x")
+        self.same("-m", "ns.run")
+
+    def test_safe_path(self):
+        self.same(text="import sys\nprint(sys.path)", PYTHONSAFEPATH="1")
+
+    def test_source_encodings(self):
+        for text in (b"# -*- coding: latin-1 -*-\nprint(ascii('\xe9'))", b"\xef\xbb\xbfprint('bom')", b"print(1)\r\nprint(ascii('\xc3\xa9'))\r\n"):
+            self.same(text=text)
+
+    def test_future_statements_are_the_scripts_own(self):
+        self.same(text="def f(a: int = 1): pass\nprint(f.__annotations__)")
+
+    def test_stdin(self):
+        self.put("s.py", "print('got', input()); import sys; print('rest', sys.stdin.read())")
+        program = self.start("--once", "s.py")
+        program.process.stdin.write(b"joe\nmore\n")
+        program.process.stdin.close()
+        program.expect("got joe")
+        program.expect("rest more")
+
+    def test_atexit_and_threads_come_to_their_end_in_order(self):
+        self.same(text="""
+            import atexit, threading, time
+            from concurrent.futures import ThreadPoolExecutor
+            class D:
+                def __del__(self): print('del', flush=True)
+            d = D()
+            atexit.register(print, 'bye', flush=True)
+            atexit.register(print, 'good', flush=True)
+            def work():
+                while threading.main_thread().is_alive() and not done: time.sleep(0.001)
+                print('worked', flush=True)
+            done = []
+            threading.Thread(target=work).start()
+            pool = ThreadPoolExecutor(2)  # never shut down
+            print(pool.submit(len, 'abc').result())
+            done.append(1)
+            """)
+
+    def test_multiprocessing(self):
+        text = """
+            import multiprocessing, sys
+            from {}m import g
+            class C: pass
+            def f(x): return g(x) + 1, C
+            if __name__ == '__main__':
+                for method in sys.argv[1:]:
+                    with multiprocessing.get_context(method).Pool(1) as pool:
+                        print(method, pool.map(f, range(2)))
+            """
+        methods = [method for method in ("spawn", "fork") if method in __import__("multiprocessing").get_all_start_methods()]
+        for name in ("m.py", "pk/m.py", "pk/__init__.py"):
+            self.put(name, "def g(x): return x * 2")
+        self.put("s.py", text.format(""))
+        self.put("pk/run.py", text.format("."))
+        self.same("s.py", *methods, stream="out")
+        self.same("-m", "pk.run", *methods, stream="out")
+
+    def test_what_cannot_be_run_is_one_line_and_status_2(self):
+        self.put("s.py", "")
+        self.put("pk/__init__.py", "")
+        names = ["nix.py"], ["-m", "nix"], ["-m", "nix.a"], ["-m", "pk"], ["-m", "sys"], ["-m", "s.py"], ["."], ["--graph", "nix.py"]
+        options = [], ["--bogus", "s.py"], ["--interval", "0", "s.py"], ["--interval", "x", "s.py"], ["--graph=foo", "s.py"], ["-m"]
+        programs = [(args, self.start(*args)) for args in names + options]
+        for args, program in programs:
+            with self.subTest(args):
+                self.assertEqual((program.end(), "Traceback" in program.text()), (2, False))
+                said = program.text().strip().splitlines()
+                self.assertTrue(said[-1].startswith("deepreload: error: ") if args in options else len(said) == 1, said)
+
+
+@posix
+class Leaving(Programs):
+
+    def test_interrupt_while_it_runs(self):
+        self.put("s.py", "import time, atexit\natexit.register(print, 'bye')\ntry:\n    print('go', flush=True)\n    time.sleep(60)\nfinally: print('clean')")
+        program = self.start("s.py")
+        program.expect("go")
+        program.interrupt()
+        self.assertEqual((program.end(), program.text("out").split(), "Traceback" in program.text()), (130, ["go", "clean", "bye"], False))
+
+    def test_interrupt_while_waiting(self):
+        for text, status in (("print('go')", 0), ("import sys; sys.exit(7)", 7), ("1/0", 1)):
+            self.put("s.py", text)
+            program = self.start("s.py")
+            program.says(f"ended with status {status}")
+            program.interrupt()
+            self.assertEqual(program.end(), status)
+            self.assertNotIn("KeyboardInterrupt", program.text())
+
+    def test_interrupt_typed_into_a_terminal(self):
+        self.put("s.py", "import time\nprint('go', input(), flush=True)\ntime.sleep(60)")
+        program = self.start("s.py", tty=True)
+        os.write(program.master, b"joe\n")
+        program.expect("go joe")
+        os.write(program.master, b"\x03")
+        self.assertEqual((program.end(), "Traceback" in program.text("out")), (130, False))
+
+    def test_interrupt_that_the_script_handles(self):
+        self.put("s.py", "import time, sys\ntry:\n    print('go', flush=True)\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    print('handled', flush=True)\n    sys.exit(3)")
+        program = self.start("s.py")
+        program.expect("go")
+        program.interrupt()
+        program.expect("handled")
+        program.says("ended with status 3")
+        program.interrupt()
+        self.assertEqual(program.end(), 3)
+
+    def test_signal_handlers_of_an_ended_script_do_not_keep_it(self):
+        self.put("s.py", "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nsignal.signal(signal.SIGTERM, lambda *a: None)")
+        for number, status in ((2, 0), (15, -15)):
+            program = self.start("s.py")
+            program.says("ended")
+            program.interrupt(number)
+            self.assertEqual(program.end(), status)
+
+    def test_interrupt_while_threads_of_the_script_go_on(self):
+        self.put("s.py", "import threading, time\nthreading.Thread(target=time.sleep, args=(60,)).start()\nprint('go', flush=True)")
+        program = self.start("s.py")
+        program.expect("go")
+        program.interrupt()
+        self.assertEqual(program.end(), 130)
+
+    def test_interrupt_of_asyncio(self):
+        self.put("s.py", "import asyncio\nasync def main():\n    try:\n        print('go', flush=True)\n        await asyncio.sleep(60)\n    finally: print('clean')\nasyncio.run(main())")
+        program = self.start("s.py")
+        program.expect("go")
+        program.interrupt()
+        self.assertEqual((program.end(), program.text("out").split(), program.text().strip()), (130, ["go", "clean"], ""))
+
+    def test_sigterm(self):
+        self.put("s.py", "print('go', flush=True)\nimport time\ntime.sleep(60)")
+        program = self.start("s.py")
+        program.expect("go")
+        program.interrupt(15)
+        self.assertEqual(program.end(), -15)
+
+    def test_once_leaves_with_the_status_and_swaps_meanwhile(self):
+        self.value("one")
+        self.put("s.py", "import m, time, sys\nprint(m.f(), flush=True)\nwhile m.f() == 'one': time.sleep(0.002)\nprint(m.f(), flush=True)\nsys.exit(5)")
+        program = self.start("--once", "s.py")
+        program.expect("one")
+        self.value("two")
+        program.expect("two")
+        self.assertEqual(program.end(), 5)
+
+
+class Running(Programs):
+    """The script runs while its files are saved."""
+
+    def test_a_save_shows_in_the_next_call(self):
+        program = self.live()
+        self.value("two")
+        program.expect("two")
+        self.assertRegex(program.says("reloaded"), r"^deepreload: reloaded m \(1 module, \d+ ms\)$")
+
+    def test_imported_names_constants_and_instances(self):
+        files = "RATE = 1\ndef f(): return 'f1'\nclass C:\n    def m(self): return 'm1'\n    @staticmethod\n    def s(): return 's1'"
+        self.put("m.py", files)
+        self.put("s.py", """
+            import time
+            from m import f, C, RATE as R
+            c, s, last = C(), C.s, None
+            def main():
+                now = last = None
+                while True:
+                    now = R, f(), c.m(), s(), isinstance(c, C)
+                    if now != last: print(*now, flush=True)
+                    last = now
+                    time.sleep(0.002)
+            main()
+            """)
+        program = self.start("s.py")
+        program.expect("1 f1 m1 s1 True")
+        self.put("m.py", files.replace("1'", "2'").replace("= 1", "= 2"))
+        program.expect("2 f2 m2 s2 True")
+
+    def test_functions_and_classes_of_the_script(self):
+        text = """
+            import time
+            HANDLERS = []
+            def handler(f):
+                HANDLERS.append(f)
+                return f
+            @handler
+            def h(): return 'h1'
+            class C:
+                def m(self): return 'c1'
+            c, TOP = C(), 't1'
+            if __name__ == '__main__':
+                last = None
+                while True:
+                    now = [h() for h in HANDLERS], c.m(), TOP
+                    if now != last: print(*now, flush=True)
+                    last = now
+                    time.sleep(0.002)
+            """
+        self.put("s.py", text)
+        program = self.start("s.py")
+        program.expect("['h1'] c1 t1")
+        text = text.replace("h1", "h2")
+        self.put("s.py", text)
+        program.expect("['h2'] c1 t1")
+        program.says("reloaded __main__ (1 module")
+        text = text.replace("c1", "c2").replace("t1", "t2")
+        self.put("s.py", text)
+        program.expect("['h2'] c2 t1")
+        program.says("other statements of s.py changed")
+        self.put("s.py", text.replace("c2", "c3"))
+        program.expect("['h2'] c3 t1")
+        program.says("reloaded __main__")
+        self.assertEqual(program.text().count("other statements"), 1)
+
+    def test_a_decorator_that_refuses_to_run_twice(self):
+        text = """
+            import time
+            views = {}
+            def route(path):
+                assert path not in views, 'too late'
+                return lambda f: views.setdefault(path, f)
+            @route('/')
+            def index(): return 'one'
+            last = None
+            while True:
+                now = views['/']()
+                if now != last: print(now, flush=True)
+                last = now
+                time.sleep(0.002)
+            """
+        self.put("s.py", text)
+        program = self.start("s.py")
+        program.expect("one")
+        self.put("s.py", text.replace("'one'", "'two'"))
+        program.expect("two")
+
+    def test_script_and_module_saved_together(self):
+        text = "import time\nfrom m import f{}\nlast = None\ndef tell(): return f(){}\nwhile True:\n    now = tell()\n    if now != last: print(now, flush=True)\n    last = now\n    time.sleep(0.002)"
+        self.value("one")
+        self.put("s.py", text.format("", ""))
+        program = self.start("s.py")
+        program.expect("one")
+        self.put("s.py", text.format(", g", " + g()"))
+        self.put("m.py", "def f(): return 'two'\ndef g(): return ' and g'")
+        program.expect("two and g")
+
+    def test_the_scripts_new_import_is_tried_again_when_its_module_is_mended(self):
+        text = "import time\n{}\nlast = None\ndef tell(): return {}\nwhile True:\n    now = tell()\n    if now != last: print(now, flush=True)\n    last = now\n    time.sleep(0.002)"
+        self.put("s.py", text.format("", "'one'"))
+        program = self.start("s.py")
+        program.expect("one")
+        self.put("s.py", text.format("import new", "new.V"))
+        program.says("No module named 'new'", "old code goes on")
+        self.put("new.py", "V = 'two'")
+        program.expect("two")
+
+    def test_package_run_as_a_module(self):
+        text = "import time\nfrom . import m\nfrom .m import f\nlast = None\ndef tell(): return f() + m.f() + 'w1'\nwhile True:\n    now = tell()\n    if now != last: print(now, flush=True)\n    last = now\n    time.sleep(0.002)"
+        self.put("pk/__init__.py", "")
+        self.put("pk/__main__.py", text)
+        self.value("one", "pk/m.py")
+        program = self.start("-m", "pk")
+        program.expect("oneonew1")
+        self.value("two", "pk/m.py")
+        program.expect("twotwow1")
+        self.put("pk/__main__.py", text.replace("w1", "w2"))
+        program.expect("twotwow2")
+
+    def test_line_numbers_of_the_script_follow(self):
+        text = "import time, sys\ndef f(): return sys._getframe().f_lineno\nclass C:\n    def f(self): return sys._getframe().f_lineno\nlast = None\nwhile True:\n    now = f(), C().f()\n    if now != last: print(now, flush=True)\n    last = now\n    time.sleep(0.002)"
+        self.put("s.py", text)
+        program = self.start("s.py")
+        program.expect("(2, 4)")
+        self.put("s.py", "# one\n\n" + text)
+        program.expect("(4, 6)")
+
+    def test_http_server(self):
+        import urllib.request
+        self.value("one")
+        self.put("s.py", """
+            from http.server import ThreadingHTTPServer, BaseHTTPRequestHandler
+            from m import f
+            class Handler(BaseHTTPRequestHandler):
+                def do_GET(self): self.send_response(200), self.end_headers(), self.wfile.write(f().encode())
+                def log_message(self, *args): pass
+            server = ThreadingHTTPServer(('127.0.0.1', 0), Handler)
+            print('port', server.server_port, flush=True)
+            server.serve_forever()
+            """)
+        program = self.start("s.py")
+        url = "http://127.0.0.1:" + program.expect("port").split()[1]
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        self.assertEqual(opener.open(url, timeout=10).read(), b"one")
+        self.value("two")
+        program.says("reloaded")
+        self.assertEqual(opener.open(url, timeout=10).read(), b"two")
+
+    def test_asyncio_server(self):
+        import socket
+        text = "def answer(x): return 'one ' + x\nclass Talk:\n    async def run(self, r, w):\n        while True:\n            w.write(answer((await r.readline()).decode()).encode())\n"
+        self.put("talk.py", text)
+        self.put("s.py", """
+            import asyncio
+            from talk import Talk
+            async def main():
+                server = await asyncio.start_server(lambda r, w: Talk().run(r, w), '127.0.0.1', 0)
+                print('port', server.sockets[0].getsockname()[1], flush=True)
+                await asyncio.sleep(60)
+            asyncio.run(main())
+            """)
+        program = self.start("s.py")
+        with socket.create_connection(("127.0.0.1", int(program.expect("port").split()[1])), 10) as connection, connection.makefile("rw") as file:
+            for name in ("one", "two"):
+                self.put("talk.py", text.replace("one", name))
+                if name == "two":
+                    program.says("reloaded talk")
+                file.write("x\n")
+                file.flush()
+                self.assertEqual(file.readline(), f"{name} x\n")
+
+    def test_thread_pool(self):
+        self.value("one")
+        self.put("s.py", "import time\nfrom concurrent.futures import ThreadPoolExecutor\nfrom m import f\nlast = None\nwith ThreadPoolExecutor(2) as pool:\n    while True:\n        now = pool.submit(f).result()\n        if now != last: print(now, flush=True)\n        last = now\n        time.sleep(0.002)")
+        program = self.start("s.py")
+        program.expect("one")
+        self.value("two")
+        program.expect("two")
+
+    @unittest.skipUnless(importlib.util.find_spec("flask"), "Flask is not installed")
+    def test_flask_in_one_file(self):
+        import urllib.request
+        text = "from flask import Flask\nimport m\napp = Flask(__name__)\n@app.route('/')\ndef index(): return m.f() + ' s1'\nif __name__ == '__main__':\n    from werkzeug.serving import make_server\n    server = make_server('127.0.0.1', 0, app)\n    print('port', server.port, flush=True)\n    server.serve_forever()"
+        self.value("one")
+        self.put("s.py", text)
+        program = self.start("s.py")
+        url = "http://127.0.0.1:" + program.expect("port").split()[1]
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        self.assertEqual(opener.open(url, timeout=10).read(), b"one s1")
+        self.value("two")
+        program.says("reloaded m")
+        self.put("s.py", text.replace("s1", "s2"))
+        program.says("reloaded __main__")
+        self.assertEqual(opener.open(url, timeout=10).read(), b"two s2")
+
+
+class Saves(Programs):
+    """How files come to be changed."""
+
+    def test_same_size_in_the_same_second(self):
+        program = self.live(PYTHONDONTWRITEBYTECODE="")
+        before = os.stat(self.path("m.py")).st_mtime_ns
+        for value in ("two", "six", "ten"):
+            self.value(value)
+            os.utime(self.path("m.py"), ns=(before, before))
+            program.expect(value)
+
+    def test_renamed_over_and_older(self):
+        program = self.live()
+        self.value("two", "m.tmp")
+        os.utime(self.path("m.tmp"), (1, 1))
+        os.replace(self.path("m.tmp"), self.path("m.py"))
+        program.expect("two")
+
+    def test_gone_and_back_half_written_and_touched(self):
+        program = self.live()
+        os.remove(self.path("m.py"))
+        self.value("half", "other.py")  # is seen by nobody, but makes the folder change
+        self.value("two")
+        program.expect("two")
+        with open(self.path("m.py"), "w") as file:
+            file.flush()  # truncated
+            file.write("def f(): return 'three'\n")
+        program.expect("three")
+        self.assertNotIn("rror", program.text())
+        self.touch("m.py")
+        self.touch("s.py")
+        self.put("m2.py", "V = 4")
+        self.put("m.py", "import m2\ndef f(): return str(m2.V)")
+        program.expect("4")
+        self.assertEqual([line.partition(" (")[0] for line in program.text().splitlines()][-2:], ["deepreload: reloaded m", "deepreload: reloaded m2, m"])
+
+    def test_modules_imported_later_join(self):
+        self.put("s.py", "import time, os\nprint('go', flush=True)\nlast = None\nwhile True:\n    if os.path.exists('ready'):\n        import later\n        if later.V != last: print(later.V, flush=True)\n        last = later.V\n    time.sleep(0.002)")
+        program = self.start("s.py")
+        program.expect("go")
+        self.put("later.py", "V = 'one'")
+        self.put("ready", "")
+        program.expect("one")
+        self.put("later.py", "V = 'two'")
+        program.expect("two")
+
+    @posix
+    def test_links(self):
+        self.value("one", "real/m.py")
+        os.symlink(self.path("real/m.py"), self.path("m.py"))
+        self.put("s.py", self.loop)
+        program = self.start("s.py")
+        program.expect("one")
+        self.value("two", "real/m.py")
+        program.expect("two")
+        self.value("three", "real/n.py")
+        os.symlink(self.path("real/n.py"), self.path("tmp"))
+        os.replace(self.path("tmp"), self.path("m.py"))
+        program.expect("three")
+
+    def test_many_files_at_once_are_one_reload(self):
+        names = [f"m{i}" for i in range(500)]
+        self.put("pk/__init__.py", "".join(f"from . import {name}\n" for name in names))
+        for name in names:
+            self.put(f"pk/{name}.py", "V = 1")
+        self.put("s.py", "import time, pk\nprint('go', flush=True)\nwhile sum(pk.__dict__[f'm{i}'].V for i in range(500)) < 1000: time.sleep(0.002)\nprint('done', flush=True)\ntime.sleep(60)")
+        program = self.start("s.py")
+        program.expect("go")
+        for name in names:
+            with open(self.path(f"pk/{name}.py"), "w") as file:
+                file.write("V = 2\n")
+        program.expect("done")
+        program.says("(501 modules,")
+        self.assertEqual(program.text().count("reloaded"), 1)
+
+    def test_an_error_is_said_once_and_the_old_code_goes_on(self):
+        program = self.live()
+        self.put("m.py", "def f(): return 'two'\n1/0")
+        program.says("Traceback", f'File "{self.path("m.py")}", line 2', "ZeroDivisionError", "the old code goes on")
+        self.put("unrelated.txt", "")
+        self.put("m.py", "import new\ndef f(): return new.V")
+        program.says("No module named 'new'", "the old code goes on")
+        for name in "abc":
+            self.put(f"{name}.txt", "")
+        self.put("new.py", "def (")
+        program.says("SyntaxError", "the old code goes on")
+        self.put("new.py", "V = 'three'")
+        program.expect("three")
+        program.says("reloaded new, m (2 modules")
+        text = program.text()
+        self.assertEqual((text.count("the old code goes on"), text.count("ModuleNotFoundError: "), "two" in program.text("out")), (3, 1, False))
+        self.assertNotIn("deepreload.py", text)
+        self.assertNotIn("frozen", text)
+
+    def test_a_syntax_error_in_the_script(self):
+        program = self.live()
+        self.put("s.py", "def f(:")
+        said = program.says("SyntaxError") + program.says("the old code goes on")
+        self.put("s.py", textwrap.dedent(self.loop) + "def g(): pass")
+        program.says("reloaded __main__")
+        self.assertNotIn("ast.py", program.text() + said)
+        self.assertEqual(program.text().count("the old code goes on"), 1)
+
+    def test_quiet(self):
+        program = self.live("--quiet")
+        self.value("two")
+        program.expect("two")
+        self.put("m.py", "1/0")
+        program.says("ZeroDivisionError", "the old code goes on")
+        self.assertNotIn("reloaded m", program.text())
+
+    @posix
+    def test_colour_only_on_a_terminal_that_wants_it(self):
+        for more, colour in (({}, True), ({"NO_COLOR": "1"}, False)):
+            program = self.live(tty=True, **more)
+            self.value("two")
+            self.assertEqual("\033[" in program.expect("reloaded m (1 module,"), colour)
+            self.assertEqual("\033[" in program.text("out"), colour)
+            program.close()
+        self.assertNotIn("\033[", self.piped())
+
+    def piped(self):
+        program = self.live()
+        self.value("two")
+        return program.says("reloaded")
+
+    @posix
+    def test_messages_and_output_keep_their_lines(self):
+        self.value("one")
+        self.put("s.py", "import sys, time, m\nlast = None\nwhile True:\n    sys.stdout.write('x' * 50 + m.f() + chr(10))\n    time.sleep(0.0005)")
+        program = self.start("s.py", tty=True, NO_COLOR="1")
+        program.expect("one")
+        for index in range(5):
+            self.value(f"number{index}")
+            program.expect(f"number{index}")
+        self.assertEqual([line for line in program.text("out").split("\n")[:-1] if not (line.startswith("x" * 50) or line.startswith("deepreload: reloaded m (") and line.endswith("ms)"))], [])
+
+
+class Ended(Programs):
+    """What runs again on the next save, and how."""
+
+    def test_each_run_is_fresh(self):
+        text = """
+            import sys, os, atexit, m, decimal
+            print('run', 1, m.f(), sys.argv, [n for n in globals() if n.startswith('left')], sys.path[0], os.getcwd(), getattr(decimal, 'left', None), sys.stdout is sys.__stdout__)
+            left, decimal.left = 1, 'heavy stays'
+            sys.argv.append('x')
+            sys.path.insert(0, 'nonsense')
+            os.mkdir('other') if not os.path.exists('other') else None
+            os.chdir('other')
+            atexit.register(print, 'bye', flush=True)
+            """
+        self.value("one")
+        self.put("s.py", text)
+        program = self.start("s.py", "a")
+        for number, value in ((1, "one"), (2, "two"), (3, "two")):
+            if number == 2:
+                self.value("two")
+            self.put("s.py", text.replace("'run', 1", f"'run', {number}"))
+            said = program.expect(f"run {number}")
+            self.assertEqual(said, f"run {number} {value} ['s.py', 'a'] [] {self.root} {self.root} {'heavy stays' if number > 1 else None} True")
+            program.expect("bye")
+            program.says("ended with status 0; it runs again on the next save")
+        program.interrupt()
+        self.assertEqual((program.end(), program.text("out").count("bye")), (0, 3))
+
+    def test_same_size_in_the_same_second(self):
+        self.put("s.py", "import m\nprint(m.f())")
+        self.value("one")
+        before = os.stat(self.path("m.py")).st_mtime_ns
+        program = self.start("s.py", PYTHONDONTWRITEBYTECODE="")
+        program.expect("one")
+        for value in ("two", "six"):
+            program.says("ended")
+            self.value(value)
+            os.utime(self.path("m.py"), ns=(before, before))
+            program.expect(value)
+
+    def test_exit_handlers_of_modules_that_stay_run_after_each_run(self):
+        text = "import weakref, tempfile, logging, logging.handlers\nclass A: pass\na = A()\nweakref.finalize(a, print, 'final', flush=True)\nprint('run', 1, flush=True)"
+        self.put("s.py", text)
+        program = self.start("s.py")
+        for number in (1, 2):
+            self.put("s.py", text.replace("1", str(number)))
+            program.expect(f"run {number}")
+            program.expect("final")
+            program.says("ended")
+
+    def test_a_pool_works_in_each_run(self):
+        text = "from concurrent.futures import ThreadPoolExecutor\npool = ThreadPoolExecutor(1)\nprint(pool.submit(str, 'run 1').result(), flush=True)"
+        self.put("s.py", text)
+        program = self.start("s.py")
+        for number in (1, 2, 3):
+            self.put("s.py", text.replace("1'", f"{number}'"))
+            program.expect(f"run {number}")
+            program.says("ended with status 0")
+
+    def test_what_made_it_fail_is_watched(self):
+        for text, files, mended in (
+                ("import m; print(m.f())", {"m.py": "def ("}, "m.py"),
+                ("import m2; print(m2.f())", {"m2.py": "from n2 import f", "n2.py": "def ("}, "n2.py"),
+                ("import m3; print(m3.f())", {}, "m3.py"),
+                ("import pk.m4; print(pk.m4.f())", {"pk/__init__.py": ""}, "pk/m4.py"),
+                ("import m5; print(m5.f())", {"m5.py": "def f(): 1/0"}, "m5.py"),
+                ("from m6 import f; print(f())", {"m6.py": ""}, "m6.py")):
+            with self.subTest(text):
+                self.put("s.py", text)
+                for name, content in files.items():
+                    self.put(name, content)
+                program = self.start("s.py")
+                program.says("rror", "ended with status 1")
+                self.value("mended", mended)
+                program.expect("mended")
+                program.close()
+
+    def test_an_import_error_that_the_script_catches(self):
+        self.put("s.py", "import sys\ntry:\n    import m\nexcept SyntaxError:\n    sys.exit('caught')\nprint(m.f())")
+        self.put("m.py", "def (")
+        program = self.start("s.py")
+        program.says("caught", "ended with status 1")
+        self.value("mended")
+        program.expect("mended")
+
+    def test_a_syntax_error_in_the_script(self):
+        self.put("s.py", "def (")
+        program = self.start("s.py")
+        program.says("SyntaxError", "ended with status 1")
+        self.put("s.py", "print('mended')")
+        program.expect("mended")
+
+    def test_a_package_that_fails_to_import(self):
+        self.put("pk/__init__.py", "1/0")
+        self.put("pk/__main__.py", "print('runs')")
+        program = self.start("-m", "pk")
+        program.says("ZeroDivisionError", "ended with status 1")
+        self.assertNotIn("deepreload.py", program.text())
+        self.put("pk/__init__.py", "")
+        program.expect("runs")
+
+    def test_a_failure_that_was_pending_when_it_ended(self):
+        self.value("one")
+        self.put("s.py", "import m, time, os\nprint(m.f(), flush=True)\nwhile not os.path.exists('go'): time.sleep(0.002)")
+        program = self.start("s.py")
+        program.expect("one")
+        self.put("m.py", "def (")
+        program.says("the old code goes on")
+        self.put("go", "")
+        program.says("ended")
+        self.value("two")
+        program.expect("two")
+
+    def test_what_was_saved_too_late_to_be_swapped_in(self):
+        text = "import time, os\nprint('one', flush=True)\nwhile not os.path.exists('go'): time.sleep(0.002)"
+        self.put("s.py", text)
+        program = self.start("s.py")
+        program.expect("one")
+        self.put("s.py", text.replace("one", "two"))
+        program.says("other statements of s.py changed")
+        self.put("go", "")
+        program.says("ended")
+        program.expect("two")
+
+    def test_hooks_are_called_before_the_next_run(self):
+        self.put("m.py", "def __unload__(): print('unload', flush=True)")
+        self.put("s.py", "import m")
+        program = self.start("s.py")
+        program.says("ended")
+        self.put("s.py", "import m; print('again')")
+        program.expect("unload")
+        program.expect("again")
+
+    def test_the_script_gone_and_back(self):
+        self.put("s.py", "print('one')")
+        program = self.start("s.py")
+        program.says("ended")
+        os.remove(self.path("s.py"))
+        self.put("s.py", "print('two')")
+        program.expect("two")
+
+
+class Graph(Programs):
+
+    def shown(self, *args):
+        program = self.start(*args)
+        self.assertEqual(program.end(), 0, program.text())
+        return program.text("out").strip().replace("    ", " ").split("\n")
+
+    def setUp(self):
+        super().setUp()
+        self.put("s.py", "import sys, json, m, c\nprint('says', sys.argv[1:])\nif __name__ == '__main__': 1/0")
+        self.put("m.py", "import a, b")
+        self.put("a.py", "import b")
+        self.put("b.py", "def f(): import a")
+        self.put("c.py", "import a")
+
+    def test_tree(self):
+        self.assertEqual([line for line in self.shown("--graph", "s.py", "--x") if "says" not in line],
+                         ["s", " m", "  a", "   b", "    a (cycle)", "  b (see above)", " c", "  a (see above)"])
+
+    def test_dot_and_mermaid_are_nothing_but_the_picture(self):
+        dot = self.shown("--graph=dot", "s.py")
+        self.assertEqual((dot[0], dot[-1]), ("digraph imports {", "}"))
+        self.assertEqual([line for line in dot[1:-1] if "->" in line and line.strip().startswith('"s"')], ['  "s" -> "m";', '  "s" -> "c";'])
+        mermaid = self.shown("--graph=mermaid", "s.py")
+        self.assertIn(mermaid[0].split()[0], ("graph", "flowchart"))
+        self.assertEqual(len([line for line in mermaid if "-->" in line]), 7)
+        self.assertFalse(any("says" in line for line in dot + mermaid))
+
+    def test_package(self):
+        self.put("pk/__init__.py", "from . import x")
+        self.put("pk/x.py", "from . import y\nfrom .y import V")
+        self.put("pk/y.py", "V = 1")
+        said = [line.strip() for line in self.shown("--graph", "-m", "pk")]
+        self.assertEqual([line for line in said if line in ("pk", "pk.x", "pk.y")][-3:], ["pk", "pk.x", "pk.y"])
+
+    def test_failure(self):
+        self.put("s.py", "import m\n1/0")
+        program = self.start("--graph", "s.py")
+        self.assertEqual((program.end(), "deepreload.py" in program.text(), "ZeroDivisionError" in program.text()), (1, False, True))
+
+
+class Watching(Programs):
+    """watch() in a program."""
+
+    start_of_all = """
+        import deepreload, logging, os, sys, threading, time, m
+        logging.basicConfig(stream=sys.stdout, format='LOG %(message)s')
+        got, told = [], threading.Event()
+        def put(text):
+            with open('m.tmp', 'w') as file: file.write(text)
+            os.replace('m.tmp', 'm.py')
+        def on_reload(names): got.append(names), told.set()
+        def on_error(error): got.append((type(error).__name__, type(error.__cause__).__name__)), told.set()
+        def save(text):
+            put(text)
+            assert told.wait(20)
+            told.clear()
+            return got.pop(), getattr(m, 'V', None)
+        """
+
+    def program(self, text, status=0):
+        self.put("m.py", "V = 0")
+        self.put("s.py", textwrap.dedent(self.start_of_all) + textwrap.dedent(text))
+        program = self.start("s.py", deepreload=())
+        self.assertEqual(program.end(), status, program.text())
+        self.assertEqual(program.text().strip(), "")
+        return program.text("out").strip()
+
+    def test_callbacks_and_whatever_user_code_raises(self):
+        self.assertEqual(self.program("""
+            w = deepreload.watch(0.005, on_reload=on_reload, on_error=on_error)
+            print(save('V = 1'), w._thread.daemon)
+            for text in ('1/0', 'raise SystemExit(3)', 'raise KeyboardInterrupt', 'class B(BaseException): pass\\nraise B', 'def ('):
+                print(save(text)[1])
+            print(save('V = 2'), got)
+            """).split("\n"), ["(['m'], 1) True"] + ["1"] * 5 + ["(['m'], 2) []"])
+
+    def test_errors_in_callbacks_are_logged_and_it_goes_on(self):
+        said = self.program("""
+            def bad(names):
+                got.append(names), told.set()
+                raise SystemExit if len(got) > 5 else RuntimeError('mine')
+            with deepreload.watch(0.005, on_reload=bad, on_error=bad):
+                for text in ('V = 1', '1/0', 'V = 2'): value = save(text)
+                got[:] = range(9)
+                print('value', value[1], save('V = 3')[1], save('V = 4')[1])
+            """)
+        self.assertIn("value 2 3 4", said)
+        self.assertGreaterEqual(said.count("RuntimeError: mine"), 3)
+
+    def test_errors_without_a_callback_are_logged_once(self):
+        said = self.program("""
+            with deepreload.watch(0.005, on_reload=on_reload):
+                put('1/0')
+                while not deepreload._tried: time.sleep(0.002)
+                put('V = 1 / 0')
+                deepreload.watch(0.001).stop()
+                print(save('V = 3'))
+            """)
+        self.assertIn("LOG m: ZeroDivisionError", said)
+        self.assertIn("(['m'], 3)", said)
+
+    def test_stops_at_once_and_from_everywhere(self):
+        self.assertEqual(self.program("""
+            start = time.monotonic()
+            with deepreload.watch(3600) as w: pass
+            w.stop()
+            print(w._thread.is_alive(), time.monotonic() - start < 5)
+            w = deepreload.watch(0.005, on_reload=lambda names: (w.stop(), told.set(), got.append(0)))
+            save('V = 1')
+            w._thread.join(20)
+            deepreload.w = w = deepreload.watch(0.005, on_reload=on_reload)
+            print(save('import deepreload\\ndeepreload.w.stop()\\nV = 2'))
+            w._thread.join(20)
+            put('V = 3')
+            print(w._thread.is_alive(), deepreload.reload_changed(), m.V)
+            """).split("\n"), ["False True", "(['m'], 2)", "False ['m'] 3"])
+
+    def test_serialised_with_other_watchers_and_calls(self):
+        self.assertEqual(self.program("""
+            with deepreload.watch(0.002), deepreload.watch(0.003):
+                for i in range(1, 16):
+                    put(f'V = {i}')
+                    if i % 3 == 0: deepreload.reload_changed(), deepreload.deep_reload(m)
+                    end = time.monotonic() + 20
+                    while m.V != i and time.monotonic() < end: time.sleep(0.001)
+                    assert m.V == i, (m.V, i)
+            print('fine')
+            """), "fine")
+
+    @unittest.skipUnless(hasattr(os, "fork"), "no fork")
+    def test_harmless_after_fork(self):
+        self.assertEqual(self.program("""
+            w = deepreload.watch(0.001)
+            for i in range(10):
+                put(f'V = {i}')
+                child = os.fork()
+                if not child:
+                    deepreload.reload_changed(), deepreload.deep_reload('m'), w.stop()
+                    with deepreload.watch(0.01): pass
+                    os._exit(0)
+                assert os.waitpid(child, 0)[1] == 0
+            child = os.fork()
+            if not child: sys.exit(0)
+            print(os.waitpid(child, 0)[1])
+            """), "0")
+
+    def test_harmless_at_interpreter_exit(self):
+        self.assertEqual(self.program("""
+            w = deepreload.watch(0.001, on_reload=print, on_error=print)
+            put('import deepreload, threading\\nthreading.Event().wait(0.2)\\nV = 1')
+            while not deepreload._lock._is_owned() and deepreload._batch is None: time.sleep(0.001)
+            print('leaving')
+            """), "leaving")
+
+    def test_bad_arguments(self):
+        for interval in (0, -1, "x", None, float("nan")):
+            with self.assertRaises((TypeError, ValueError)):
+                deepreload.watch(interval)
+        with self.assertRaises(TypeError):
+            deepreload.watch(0.1, include=3)
+        deepreload.watch(1e300).stop()
+
+
+class Notebook(Programs):
+    """%load_ext deepreload."""
+
+    cells = [
+        "%load_ext deepreload", "from pk.mod import f, C, K\nimport pk.mod as p\nc = C()", "print(f(), c.g(), K, 'first')",
+        "put('two')", "print(f(), c.g(), K, p.K, isinstance(c, C), 'second')",
+        "put('(')", "print(f(), 'third')", "print(f(), 'fourth')",
+        "put('raises', end='raise SystemExit(3)')", "print(f(), 'fifth')", "print(f(), 'sixth')",
+        "K = 'mine'", "put('six')", "print(f(), K, p.K, 'seventh')",
+        "%unload_ext deepreload", "put('seven')", "print(f(), 'last')"]
+
+    prologue = """
+        def put(value, end=""):
+            with open("pk/mod.py", "w") as file:
+                file.write(value if value == "(" else f"K = {value!r}\\ndef f(): return {value!r}\\nclass C:\\n    def g(self): return {value!r}\\n{end}\\n")
+        put("one")
+        """
+
+    def check(self, said):
+        for wanted in ("one one one first", "two two one two True second", "two third", "two fourth", "two fifth", "two sixth", "six mine six seventh", "six last"):
+            self.assertIn(wanted, said)
+        self.assertEqual((said.count("SyntaxError: "), said.count("SystemExit: ")), (1, 1), said)
+        self.assertNotIn("deepreload.py", said)
+
+    @unittest.skipUnless(importlib.util.find_spec("IPython"), "IPython is not installed")
+    def test_ipython(self):
+        self.put("pk/__init__.py", "")
+        self.put("s.py", textwrap.dedent(self.prologue) + textwrap.dedent("""
+            import sys
+            from IPython.core.interactiveshell import InteractiveShell
+            sys.stderr = sys.stdout
+            shell = InteractiveShell.instance(colors="NoColor")
+            shell.user_ns["put"] = put
+            for cell in CELLS:
+                shell.run_cell(cell, store_history=True).raise_error()
+            """).replace("CELLS", repr(self.cells)))
+        program = self.start("s.py", deepreload=(), IPYTHONDIR=self.path("ipython"), PYTHONWARNINGS="ignore")
+        self.assertEqual(program.end(), 0, program.text() + program.text("out"))
+        self.check(program.text("out"))
+
+    @unittest.skipUnless(importlib.util.find_spec("ipykernel") and importlib.util.find_spec("jupyter_client"), "Jupyter is not installed")
+    def test_jupyter_kernel(self):
+        self.put("pk/__init__.py", "")
+        self.put("s.py", """
+            from jupyter_client.manager import start_new_kernel
+            manager, client = start_new_kernel()
+            def output(message):
+                content = message["content"]
+                print(content.get("text") or content.get("traceback") or "", end="", flush=True)
+            try:
+                for cell in CELLS:
+                    reply = client.execute_interactive(cell, output_hook=output, timeout=30)
+                    assert reply["content"]["status"] == "ok", (cell, reply)
+            finally:
+                client.stop_channels()
+                manager.shutdown_kernel(now=True)
+            """.replace("CELLS", repr([textwrap.dedent(self.prologue), *self.cells])))
+        program = self.start("s.py", deepreload=(), IPYTHONDIR=self.path("ipython"))
+        self.assertEqual(program.end(), 0, program.text() + program.text("out"))
+        self.check(program.text("out"))
+
+
+# -- unloading ----------------------------------------------------------------------------------------------------------
+
+class Unloads(Programs):
+
+    def setUp(self):
+        super().setUp()
+        self.write({"pk/__init__.py": "from . import a", "pk/a.py": "from . import b\nimport helper1, shared\nclass C: pass\ndef f(): pass\nhandler = f",
+                    "pk/b.py": "V = 3\nclass D:\n    def m(self): pass"}, helper1="import helper2", helper2="", shared="",
+                   app="import shared\nregistry = {}\nlisteners = []\nclass Host: pass\nclass Slots:\n    __slots__ = ('p',)\ndef fn(): pass")
+
+    def run_text(self, text):
+        """What a new process prints that imports nothing but deepreload."""
+        self.put("s.py", """
+            import builtins, gc, linecache, logging, os, sys, threading
+            builtins._trace_ = []
+            import deepreload
+            from deepreload import deep_reload, deep_unload, reload_changed
+            names = ("pk", "app", "helper1", "helper2", "shared", "host", "late")
+            def loaded(): return " ".join(sorted(n for n in sys.modules if n.partition(".")[0] in names))
+            def attempt(*args, **options):
+                try: return deep_unload(*args, **options)
+                except (Exception, KeyboardInterrupt) as error: return f"{type(error).__name__}: {error}"
+            def state(): return list(sys.modules.items()), {n: dict(vars(m)) for n, m in sys.modules.items() if n.partition(".")[0] in names}
+            """.replace("            ", "") + textwrap.dedent(text))
+        return self.run_python(self.path("s.py")).replace(self.root, "ROOT")
+
+
+class Unloading(Unloads):
+    """What goes, what refuses, what stays, each in a new process."""
+
+    def test_what_goes_and_in_which_order(self):
+        self.assertEqual(self.run_text("""
+            import app, pk
+            parent, path = pk, pk.a.__file__
+            linecache.getlines(path)
+            del pk, parent
+            r = deep_unload("pk")
+            print(r.names[:2], sorted(r.names[2:]), r.names.index("helper1") < r.names.index("helper2"))
+            print(bool(r), dict(r.alive), loaded(), path in linecache.cache)
+            """).split("\n"), ["('pk', 'pk.a') ['helper1', 'helper2', 'pk.b'] True", "True {} app shared False"])
+
+    def test_a_child_only(self):
+        self.write({"pk/__init__.py": "", "pk/c/__init__.py": "", "pk/c/d.py": ""})
+        self.assertEqual(self.run_text("""
+            import pk.c.d
+            r = deep_unload("pk.c")
+            print(r.names, bool(r), hasattr(pk, "c"), loaded())
+            import pk.c.d
+            print(deep_unload(pk.c).names)
+            """), "('pk.c.d', 'pk.c') True False pk\n('pk.c.d', 'pk.c')")
+
+    def test_a_following_import_runs_the_new_files(self):
+        self.assertEqual(self.run_text("""
+            import pk
+            before = os.stat("pk/b.py").st_mtime_ns
+            deep_unload(pk, force=True)
+            with open("pk/b.py") as file: text = file.read()
+            with open("pk/b.py", "w") as file: file.write(text.replace("V = 3", "V = 4"))
+            os.utime("pk/b.py", ns=(before, before))
+            os.mkdir("pk/new")
+            with open("pk/new/__init__.py", "w") as file: file.write("W = 5")
+            import pk, pk.new
+            print(pk.b.V, pk.new.W)
+            """), "4 5")
+
+    def test_cycles_namespaces_and_what_functions_import(self):
+        self.write(x="import y", y="import x, z", z="", app="def f(): import z")
+        self.write({"ns/one.py": "import z"})
+        self.assertEqual(self.run_text("""
+            import x, app, ns.one
+            del x, ns
+            r = deep_unload("x")
+            print(sorted(r.names), bool(r), "z" in sys.modules)
+            r = deep_unload("ns")
+            print(r.names[:2], bool(r), app.f())
+            """), "['x', 'y'] True True\n('ns.one', 'ns') True None")
+
+    def test_include_and_exclude(self):
+        self.assertEqual(self.run_text("""
+            import pk
+            del pk
+            print(sorted(deep_unload("pk", exclude=["helper1", "shared"]).names), loaded())
+            """), "['pk', 'pk.a', 'pk.b'] helper1 helper2 shared")
+
+    def test_outsiders_refuse_and_nothing_has_changed(self):
+        self.write(app="import pk.a\nfrom pk.b import V", host="import importlib\nm = importlib.import_module('pk')", late="def f(): import pk.a")
+        said = self.run_text("""
+            import app, host, late
+            before = state()
+            print(attempt("pk"), attempt("pk.b"), sep="\\n")
+            print(state() == before)
+            r = deep_unload("pk", force=True)
+            print(sorted(r.names), loaded(), late.f())
+            """).split("\n")
+        self.assertRegex(said[0], r"^ImportError: .*app imports pk, pk\.a, pk\.b.*host imports pk")
+        self.assertRegex(said[1], r"^ImportError: .*'pk\.b'.*app imports pk\.b")
+        self.assertNotIn("late imports", said[0])
+        self.assertEqual(said[2:], ["True", "['helper1', 'helper2', 'pk', 'pk.a', 'pk.b', 'shared'] app host late None"])
+
+    def test_what_main_imports_itself_stays(self):
+        self.assertEqual(self.run_text("""
+            import pk.a, helper2
+            del pk
+            r = deep_unload("pk")
+            print("helper1" in r.names, "helper2" in r.names, bool(r))
+            """), "True False True")
+
+    def test_what_cannot_go(self):
+        said = self.run_text("""
+            import json, math
+            before = state()
+            for name in ("sys", "os", "json", "json.decoder", "math", "deepreload", "__main__", "builtins", "nix"):
+                print(attempt(name))
+            print(attempt(json), attempt(""), attempt(3), attempt(None), sep="\\n")
+            print(state() == before)
+            """).split("\n")
+        for line, name in zip(said, ("sys", "os", "json", "json.decoder", "math", "deepreload", "__main__", "builtins", "nix", "json")):
+            self.assertRegex(line, f"^ImportError: .*{name}")
+        self.assertEqual([line[:9] for line in said[10:]], ["TypeError"] * 3 + ["True"])
+
+    def test_extension_modules_stay_and_are_said_to(self):
+        import _heapq
+        if not getattr(_heapq, "__file__", None):
+            self.skipTest("_heapq is built in")
+        shutil.copy(_heapq.__file__, self.path("pk"))
+        self.write({"pk/__init__.py": "from . import _heapq, a"})
+        said = self.run_text("""
+            import pk
+            del pk
+            r = deep_unload("pk")
+            print("pk._heapq" in sys.modules, bool(r), r.names, r.alive["pk._heapq"])
+            print(attempt("pk._heapq"))
+            """).split("\n")
+        self.assertRegex(said[0], r"^True False \('pk', 'pk\.a',.*\('pk._heapq \(extension module\)',\)$")
+        self.assertRegex(said[1], "^ImportError: 'pk._heapq' is an extension module")
+
+    def test_hooks_run_first_and_dependents_first(self):
+        self.write({"pk/__init__.py": "from . import a\ndef __unload__(): print('hook pk', __name__ in __import__('sys').modules)", "pk/a.py": "def __unload__(): 1/0"})
+        said = self.run_text("""
+            logging.basicConfig(stream=sys.stdout, format="LOG %(message)s")
+            import pk
+            del pk
+            print(loaded(), deep_unload("pk").names, loaded())
+            """)
+        self.assertEqual((said.split("\n")[0], said.split("\n")[-1], "LOG pk.a.__unload__() failed" in said), ("hook pk True", "pk pk.a ('pk', 'pk.a')", True))
+
+    def test_an_interrupt_in_a_hook_changes_nothing(self):
+        self.write({"pk/a.py": "import helper1\ndef __unload__(): raise KeyboardInterrupt"})
+        self.assertEqual(self.run_text("""
+            import pk
+            before = state()
+            print(attempt("pk"), state() == before)
+            """), "KeyboardInterrupt:  True")
+
+    def test_an_interrupt_half_way_changes_nothing(self):
+        said = self.run_text("""
+            import pk
+            def tracer(frame, event, arg):
+                global count
+                if frame.f_code.co_filename != deepreload.__file__ or frame.f_code.co_name != "_forget": return None
+                if event == "line":
+                    count -= 1
+                    if not count: raise KeyboardInterrupt
+                return tracer
+            done, before = 0, state()
+            for turn in range(1, 1000):
+                count = turn
+                sys.settrace(tracer)
+                try:
+                    deep_unload("pk")
+                    break
+                except KeyboardInterrupt:
+                    sys.settrace(None)
+                    done += 1
+                    if state() != before: print("changed after", turn)
+                    if "pk" not in sys.modules: break
+            sys.settrace(None)
+            print(done > 10)
+            """)
+        self.assertEqual(said, "True")
+
+    def test_nothing_leaks_in_100_cycles(self):
+        self.write({"pk/b.py": """
+            import abc, collections, dataclasses, enum, functools, logging, threading, typing, weakref
+            T = typing.TypeVar('T')
+            class G(typing.Generic[T]): pass
+            class A(abc.ABC):
+                @abc.abstractmethod
+                def f(self): pass
+            class B(A):
+                def f(self): return super().f()
+            class E(enum.Enum): X = 1
+            @dataclasses.dataclass
+            class D:
+                x: typing.Optional[A] = None
+                y: typing.List[B] = ()
+            @functools.lru_cache()
+            def cached(x): return x
+            cached(B)
+            @functools.singledispatch
+            def sd(x): pass
+            @sd.register(int)
+            def _(x): pass
+            g = (x for x in [B()])
+            typing.get_type_hints(D)
+            """})
+        self.assertEqual(self.run_text("""
+            def cycle(reload):
+                import pk.b
+                if reload:
+                    with open("pk/a.py", "a") as file: file.write("#")
+                    reload_changed(), deep_reload(pk)
+                del pk, _trace_[:]
+                r = deep_unload("pk")
+                assert r, r
+            for reload in (True, False, True): cycle(reload)
+            gc.collect()
+            before = len(gc.get_objects()), len(deepreload._seen)
+            for turn in range(100): cycle(turn % 10 == 0)
+            gc.collect()
+            print(len(gc.get_objects()) - before[0] < 50, len(deepreload._seen) - before[1])
+            """), "True 0")
+
+
+class UnloadReport(Unloads):
+    """Who holds what is still alive, in the words of the program."""
+
+    def alive(self, text, *names):
+        """The holders that deep_unload('pk') reports for names, after a text that holds something."""
+        return self.run_text(textwrap.dedent(text) + textwrap.dedent(f"""
+            r = globals()["r"] if "r" in globals() else deep_unload("pk")
+            assert not r and str(r).startswith("unloaded"), r
+            print(*[" & ".join(sorted(r.alive.get(name, ()))) for name in {names or ("pk.a",)}], sep="\\n")
+            """))
+
+    def test_names_of_main(self):
+        package, module, other = self.alive("""
+            import pk
+            from pk.a import handler, C
+            import pk.b as other
+            c, things, table = C(), [1, [C]], {"x": {"y": handler}}
+            """, "pk", "pk.a", "pk.b").split("\n")
+        self.assertEqual(package, "__main__.pk")
+        self.assertEqual(module.replace(" & __main__.pk.a", ""), "__main__.C & __main__.c & __main__.handler & __main__.table['x']['y'] & __main__.things[1][0]")
+        self.assertEqual(other.replace(" & __main__.pk.b", ""), "__main__.other")
+
+    def test_registries_attributes_and_the_like(self):
+        for text, words in (("app.registry['x'] = f", "app.registry['x']"), ("app.registry['x'] = C()", "app.registry['x']"), ("app.registry.update(x=f, y=C)", "app.registry['x'] & app.registry['y']"),
+                            ("app.registry['x'] = {'y': [1, (f,)]}", "app.registry['x']['y'][1][0]"), ("app.listeners.append(functools.partial(f))", "app.listeners[0]"), ("app.thing = C().__init__", "app.thing"),
+                            ("app.Host.plugin = f", "app.Host.plugin"), ("app.host = app.Host(); app.host.plugin = f", "app.host.plugin"), 
+                            ("app.thing = {f}", "app.thing"), ("app.thing = (lambda f: lambda: f)(f)", "app.thing"), ("app.fn.plugin = f", "app.fn.plugin"), ("app.thing = type('S', (C,), {})", "app.thing"),
+                            ("app.thing = pk.a", "app.thing"), ("sys.excepthook = f", "sys.excepthook"), ("app.thing = collections.OrderedDict(k=f)", "app.thing['k']")):
+            with self.subTest(text):
+                self.assertEqual(self.alive(f"import app, collections, functools, pk\nfrom pk.a import f, C\n{text}\ndel pk, f, C"), words)
+
+    def test_an_object_that_has_no_name(self):
+        self.assertEqual(self.alive("""
+            import app, pk
+            def work():
+                host = app.Host()
+                host.plugin = pk.a.f
+                del globals()["pk"]
+                return deep_unload("pk")
+            r = work()
+            """), "attribute 'plugin' of <Host object>")
+
+    def test_a_plug_in_host(self):
+        self.write(host="""
+            import importlib
+            from deepreload import deep_unload
+            class Host:
+                def __init__(self): self.plugins, self.callbacks = {}, []
+                def load(self, name):
+                    self.plugins[name] = importlib.import_module(name)
+                    self.plugins[name].setup(self)
+                def unload(self, name):
+                    self.plugins.pop(name).teardown(self)
+                    return deep_unload(name)
+            """, good="import helper1\ndef cb(): pass\ndef setup(host): host.callbacks.append(cb)\ndef teardown(host): host.callbacks.remove(cb)",
+            bad="import host\nimport helper1\ndef cb(): pass\ndef setup(host): host.callbacks.append(cb)\ndef teardown(host): pass")
+        self.assertEqual(self.run_text("""
+            from host import Host
+            host = Host()
+            host.load("good"), host.load("bad")
+            r = host.unload("good")
+            print(r, bool(r))
+            r = host.unload("bad")
+            print(r.names, r.alive["bad"], bool(r))
+            host.callbacks.clear()
+            with open("good.py", "w") as file: file.write("def setup(host): print('new')\\ndef teardown(host): pass")
+            host.load("good")
+            print(bool(host.unload("good")))
+            """).split("\n"), ["unloaded 1: good True", "('bad', 'helper1', 'helper2') ('__main__.host.callbacks[0]',) False", "new", "True"])
+
+    def test_a_running_thread(self):
+        self.put("pk/t.py", "import threading\nevent = threading.Event()\ndef run():\n    event.wait()\ndef start(name):\n    threading.Thread(target=run, name=name, daemon=True).start()")
+        self.assertEqual(self.alive("""
+            import pk.t
+            pk.t.start("worker-7")
+            del pk
+            """, "pk.t"), "frame of worker-7 in pk.t.run, line 4")
+
+    def test_a_local_variable_of_a_caller(self):
+        said = self.alive("""
+            import pk.a
+            def work():
+                mine = pk.a.C()
+                del globals()["pk"]
+                return deep_unload("pk")
+            r = work()
+            """)
+        self.assertRegex(said, r"^frame of MainThread in __main__\.work, line \d+$")
+
+    def test_own_bookkeeping_never_appears(self):
+        said = self.run_text("""
+            import pk.b
+            def put(text):
+                with open("pk/b.py", "w") as file: file.write(text)
+            errors = []
+            for text in ("1/0", "raise SystemExit(3)", "raise KeyboardInterrupt", "def ("):
+                put(text)
+                try: reload_changed()
+                except BaseException as error: errors.append(error)
+            put("V = 4")
+            reload_changed()
+            del pk
+            print(deep_unload("pk"))
+            """)
+        self.assertIn("unloaded", said)
+        for word in ("Batch", "View", "Plan", "Source", "deepreload."):
+            self.assertNotIn(word, said)
+
+    def test_holders_that_lie_or_raise(self):
+        self.write({"pk/a.py": "class L:\n    def __getattribute__(s, n): raise RuntimeError(n)\n    def __eq__(s, o): raise RuntimeError\n    __hash__ = None\nl = L()\nclass C: pass"})
+        said = self.alive("""
+            import pk
+            class Dict(dict):
+                def items(s): raise RuntimeError
+                __iter__ = keys = values = __getitem__ = items
+            class Key:
+                def __repr__(s): raise RuntimeError
+            class Meta(type):
+                def __eq__(s, o): raise RuntimeError
+                __hash__ = type.__hash__
+                def __getattribute__(s, n): raise RuntimeError(n)
+            class Odd(metaclass=Meta): pass
+            lazy, table, keyed, Odd.x = pk.a.l, Dict(a=pk.a.C), {Key(): pk.a.C}, pk.a.C
+            del pk
+            """)
+        self.assertIn("__main__.lazy", said)
+        self.assertIn("__main__.table", said)
+
+    def test_many_holders_are_found_in_time(self):
+        self.assertTrue(self.alive("""
+            import time, pk
+            many = [[pk.a.C] for i in range(50000)]
+            del pk
+            start = time.monotonic()
+            r = deep_unload("pk")
+            assert time.monotonic() - start < 10 and len(str(r)) < 5000
+            """).startswith("__main__.many[0][0]"))
+
+    def test_the_record(self):
+        self.assertEqual(self.run_text("""
+            import pk
+            r = deep_unload("pk")
+            for change in ("r.names = 1", "r.alive['x'] = 1", "r.extra = 1"):
+                try: exec(change)
+                except (AttributeError, TypeError) as error: print(type(error).__name__)
+            print(type(r).__name__, len(r), bool(r), r.alive["pk"])
+            print(str(r).split(": ")[0], "pk is still held by __main__.pk" in str(r).split("\\n"), sorted(r.names) == sorted(str(r).split("\\n")[0].partition(": ")[2].split(", ")))
+            """).split("\n"), ["AttributeError", "TypeError", "AttributeError", "Unloaded 2 False ('__main__.pk',)", "unloaded 6 True True"])
+
+
 if __name__ == "__main__":
     unittest.main()
