@@ -213,6 +213,8 @@ class _Scope:
             if len(_tables) > 8:
                 _tables.clear()
             table = _tables[self.include, self.exclude, self.top] = _Table(key, {name: None for name in key[0] if name in self})
+            if any(getattr(_spec_of(module), "_initializing", False) for module in list(sys.modules.values())):
+                table.key = None  # what another thread is importing comes into scope without a change of sys.modules
         return table
 
 
@@ -2242,7 +2244,7 @@ def _plan_unload(root, scope):
             importers.setdefault(name.rpartition(".")[0], {}).setdefault(name, True)
     for target in _imports_of_main():
         importers.setdefault(target, {})["__main__"] = True
-    inside = {name for name in sys.modules if (name + ".").startswith(root + ".") and name in scope}
+    inside = {name for name in list(sys.modules) if (name + ".").startswith(root + ".") and name in scope}
     needed, stack = set(), list(inside)
     while stack:
         name = stack.pop()
