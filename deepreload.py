@@ -141,7 +141,7 @@ def _fixed(name, module):
     spec = _dict_of(module).get("__spec__")
     if spec is None:
         return "has no __spec__: it was not imported from a file, make it anew instead"
-    if issubclass(type(module), importlib.util._LazyModule):
+    if type(module).__name__ == "_LazyModule" and type(module).__module__ == "importlib.util":
         return "is not loaded yet: use it first"
     loader = spec.loader
     if loader in (importlib.machinery.BuiltinImporter, importlib.machinery.FrozenImporter):
@@ -207,7 +207,8 @@ class _Scope:
         return self.table().names
 
     def table(self):
-        key = tuple(sys.modules), tuple(map(id, sys.modules.values()))
+        modules = list(sys.modules.values())
+        key = tuple(sys.modules), tuple(map(id, modules)), tuple(map(id, map(type, modules)))  # a lazy module changes its type
         table = _tables.get((self.include, self.exclude, self.top))
         if table is None or table.key != key:
             if len(_tables) > 8:
@@ -1472,9 +1473,11 @@ def _star_names(base, namespace):
 # into whatever the reload has made with the new ones before they were paired.
 
 _FUNCTION_STATE = tuple(name for name in ("__code__", "__defaults__", "__kwdefaults__", "__doc__", "__name__", "__module__",
-                                         "__type_params__", "__annotate__")
+                                         "__type_params__")
                         if hasattr(types.FunctionType, name))
 _function_state = attrgetter(*_FUNCTION_STATE)
+_LAZY_ANNOTATIONS = hasattr(types.FunctionType, "__annotate__")  # PEP 649: asking for the values would evaluate them
+_annotations = attrgetter("__annotate__" if _LAZY_ANNOTATIONS else "__annotations__")
 _vars_of_class = type.__dict__["__dict__"].__get__
 _DESCRIPTORS = (types.MemberDescriptorType, types.GetSetDescriptorType)
 
@@ -1632,15 +1635,15 @@ def _keep_function(batch, old, new):
         return new
     batch.pair(new, old)
     attributes = new.__dict__
-    if new.__code__ is old.__code__ and not (attributes or old.__dict__ or new.__annotations__) and new.__closure__ is None \
+    if new.__code__ is old.__code__ and not (attributes or old.__dict__ or _annotations(new)) and new.__closure__ is None \
             and new.__module__ is old.__module__ and new.__defaults__ is old.__defaults__ and new.__kwdefaults__ is None:
         return old
     if "registry" in attributes:
         _keep_dispatch(batch, old, new)
     had = old.__dict__
-    batch.log.append((_set_function, old, _function_state(old), old.__annotations__, dict(had)))
+    batch.log.append((_set_function, old, _function_state(old), _annotations(old), dict(had)))
     kept = {name: _keep(batch, had[name], value) if name in had else value for name, value in attributes.items()}
-    _set_function(old, _function_state(new), new.__annotations__, kept)
+    _set_function(old, _function_state(new), _annotations(new), kept)
     for mine, theirs in zip(old.__closure__ or (), new.__closure__ or ()):
         _keep_cell(batch, mine, theirs)
     return old
@@ -1658,7 +1661,9 @@ def _set_function(function, state, annotations, attributes):
     for name, value in zip(_FUNCTION_STATE, state):
         if getattr(function, name) is not value:
             setattr(function, name, value)
-    if not hasattr(function, "__annotate__"):
+    if _LAZY_ANNOTATIONS:
+        function.__annotate__ = annotations
+    else:
         function.__annotations__ = annotations
     namespace = function.__dict__
     if namespace or attributes:
