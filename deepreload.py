@@ -493,7 +493,7 @@ def _type_checking(code):
     import dis
     spans, instructions = [], list(dis.get_instructions(code))
     for index, instruction in enumerate(instructions):
-        if instruction.argval == "TYPE_CHECKING":
+        if instruction.argval == "TYPE_CHECKING" and instruction.opname.startswith("LOAD"):
             jumps = [i for i in instructions[index + 1:index + 4] if "JUMP_IF_FALSE" in i.opname or "JUMP_FORWARD_IF_FALSE" in i.opname]
             spans += [(instruction.offset // 2, jump.argval // 2) for jump in jumps[:1]]
     return spans
@@ -842,8 +842,9 @@ class Batch:
             _clear_lines(source.path for source in self.plan.sources.values())
         else:
             self.roll_back()
-        for view in self.views.values():
-            view.show()
+        for source in self.plan.sources.values():
+            if type(source.module) is _Reloading:
+                source.module.__class__ = types.ModuleType
         self.views, self.pairs, self.leftovers = {}, {}, []
         if not self.committed:
             gc.collect()  # the new versions of classes must not be met in __subclasses__()
@@ -968,12 +969,22 @@ class Batch:
             if self.error is not error:
                 self.error, self.at = error, (name, source.path)
             self.failed[name] = source
+            self.forget_run(view)
             raise
         finally:
             spec._initializing = False
             self.stack.pop()
         self.bind_child(name, module)
         self.finished.append(name)
+
+    def forget_run(self, view):
+        """A failed import may be caught, and tried again: that starts anew."""
+        _restore_namespace(view.live, view.old)
+        for key, (new, kept) in list(self.pairs.items()):
+            if _module_of(kept) == view.name:
+                del self.pairs[key]
+                self.claimed.discard(id(kept))
+        self.views.pop(view.name, None)
 
     def bind_child(self, name, module):
         """An import ends by binding the submodule in its package, over whatever the package has bound so far."""
