@@ -2689,10 +2689,9 @@ class _Runner:
         global _compiled
         self.failed, self.outdated, _compiled = {}, False, {}
         self.status = 130  # what an interrupt leaves with
-        watcher = None
         try:
             code = self.start()
-            watcher = _ScriptWatcher(self)
+            _ScriptWatcher(self)
             exec(code, _dict_of(sys.modules["__main__"]))
             self.join_threads()
             status = 0
@@ -2708,7 +2707,7 @@ class _Runner:
             sys.excepthook(type(error), error.with_traceback(trace), trace)
             status = 1
         finally:
-            if watcher is not None:
+            for watcher in list(_watchers):  # ours, and those that the script has left behind
                 watcher.stop()
             loaded = {path for path in map(_path_of, _Scope().loaded()) if path}
             self.failed.update((path, _signature(path)) for path in _compiled if path not in loaded and path != self.path)
@@ -2738,11 +2737,10 @@ class _Runner:
 
     @staticmethod
     def join_threads():
-        for name, flag in (("thread", "_shutdown"), ("process", "_global_shutdown")):  # as threading does first at exit
+        for name in ("thread", "process"):  # as threading does first at exit
             pools = sys.modules.get("concurrent.futures." + name)
             if pools is not None:
                 pools._python_exit()
-                setattr(pools, flag, False)
         for thread in threading.enumerate():
             if not thread.daemon and thread is not threading.current_thread():
                 thread.join()
@@ -2778,8 +2776,6 @@ class _Runner:
 
     def forget(self):
         """The next run imports the user's modules anew; all others stay loaded."""
-        for watcher in list(_watchers):
-            watcher.stop()
         names = list(_Scope(self.options.include, self.options.exclude).loaded())
         for name in reversed(names):
             _call_hook(name)
@@ -2829,6 +2825,9 @@ class _Outside:
         import atexit
         atexit._run_exitfuncs()
         weakref.finalize._shutdown = False
+        for name, flag in (("thread", "_shutdown"), ("process", "_global_shutdown")):
+            if "concurrent.futures." + name in sys.modules:
+                setattr(sys.modules["concurrent.futures." + name], flag, False)
         for function, args, kwargs in self.kept:
             self.register(function, *args, **kwargs)
 
