@@ -1671,7 +1671,10 @@ def _keep_dispatch(batch, old, new):
 def _set_function(function, state, annotations, attributes):
     for name, value in zip(_FUNCTION_STATE, state):
         if getattr(function, name) is not value:
-            setattr(function, name, value)
+            if name == "__code__" and (function.__code__.co_flags ^ value.co_flags) & _KIND_OF_FUNCTION:
+                _set_code_of_another_kind(function, value)
+            else:
+                setattr(function, name, value)
     if _LAZY_ANNOTATIONS:
         function.__annotate__ = annotations
     else:
@@ -1679,6 +1682,17 @@ def _set_function(function, state, annotations, attributes):
     namespace = function.__dict__
     if namespace or attributes:
         _restore_namespace(namespace, attributes)
+
+
+_KIND_OF_FUNCTION = 0x20 | 0x80 | 0x200  # CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR
+
+
+def _set_code_of_another_kind(function, code):
+    """A function has become a generator, or the like: the very thing that Python 3.13 and later warn of."""
+    import warnings
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        function.__code__ = code
 
 
 def _keep_cell(batch, old, new):
