@@ -660,8 +660,8 @@ class Plan:
         package = source.name if source.spec.submodule_search_locations is not None else source.name.rpartition(".")[0]
         for item in source.facts.imports:
             base = _absolute(item.name, item.level, package)
-            if not item.names or parents:
-                for name in _parents(base):
+            for name in _parents(base) if parents or not item.names else ():
+                if not item.names or not (source.name + ".").startswith(name + "."):  # its own packages are there already
                     yield name, item.late
             submodules = [base + "." + n for n in self.exported(base, item.names) if self.is_submodule(base, n)]
             if parents or not item.names or len(submodules) < len(item.names):
@@ -790,7 +790,7 @@ class Batch:
         self.pending, self.views, self.finished, self.stack = dict(plan.sources), {}, [], []
         self.failed, self.gone, self.pairs, self.claimed, self.replaced = {}, {}, {}, set(), []
         self.collects, self.bound, self.left_classes = False, set(), False
-        self.undecorated = ()
+        self.undecorated, self.nested = (), {}
         self.error, self.at, self.caches = None, ("?", None), []
         self.thread, self.opened, self.committed = threading.get_ident(), False, False
 
@@ -998,6 +998,7 @@ class Batch:
         self.gone.update(self.failed)  # an import statement has caught it: a fresh process has no such module
         self.replace_leftovers()
         self.follow()
+        self.update_closures()
         self.rename_elsewhere()
         for view in self.views.values():
             view.drop_stale()
@@ -1121,6 +1122,17 @@ class Batch:
                     stuck += 1
             _log().warning("%s.%s: %s: a new class takes its place%s", new.__module__, new.__qualname__, reason,
                            f"; {stuck} of its instances and subclasses keep the old one" if stuck else "")
+
+    def update_closures(self):
+        """Give functions that a changed function has made its new code; only the collector knows where they are."""
+        if self.nested and hasattr(gc, "freeze"):
+            gc.unfreeze()
+        for function in gc.get_referrers(*[old for old, new in self.nested.values()]) if self.nested else ():
+            if _is_function(function):
+                old, new = self.nested.get(id(function.__code__), (None, None))
+                if old is not None:
+                    self.log.append((_set_function, function, _function_state(function), _annotations(function), dict(function.__dict__)))
+                    _set_code(function, new)
 
     def rename_elsewhere(self):
         """Bind anew what modules that are not executed again have imported by name."""
@@ -1654,6 +1666,7 @@ def _keep_function(batch, old, new):
     had = old.__dict__
     batch.log.append((_set_function, old, _function_state(old), _annotations(old), dict(had)))
     kept = {name: _keep(batch, had[name], value) if name in had else value for name, value in attributes.items()}
+    _pair_nested(batch, old.__code__, new.__code__)
     _set_function(old, _function_state(new), _annotations(new), kept)
     for mine, theirs in zip(old.__closure__ or (), new.__closure__ or ()):
         _keep_cell(batch, mine, theirs)
@@ -1671,8 +1684,8 @@ def _keep_dispatch(batch, old, new):
 def _set_function(function, state, annotations, attributes):
     for name, value in zip(_FUNCTION_STATE, state):
         if getattr(function, name) is not value:
-            if name == "__code__" and (function.__code__.co_flags ^ value.co_flags) & _KIND_OF_FUNCTION:
-                _set_code_of_another_kind(function, value)
+            if name == "__code__":
+                _set_code(function, value)
             else:
                 setattr(function, name, value)
     if _LAZY_ANNOTATIONS:
@@ -1684,11 +1697,28 @@ def _set_function(function, state, annotations, attributes):
         _restore_namespace(namespace, attributes)
 
 
+def _pair_nested(batch, old, new):
+    """Pair the code of the functions in a function, by name and order: the program may hold closures made from it."""
+    named = {}
+    for code in new.co_consts if new is not old else ():
+        if type(code) is types.CodeType:
+            named.setdefault(code.co_name, []).append(code)
+    for code in old.co_consts if named else ():
+        if type(code) is types.CodeType and named.get(code.co_name):
+            version = named[code.co_name].pop(0)
+            if not code.co_name.endswith(("comp>", "genexpr>")) and code.co_freevars == version.co_freevars and not _same_code(code, version):
+                batch.nested[id(code)] = code, version
+            _pair_nested(batch, code, version)
+
+
 _KIND_OF_FUNCTION = 0x20 | 0x80 | 0x200  # CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR
 
 
-def _set_code_of_another_kind(function, code):
-    """A function has become a generator, or the like: the very thing that Python 3.13 and later warn of."""
+def _set_code(function, code):
+    """Set a function's code; where it becomes a generator, or the like, without the warning of Python 3.13 and later."""
+    if not (function.__code__.co_flags ^ code.co_flags) & _KIND_OF_FUNCTION:
+        function.__code__ = code
+        return
     import warnings
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -2007,7 +2037,7 @@ def reload_changed(*, include=(), exclude=()):
         scope = _Scope(include, exclude)
         changed = list(_changes(scope))
         paths = {_path_of(name) for name in changed} | set(_tried)
-        if not changed or _tried and _tried == {path: _signature(path) for path in paths}:
+        if not changed or _tried and not _worth_a_try(paths):
             return []
         try:
             batch = Batch(_plan_changed(scope, changed))
@@ -2016,9 +2046,25 @@ def reload_changed(*, include=(), exclude=()):
             if isinstance(error, KeyboardInterrupt):  # nothing is wrong with the files
                 raise
             _tried.update({path: _signature(path) for path in paths | _files_of(error)})
+            cause = error.__cause__ or error
+            _missing[:] = [cause.name] if isinstance(cause, ModuleNotFoundError) and cause.name else []
             raise
         _tried.clear()
         return batch.finished
+
+
+_missing = []  # the name of the module that the last failed reload did not find
+
+
+def _worth_a_try(paths):
+    """Whether a file of the last failed reload was saved, or what it did not find can be found now."""
+    changed = [path for path in paths if _signature(path) != _tried.get(path)]
+    if not changed or not _missing or not all(path and os.path.isdir(path) for path in changed):
+        return bool(changed)
+    _tried.update((path, _signature(path)) for path in changed)
+    _invalidate_finders()
+    absent = next((name for name in (*_parents(_missing[0]), _missing[0]) if name not in sys.modules), None)
+    return absent is None or _find_spec(absent) is not None
 
 
 def _path_of(name):
@@ -2125,8 +2171,7 @@ def _plan_changed(scope, changed):
     """Plan the changed modules and all that import them, in the order in which the program came to import them."""
     reader, dependents = Plan(scope), _dependents(scope)
     affected, stack = {}, list(changed)
-    reordered = [name for name in changed if _imports_changed(reader, name)]
-    stack += _cycles_below(reordered, dependents)
+    stack += _cycles_below(reader, [name for name in changed if _imports_changed(reader, name)])
     while stack:
         name = stack.pop()
         if name not in affected:
@@ -2162,24 +2207,26 @@ def _dependents(scope):
 _LATENESS = [False, _AT_RUN_TIME, True]
 
 
+def _imported(reader, source):
+    """The modules in scope that a module imports when it is executed, in order."""
+    targets = dict.fromkeys(target for target, late in reader.edges(source, parents=False) if late is not True and target != source.name)
+    return [target for target in targets if reader.load(target) is not None]
+
+
 def _imports_changed(reader, name):
-    return _running_facts(name, sys.modules[name]).imports != reader.load(name).facts.imports
+    new = reader.load(name)
+    return _imported(reader, new) != _imported(reader, new._replace(facts=_running_facts(name, sys.modules[name])))
 
 
-def _cycles_below(names, dependents):
+def _cycles_below(reader, names):
     """Modules in the import cycles that names import: these come out by where they are entered."""
-    imports = {}
-    for target, importers in dependents.items() if names else ():
-        for name, late in importers.items():
-            if not late:
-                imports.setdefault(name, set()).add(target)
-    below, stack = set(), list(names)
+    imports, stack = {}, list(names)
     while stack:
-        for target in imports.get(stack.pop(), ()):
-            if target in imports and target not in below:
-                below.add(target)
-                stack.append(target)
-    size = None
+        name = stack.pop()
+        if name not in imports and name in sys.modules:
+            imports[name] = set(_imported(reader, reader.load(name)))
+            stack += imports[name]
+    size, below = None, set(imports)
     while size != len(below):
         size = len(below)
         below = {name for name in below if imports[name] & below}
