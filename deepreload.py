@@ -23,7 +23,8 @@ fails to parse, to import or to run undoes the whole reload.
 
 What it will not do: execute the standard library, installed packages, extension modules or ``__main__`` again unless
 they are named; undo what module bodies do outside the reloaded modules (files, sockets, lists in other modules); change
-the frames that are running; put a class whose slots, layout or metaclass changed behind the old class object.
+the frames that are running; put a class whose slots, layout or metaclass changed behind the old class object; follow a
+definition that moves to another module.
 """
 
 import builtins
@@ -2394,11 +2395,11 @@ def _still_alive(root, names, watched, namespaces):
 class _Holders:
     """Finds who holds objects, in the words of the program: names, keys, attributes, frames."""
 
-    most = 20
+    most = 20  # holders to name; of the ways through one object the shortest is
 
     def __init__(self, name, names, namespaces, until):
         self.name, self.names, self.namespaces, self.until = name, names, namespaces, until
-        self.found, self.unnamed = {}, {}
+        self.found, self.distant, self.unnamed = {}, {}, {}
 
     def of(self, objects):
         """Go from holder to holder, all of one distance at a time, until each way has come to something with a name."""
@@ -2415,7 +2416,7 @@ class _Holders:
                 self.frames({i: pair for i, pair in level.items() if not depth or type(pair[0]) in (list, dict, tuple, set)
                              or type(pair[0]).__module__ in self.names})
             level = self.step(level)
-        return list(self.found or self.unnamed)[:self.most]
+        return list(self.found or self.distant or self.unnamed)[:self.most]
 
     def step(self, level):
         above, pairs = {}, list(level.values())[:1000]
@@ -2434,7 +2435,7 @@ class _Holders:
                 above[id(holder)] = holder, links or [""]
             elif module != "threading":  # the thread's frame says it
                 for link in links:
-                    (self.unnamed if "\0" in link else self.found)[module + link.replace("\0", "")] = None
+                    (self.distant if "\0" in link else self.found)[module + link.replace("\0", "")] = None
         return above
 
     def links(self, holder, level):
@@ -2462,7 +2463,7 @@ class _Holders:
             found = [f".{_text(key)}{suffix}" for key, value in list(namespace.items()) if id(value) in level for suffix in level[id(value)][1]]
         if not found:
             through = id(holder.__globals__) if _is_function(holder) else None  # a way that all functions of a module open
-            found = ["\0" * (id(part) == through) + suffix for part in gc.get_referents(holder) if id(part) in level
+            found = ["\0" if id(part) == through else suffix for part in gc.get_referents(holder) if id(part) in level
                      for suffix in level[id(part)][1]]
         return found[:self.most]
 

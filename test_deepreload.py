@@ -35,6 +35,7 @@ import time
 import traceback
 import types
 import unittest
+import warnings
 import weakref
 import zipfile
 
@@ -3283,6 +3284,59 @@ def difference(a, b):
             if mine.get(key, "absent") != theirs.get(key, "absent"):
                 return f"{name}.{key}: fresh {mine.get(key, 'absent')!r}, reloaded {theirs.get(key, 'absent')!r}"
     return "no difference"
+
+
+class HeldClosures(Case):
+    """What a function has made before it changed: the tools that only patch module attributes leave these old for ever."""
+
+    def test_closures_lambdas_and_foreign_wrappers_follow(self):
+        text = "def make(k):\n    def inner(): return {0}, k\n    return inner\ndef deco(f):\n    def wrapper(): return {0}, f()\n    return wrapper\nclass A:\n    def m(self): return lambda: {0}"
+        mod = self.load(text.format(1))
+        inner, function, wrapped = mod.make(5), mod.A().m(), mod.deco(lambda: "own")
+        for number in (2, 3, 4):
+            self.edit("# a line more\n" * number + text.format(number))
+            self.assertEqual((inner(), function(), wrapped()), ((number, 5), number, (number, "own")))
+
+    def test_closures_are_as_before_after_a_failure(self):
+        text = "def make():\n    def inner(): return {0}\n    return inner\n"
+        mod = self.load(text.format(1))
+        inner = mod.make()
+        self.write(mod=text.format(2) + "1/0")
+        self.fails(deep_reload, "mod")
+        self.assertEqual((inner(), mod.make()()), (1, 1))
+
+    def test_a_generator_that_becomes_a_function_does_so_without_a_warning(self):
+        mod = self.load("def f():\n    yield 1")
+        f = mod.f
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            self.edit("def f():\n    return 22")
+        self.assertEqual(f(), 22)
+
+
+class Neighbours(Case):
+    """What reload_changed() must not execute."""
+
+    def test_an_import_more_runs_no_package_whose_children_import_nothing(self):
+        self.write({"pkg/__init__.py": "from .state import REG\nSESSIONS = []", "pkg/state.py": "REG = []", "app.py": "import pkg"})
+        app, pkg = self.imported("app", "pkg")
+        reload_changed(exclude=__name__), self.trace()
+        pkg.SESSIONS.append("live")
+        self.write({"app.py": "import os\nimport pkg"})
+        self.assertEqual((reload_changed(exclude=__name__), pkg.SESSIONS), (["app"], ["live"]))
+
+    def test_a_module_that_was_being_imported_when_its_program_was_looked_at_is_watched(self):
+        self.write(mod="import deepreload\ndeepreload.reload_changed(exclude='test_deepreload')\nV = 1")
+        mod = self.imported("mod")
+        self.write(mod="V = 22")
+        self.assertEqual((reload_changed(exclude=__name__), mod.V), (["mod"], 22))
+
+    def test_an_import_that_failed_and_was_caught_starts_anew(self):
+        self.write({"a.py": "try:\n    import b\nexcept ImportError:\n    b = None\nX = 1\nimport b", "b.py": "from a import X"})
+        a = self.imported("a")
+        self.write({"b.py": "from a import X\nY = X + 1"})
+        deep_reload("a", exclude=__name__)
+        self.assertEqual((a.b is sys.modules["b"], a.b.Y), (True, 2))
 
 
 # -- automatic mode, the command line, IPython --------------------------------------------------------------------------
