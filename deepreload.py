@@ -440,13 +440,13 @@ def _read_code(code):
         in_functions = {(const, True) for each in importers for const in _dotted(each.co_consts)}
         late = False if code in importers else _AT_RUN_TIME
         dynamic = tuple((const, late) for const in _dotted(code.co_consts)) + tuple(sorted(in_functions))
-    own = [each for each in every if not each.co_flags & _IN_FUNCTION or each.co_name.endswith(("comp>", "genexpr>"))]
+    own = [code] + [each for each in every if each.co_name.endswith(("comp>", "genexpr>"))]
     inspects = _INSPECTORS.intersection(name for each in own for name in each.co_names)
     return Facts(tuple(imports), tuple(froms), binds, set_globally, inspects, dynamic)
 
 
 _AT_RUN_TIME = 2
-_INSPECTORS = {"globals", "locals", "vars", "dir", "exec", "setattr", "__getattr__"}  # what can bind names unseen, or look at them
+_INSPECTORS = {"globals", "locals", "vars", "dir", "exec", "setattr"}  # what can bind names unseen, or look at them
 _LOOKS = {"globals", "locals", "vars", "dir"}
 
 
@@ -843,9 +843,8 @@ class Batch:
             _clear_lines(source.path for source in self.plan.sources.values())
         else:
             self.roll_back()
-        for source in self.plan.sources.values():
-            if type(source.module) is _Reloading:
-                source.module.__class__ = types.ModuleType
+        for view in self.views.values():
+            view.show()
         self.views, self.pairs, self.leftovers = {}, {}, []
         if not self.committed:
             gc.collect()  # the new versions of classes must not be met in __subclasses__()
@@ -911,7 +910,7 @@ class Batch:
                     raise ModuleNotFoundError(f"No module named {name!r}", name=name)
                 if name in self.modules and name not in self.views:  # its package is executed again, itself it is not
                     self.bound.add(name)
-                    self.bind_child(name, self.modules[name])
+                    self.bind_child(name, sys.modules.get(name, self.modules[name]))
 
     def imported_from(self, base, child):
         view = self.views.get(base)
@@ -975,11 +974,12 @@ class Batch:
         finally:
             spec._initializing = False
             self.stack.pop()
-        self.bind_child(name, module)
+        self.bind_child(name, sys.modules.get(name, module))  # the module may have put something else in its place
         self.finished.append(name)
 
     def forget_run(self, view):
         """A failed import may be caught, and tried again: that starts anew."""
+        view.show()
         _restore_namespace(view.live, view.old)
         for key, (new, kept) in list(self.pairs.items()):
             if _module_of(kept) == view.name:
@@ -1299,7 +1299,7 @@ class View(collections.abc.MutableMapping):
 
     def __init__(self, batch, source):
         self.batch, self.source, self.name, self.module = batch, source, source.name, source.module
-        self.facts, self.live = source.facts, _dict_of(source.module)
+        self.facts, self.live, self.kind = source.facts, _dict_of(source.module), type(source.module)
         self.old, self.own, self.was = dict(self.live), (), _NO_FACTS
         self.bound, self.again, self.children = set(), set(), {}
         self.guarded, self.emptied, self.ended = _guarded(source), False, False
@@ -1312,9 +1312,8 @@ class View(collections.abc.MutableMapping):
             return
         self.own, self.was = _names_of(source, self.old)
         batch.log.append((_restore_item, _seen, source.path, _seen.get(source.path, _MISSING)))
-        kind = type(self.module)
-        if kind is types.ModuleType or kind.__module__ == self.name:
-            batch.log.append((_set_class_of, self.module, kind))
+        if self.kind is types.ModuleType or self.kind.__module__ == self.name:
+            batch.log.append((_set_class_of, self.module, self.kind))
             self.module.__class__ = _Reloading
         for name, by_module in facts.globals.items():
             if not by_module and self.is_stale(name):  # bound by a function, if at all, which may bind the same object again
@@ -1360,8 +1359,9 @@ class View(collections.abc.MutableMapping):
             self.show()
 
     def show(self):
+        """Let the reloading thread see all names again; a module with something else in its place stays what it was."""
         if type(self.module) is _Reloading:
-            self.module.__class__ = types.ModuleType
+            self.module.__class__ = types.ModuleType if sys.modules.get(self.name) is self.module else self.kind
 
     def bind_child(self, child, module):
         if self.name in self.batch.stack and self.is_stale(child) and self.live.get(child) is not module:
@@ -1756,11 +1756,12 @@ def _keep_class(batch, old, new):
     if id(old) in batch.claimed or id(new) in batch.pairs:
         return batch.pairs.get(id(new), (new, new))[1]
     before, after, bases = dict(_vars_of_class(old)), _vars_of_class(new), _bases(old)
-    moved = len(bases) != len(_bases(new)) or any(map(is_not, bases, _bases(new)))
+    wanted_bases = tuple(batch.pairs.get(id(base), (base, base))[1] for base in _bases(new))
+    moved = len(bases) != len(wanted_bases) or any(map(is_not, bases, wanted_bases))
     reason = _refusal(old, new) if moved or type(old) is not type(new) or "__slots__" in before or "__slots__" in after else None
     if moved and reason is None:
         try:
-            type.__setattr__(old, "__bases__", _bases(new))
+            type.__setattr__(old, "__bases__", wanted_bases)
             batch.log.append((type.__setattr__, old, "__bases__", bases))
         except TypeError as error:
             reason = str(error)

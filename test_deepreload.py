@@ -3314,6 +3314,26 @@ class HeldClosures(Case):
         self.assertEqual(f(), 22)
 
 
+class HeldInInspectingModules(Case):
+    """A module that looks at its own namespace is executed in it, and paired at the end."""
+
+    def test_subclasses_of_classes_of_the_same_module(self):
+        text = "NAMES = sorted(globals())\nclass A:\n    def m(self): return {0}\n    def __getattribute__(self, name): return super().__getattribute__(name)\nclass B(A):\n    def m(self): return super().m(), {0}"
+        mod = self.load(text.format(1))
+        b, A, B = mod.B(), mod.A, mod.B
+        self.edit(text.format(2))
+        self.assertEqual((b.m(), mod.B().m(), mod.A is A, mod.B is B, B.__bases__ == (A,), A.__subclasses__()), ((2, 2), (2, 2), True, True, True, [B]))
+
+    def test_a_module_with_another_in_its_place(self):
+        text = "import sys, types\nclass Lazy(types.ModuleType):\n    def __getattr__(self, name): return name + '{0}'\nnew = Lazy(__name__)\nnew.__dict__.update(sys.modules[__name__].__dict__)\nsys.modules[__name__] = new"
+        self.write({"pkg/__init__.py": "", "pkg/lazy.py": text.format(1)})
+        self.imported("pkg", "pkg.lazy")
+        import pkg.lazy as lazy
+        self.write({"pkg/lazy.py": text.format(22)})
+        deep_reload("pkg")
+        self.assertEqual((sys.modules["pkg"].lazy.x, sys.modules["pkg.lazy"].x, lazy.x), ("x22", "x22", "x22"))
+
+
 class Neighbours(Case):
     """What reload_changed() must not execute."""
 
