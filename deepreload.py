@@ -1102,7 +1102,7 @@ class Batch:
 
     def follow(self):
         """Where a new class has taken over, let instances and subclasses follow."""
-        self.left_classes = self.left_classes or bool(self.replaced)
+        self.left_classes |= bool(self.replaced)
         if self.replaced and hasattr(gc, "freeze"):
             gc.unfreeze()
         for old, new, reason in self.replaced:
@@ -1405,9 +1405,7 @@ class View(collections.abc.MutableMapping):
     def drop_stale(self):
         for name in self.old.keys() - self.bound:
             if self.is_stale(name):
-                value = self.live.pop(name, None)
-                if _is_class(value) and _module_of(value) == self.name:
-                    self.batch.left_classes = True
+                self.live.pop(name, None)
 
     # the mapping that exec() wants
 
@@ -1944,9 +1942,8 @@ class _Replacer:
             if find(_content(holder)) is not _content(holder):
                 holder.cell_contents = find(holder.cell_contents)
         elif kind is types.FunctionType:
-            for name in ("__defaults__",):
-                if find(getattr(holder, name)) is not getattr(holder, name):
-                    setattr(holder, name, find(getattr(holder, name)))
+            if find(holder.__defaults__) is not holder.__defaults__:
+                holder.__defaults__ = find(holder.__defaults__)
         elif kind is types.MethodType:
             if self.has((holder.__func__, holder.__self__)):
                 return types.MethodType(find(holder.__func__), find(holder.__self__))
@@ -1960,7 +1957,7 @@ class _Replacer:
         elif kind is _partial_type():
             function, args, keywords, namespace = holder.__reduce__()[2]
             if self.has((function, *args)):
-                holder.__setstate__((find(function), tuple(map(find, args)), keywords, namespace))
+                holder.__setstate__((find(function), tuple(map(find, args)), keywords, namespace))  # keywords are a dict of their own
         elif kind is weakref.ref:
             return weakref.ref(find(holder()), holder.__callback__) if find(holder()) is not holder() else holder
         else:
