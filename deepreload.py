@@ -2170,7 +2170,7 @@ def _plan_changed(scope, changed):
     """Plan the changed modules and all that import them, in the order in which the program came to import them."""
     reader, dependents = Plan(scope), _dependents(scope)
     affected, stack = {}, list(changed)
-    stack += _cycles_below(reader, [name for name in changed if _imports_changed(reader, name)])
+    stack += _by_order_below(reader, [name for name in changed if _imports_changed(reader, name)])
     while stack:
         name = stack.pop()
         if name not in affected:
@@ -2217,20 +2217,25 @@ def _imports_changed(reader, name):
     return _imported(reader, new) != _imported(reader, new._replace(facts=_running_facts(name, sys.modules[name])))
 
 
-def _cycles_below(reader, names):
-    """Modules in the import cycles that names import: these come out by where they are entered."""
-    imports, stack = {}, list(names)
+def _by_order_below(reader, names):
+    """What comes out by the order of the imports: cycles below names, and star imports of packages, which bring in the
+    submodules that are loaded by then."""
+    imports, stars, stack = {}, set(), list(names)
     while stack:
         name = stack.pop()
         if name not in imports and name in sys.modules:
-            imports[name] = set(_imported(reader, reader.load(name)))
+            source = reader.load(name)
+            imports[name] = set(_imported(reader, source))
             stack += imports[name]
+            package = Batch.package(_namespace_of(name)) or ""
+            if any(item.names == ("*",) and "__path__" in _namespace_of(_absolute(item.name, item.level, package)) for item in source.facts.imports):
+                stars.add(name)
     size, below = None, set(imports)
     while size != len(below):
         size = len(below)
         below = {name for name in below if imports[name] & below}
         below &= set().union(*[imports[name] for name in below])
-    return below
+    return below | stars
 
 
 class _Affected(dict):
