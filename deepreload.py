@@ -214,7 +214,7 @@ class _Scope:
         if table is None or table.key != key:
             if len(_tables) > 8:
                 _tables.clear()
-            table = _tables[self.include, self.exclude, self.top] = _Table(key, {name: None for name in key[0] if name in self})
+            table = _tables[self.include, self.exclude, self.top] = _Table(key, {name: _path_of(name) for name in key[0] if name in self})
             if any(getattr(_spec_of(module), "_initializing", False) for module in list(sys.modules.values())):
                 table.key = None  # what another thread is importing comes into scope without a change of sys.modules
         return table
@@ -224,9 +224,19 @@ class _Table:
     """What is known of the modules in a scope, as long as the same modules are loaded."""
 
     def __init__(self, key, names):
-        self.key, self.names = key, names
-        self.paths, self.stamps = (), None  # the files and folders in which nothing had changed, and what they were then
-        self.edges, self.dependents = {}, {}  # {name: (code, edges)}, {name: {importer: late}}
+        self.key, self.names = key, names  # {name: path of its file}
+        self.at = {}  # {path of a file or folder: [names of the modules that a change there may concern]}
+        for name, path in names.items():
+            spec = _spec_of(sys.modules[name])
+            if not _opaque(spec):
+                self.at.setdefault(path, []).append(name)
+                self.at.setdefault(os.path.dirname(path), []).append(name)  # a package may appear beside a module of its name
+            elif path is None:
+                for folder in spec.submodule_search_locations or ():
+                    if isinstance(folder, str):
+                        self.at.setdefault(folder, []).append(name)
+        self.stamps = [None] * len(self.at)  # what they were when they said what runs
+        self.named, self.edges, self.dependents = {}, {}, {}  # {name: (code, edges)}, the same, {name: {importer: late}}
 
 
 _tables = {}
@@ -283,24 +293,40 @@ def _settled(signature):
     return time.time_ns() - newest > (50_000_000 if newest % 1_000_000_000 else 2_000_000_000)
 
 
-def _note_execution(event, args):
-    """Audit hook: keep the code of every module that is executed.
+_get_code = importlib.machinery.SourceFileLoader.get_code
+
+
+def _noted_get_code(self, fullname):
+    """In the place of SourceFileLoader.get_code: keep the code of every module that is executed.
 
     Nothing else tells, after a file was edited, what is running: which names were its own, and whether it changed at all.
     """
-    if event == "compile" and _compiled is not None and isinstance(args[1], str):
-        _compiled[args[1]] = None
-    elif event == "exec":
-        code = args[0]
-        if type(code) is types.CodeType and code.co_name == "<module>" and code.co_filename.endswith(".py"):
-            _note(code.co_filename, _signature(code.co_filename), code)
+    path, caller = self.path, sys._getframe(1)
+    while caller.f_code.co_name == "_noted_get_code":  # of another copy of this file
+        caller = caller.f_back
+    executes = caller.f_code is _exec_module
+    signature = _signature(path) if executes else None  # before the file is read
+    if _compiled is not None and executes:
+        _compiled[path] = None
+    code = _get_code(self, fullname)
+    if executes:
+        _note(path, signature, code)
+    return code
+
+
+def _note_executions():
+    """Begin to note; the frame must pass for one of the import system's, which Python takes out of tracebacks."""
+    code = _noted_get_code.__code__
+    _noted_get_code.__code__ = code.replace(co_filename=_get_code.__code__.co_filename)
+    importlib.machinery.SourceFileLoader.get_code = _noted_get_code
+
+
+_exec_module = importlib.machinery.SourceFileLoader.exec_module.__code__
 
 
 def _note(path, signature, code):
     if signature is not None:
-        seen = _seen.get(path)
-        facts = seen.facts if seen and seen.code is code else None
-        _seen[path] = Seen(signature, _settled(signature), code, facts)
+        _seen[path] = Seen(signature, _settled(signature), code, None)
 
 
 def _load(name, module, spec):
@@ -427,24 +453,30 @@ def _knows_bytecode(known=[]):
 
 
 def _read_code(code):
-    imports, froms, binds, set_globally, every = [], [], {}, {}, [code]
-    nested = _scan(code, False, imports, binds, set_globally, froms)
-    while nested:
-        inner, late = nested.pop()
-        late = late or bool(inner.co_flags & _IN_FUNCTION)
-        nested += _scan(inner, late, imports, binds, set_globally)
-        every.append(inner)
+    imports, froms, binds, set_globally = [], [], {}, {}
+    _scan(code, False, imports, binds, set_globally, froms)
+    every, importers, inspects = [(code, False)], set(), _INSPECTORS.intersection(code.co_names)
+    for outer, late in every:
+        if not _IMPORTERS.isdisjoint(outer.co_names):
+            importers.add(outer)
+        for inner in outer.co_consts:
+            if type(inner) is types.CodeType:
+                every.append((inner, late or bool(inner.co_flags & _IN_FUNCTION)))
+                raw = inner.co_code
+                if _IMPORT_NAME in raw or _STORE_GLOBAL in raw:
+                    _scan(inner, every[-1][1], imports, binds, set_globally)
+                if inner.co_name.endswith(("comp>", "genexpr>")):
+                    inspects |= _INSPECTORS.intersection(inner.co_names)
     imports.sort(key=attrgetter("late"))
-    dynamic, importers = None, [each for each in every if "import_module" in each.co_names or "__import__" in each.co_names]
+    dynamic = None
     if importers:
         in_functions = {(const, True) for each in importers for const in _dotted(each.co_consts)}
         late = False if code in importers else _AT_RUN_TIME
         dynamic = tuple((const, late) for const in _dotted(code.co_consts)) + tuple(sorted(in_functions))
-    own = [code] + [each for each in every if each.co_name.endswith(("comp>", "genexpr>"))]
-    inspects = _INSPECTORS.intersection(name for each in own for name in each.co_names)
     return Facts(tuple(imports), tuple(froms), binds, set_globally, inspects, dynamic)
 
 
+_IMPORTERS = {"import_module", "__import__"}
 _AT_RUN_TIME = 2
 _INSPECTORS = {"globals", "locals", "vars", "dir", "exec", "setattr"}  # what can bind names unseen, or look at them
 _LOOKS = {"globals", "locals", "vars", "dir"}
@@ -456,7 +488,7 @@ def _dotted(constants):
 
 
 def _scan(code, late, imports, binds, set_globally, froms=None):
-    """Collect what one code object imports and binds; return the code objects in it."""
+    """Collect what one code object imports and binds."""
     raw, names = code.co_code, code.co_names
     ops = raw[::2]
     current = attribute = None
@@ -486,7 +518,6 @@ def _scan(code, late, imports, binds, set_globally, froms=None):
             if attribute is not None and current.names:
                 froms.append((current.name, current.level, attribute, names[arg]))
             attribute = None
-    return [(const, late) for const in code.co_consts if type(const) is types.CodeType and const.co_names]
 
 
 def _type_checking(code):
@@ -579,7 +610,7 @@ class Plan:
     which it would finish them.  `depth` is how deep these imports nest."""
 
     def __init__(self, scope, skip=(), only=None):
-        self.scope, self.skip, self.only = scope, set(skip), only
+        self.scope, self.table, self.skip, self.only = scope, scope.table(), set(skip), only
         self.sources, self.finished, self.late, self.read = {}, [], [], {}
         self.depth = 0
 
@@ -629,7 +660,8 @@ class Plan:
             module = sys.modules.get(name)
             try:
                 if module is not None:
-                    self.read[name] = _load(name, module, _dict_of(module)["__spec__"]) if name in self.scope else None
+                    if name in self.table.names or name in self.scope:
+                        self.read[name] = _load(name, module, _dict_of(module)["__spec__"])
                 else:
                     self.read[name] = self.load_new(name)
             except Exception as error:
@@ -651,13 +683,24 @@ class Plan:
             return None
         return _load(name, None, spec)
 
-    def edges(self, source, parents=True):
-        """(name, late) of all that a module imports: what its code says, and what it holds that its code does not name.
+    def edges(self, source):
+        """[(name, late)] of all that a module imports: what its code says, and what it holds that its code does not name.
 
         `late` is false for what the module's own code imports, true for its functions, _AT_RUN_TIME for what is seen only there.
         """
         if source.spec is None:
-            return
+            return []
+        code, edges = self.table.named.get(source.name, (None, None))
+        if code is None or code is not source.code:
+            edges = list(self.named(source))
+            self.table.named[source.name] = source.code, edges
+        found = [(name, _AT_RUN_TIME) for name in self.held(source)]
+        if source.facts.dynamic is not None and source.spec.submodule_search_locations is not None:
+            found += [(name, _AT_RUN_TIME) for name in list(sys.modules) if name.rpartition(".")[0] == source.name]  # plug-ins
+        return edges + found if found else edges
+
+    def named(self, source, parents=True):
+        """Yield (name, late) of what a module's code says that it imports."""
         package = source.name if source.spec.submodule_search_locations is not None else source.name.rpartition(".")[0]
         for item in source.facts.imports:
             base = _absolute(item.name, item.level, package)
@@ -673,19 +716,11 @@ class Plan:
             name = _absolute(text.lstrip("."), len(text) - len(text.lstrip(".")), package)
             if name in sys.modules:
                 yield name, late
-        for name in self.held(source):
-            yield name, _AT_RUN_TIME
-        if source.facts.dynamic is not None and package == source.name:  # plug-ins, or names that are loaded when asked for
-            for name in list(sys.modules):
-                if name.rpartition(".")[0] == package:
-                    yield name, _AT_RUN_TIME
-
-    def old_named(self, qualname, default):
-        """The old object of that name, unless the name may still be given again."""
-        return self.old.get(qualname, default) if self.facts.binds.get(qualname) == 1 or self.ended else default
 
     def imports(self, name):
-        return dict.fromkeys(target for target, late in self.edges(self.load(name), parents=False))
+        source = self.load(name)
+        return dict.fromkeys([target for target, late in self.named(source, parents=False)] + [target for target, late in self.edges(source)
+                                                                                              if late == _AT_RUN_TIME]) if source.spec else {}
 
     def exported(self, base, names):
         if names != ("*",):
@@ -704,12 +739,10 @@ class Plan:
         """Modules that a module's own code has bound without an import statement that names them."""
         if source.module is None:
             return
-        binds, prefix = source.facts.binds, source.name + "."
-        for name, value in list(_dict_of(source.module).items()):
-            if type(value) is types.ModuleType and binds.get(name):
-                target = _dict_of(value).get("__name__")
-                if type(target) is str and target != prefix + name and sys.modules.get(target) is value:
-                    yield target
+        for name, value in [item for item in list(_dict_of(source.module).items()) if type(item[1]) is types.ModuleType]:
+            target = _dict_of(value).get("__name__")
+            if source.facts.binds.get(name) and type(target) is str and target != f"{source.name}.{name}" and sys.modules.get(target) is value:
+                yield target
 
 
 def _runs(source):
@@ -1006,9 +1039,13 @@ class Batch:
         for name, source in self.gone.items():
             self.forget(name, source.module)
         for source in self.plan.sources.values():
-            if source.path and source.code is not None and source.name not in self.gone:
+            seen = _seen.get(source.path, _UNKNOWN)
+            if source.path and source.code is not None and source.name not in self.gone and not (
+                    seen.code is source.code and seen.settled and seen.signature == source.signature):
                 self.log.append((_restore_item, _seen, source.path, _seen.get(source.path, _MISSING)))
                 _seen[source.path] = Seen(source.signature, _settled(source.signature) if source.signature else False, source.code, source.facts)
+        if any(view.old.get("__spec__") is not view.source.spec for view in self.views.values()):
+            _tables.clear()
         self.committed = True
         self.log.clear()
 
@@ -1142,9 +1179,15 @@ class Batch:
         main = _namespace_of("__main__")
         facts = _facts_of_main(main)
         self.rename_in(main, facts, taken if facts else {**taken, **self.changed_objects()})
-        for name in _Scope(named=next(iter(self.views), None)).loaded():
+        for name in self.importers() if not taken else _Scope(named=next(iter(self.views), None)).loaded():
             if name not in self.views:
-                self.rename_in(_namespace_of(name), _running_facts(name, sys.modules[name]), taken)
+                self.rename_in(_namespace_of(name), _running_source(name, sys.modules[name]).facts, taken)
+
+    def importers(self):
+        """The modules that may have names of those executed: what imports them, and what is outside the scope."""
+        dependents, scope = _dependents(self.plan.scope), self.plan.scope.loaded()
+        inside = {importer for name in self.views for importer in dependents.get(name, ())}
+        return inside.union(name for name in _Scope(named=next(iter(self.views), None)).loaded() if name not in scope)
 
     def changed_objects(self):
         """{id(old): (old, new)} of the objects that are no longer what their names mean."""
@@ -1163,7 +1206,7 @@ class Batch:
                 self.rename(namespace, bound, self.views.get(_absolute(module, level, package)), attribute)
         for item in facts.imports if facts else ():
             view = item.names == ("*",) and self.views.get(_absolute(item.name, item.level, package))
-            for name in view.old if view else ():
+            for name in () if view is None or view is False else view.old:
                 self.rename(namespace, name, view, name)
         for name, value in list(namespace.items()) if objects else ():
             if id(value) in objects:
@@ -1206,14 +1249,6 @@ def _facts_of_main(namespace):
             return _facts(compile(file.read(), path, "exec", dont_inherit=True), None, path)
     except (OSError, TypeError, ValueError, SyntaxError):
         return None
-
-
-def _running_facts(name, module):
-    """The facts of the code that a module runs."""
-    spec = _dict_of(module)["__spec__"]
-    path = spec.origin if spec.has_location else None
-    seen = _running(name, spec, path)
-    return _facts(seen.code, spec, path) if seen is not None else _NO_FACTS
 
 
 def _restore_item(mapping, key, value):
@@ -1297,21 +1332,23 @@ class View(collections.abc.MutableMapping):
     would give it.  Names guarded by `try: x` / `except NameError:` are let through.
     """
 
+    __slots__ = ("batch", "source", "name", "module", "facts", "live", "kind", "old", "bound", "again", "children", "fresh", "ended",
+                 "origins", "guarded")
+
     def __init__(self, batch, source):
         self.batch, self.source, self.name, self.module = batch, source, source.name, source.module
         self.facts, self.live, self.kind = source.facts, _dict_of(source.module), type(source.module)
-        self.old, self.own, self.was = dict(self.live), (), _NO_FACTS
-        self.bound, self.again, self.children = set(), set(), {}
-        self.guarded, self.emptied, self.ended = _guarded(source), False, False
+        self.old, self.bound, self.again, self.children = dict(self.live), set(), set(), {}
+        self.fresh = self.ended = False  # nothing of the old code is left; the code has run to its end
+        self.origins, self.guarded = None, _guarded(source)
 
     def prepare(self):
         """Give the module the attributes with which an import starts, and hide the old names from the reloading thread."""
         batch, source, live, facts = self.batch, self.source, self.live, self.facts
         batch.log.append((_restore_namespace, live, self.old))
         if self.name == "__main__":  # definitions of the running script: all else stays
+            self.fresh, self.origins = True, ((), _NO_FACTS)
             return
-        self.own, self.was = _names_of(source, self.old)
-        batch.log.append((_restore_item, _seen, source.path, _seen.get(source.path, _MISSING)))
         if self.kind is types.ModuleType or self.kind.__module__ == self.name:
             batch.log.append((_set_class_of, self.module, self.kind))
             self.module.__class__ = _Reloading
@@ -1335,6 +1372,7 @@ class View(collections.abc.MutableMapping):
     def execute(self):
         source, loader = self.source, self.source.spec.loader
         if source.code is None:
+            self.batch.log.append((_restore_item, _seen, source.path, _seen.get(source.path, _MISSING)))
             self.empty()
             if loader is not None and _executes_itself(loader):
                 loader.exec_module(self.module)
@@ -1347,7 +1385,8 @@ class View(collections.abc.MutableMapping):
     def finish(self):
         """Pair what the code bound without the view's knowledge, or more than once."""
         live, old, self.ended = self.live, self.old, True
-        unseen = [n for n, value in live.items() if n not in self.bound and n in old and value is not old[n]]
+        rest = old.keys() - self.bound
+        unseen = [name for name, value in live.items() if name in rest and value is not old[name]]  # in the order of their binding
         for name in unseen + [name for name in self.again if name in live]:
             live[name] = _keep_bound(self.batch, self, name, live[name])
         self.bound.update(unseen)
@@ -1355,7 +1394,8 @@ class View(collections.abc.MutableMapping):
             if self.is_stale(child):
                 live[child] = module
             self.bound.add(child)
-        if not any(map(self.is_stale, old.keys() - self.bound)):
+        if not any(map(self.is_stale, rest - _MODULE_NAMES)):
+            self.fresh = True
             self.show()
 
     def show(self):
@@ -1372,7 +1412,7 @@ class View(collections.abc.MutableMapping):
 
     def is_stale(self, name):
         """Whether a name is what the old code left: a fresh process would not have it yet."""
-        if name in self.bound or self.emptied or name not in self.old:
+        if self.fresh or name in self.bound or name not in self.old:
             return False
         value = self.old[name]
         if self.live.get(name, _MISSING) is not value:
@@ -1381,7 +1421,13 @@ class View(collections.abc.MutableMapping):
             child = f"{self.name}.{name}"
             if sys.modules.get(child) is value:  # a package keeps the submodules that are not executed again
                 return child in self.batch.plan.sources
-        return name in self.own and name not in self.guarded and name not in _MODULE_NAMES and not self.facts.globals.get(name)
+        return name not in _MODULE_NAMES and name not in self.guarded and name in self.origin()[0] and not self.facts.globals.get(name)
+
+    def origin(self):
+        """The names that the old code has put into the namespace, and the facts of that code; most modules are never asked."""
+        if self.origins is None:
+            self.origins = _names_of(self.source, self.old)
+        return self.origins
 
     def old_named(self, qualname, default):
         """The old object of that name, unless the name may still be given again."""
@@ -1389,9 +1435,10 @@ class View(collections.abc.MutableMapping):
 
     def imports(self, name):
         """Whether the old or the new code binds a name by an import."""
-        if self.was is _NO_FACTS or any(item.names == ("*",) for item in self.was.imports):
+        was = self.origin()[1]
+        if was is _NO_FACTS or any(item.names == ("*",) for item in was.imports):
             return _module_of(self.old.get(name)) != self.name
-        return name not in self.was.binds or any(bound == name for facts in (self.was, self.facts) for *_, bound in facts.froms)
+        return name not in was.binds or any(bound == name for facts in (was, self.facts) for *_, bound in facts.froms)
 
     def has(self, name):
         """Whether the module has bound the name by now, as far as a fresh process would know."""
@@ -1400,10 +1447,10 @@ class View(collections.abc.MutableMapping):
     def empty(self):
         """Start with nothing of the old names, as other threads will notice."""
         self.drop_stale()
-        self.emptied = True
+        self.fresh = True
 
     def drop_stale(self):
-        for name in self.old.keys() - self.bound:
+        for name in () if self.fresh else self.old.keys() - self.bound:
             if self.is_stale(name):
                 self.live.pop(name, None)
 
@@ -1420,18 +1467,21 @@ class View(collections.abc.MutableMapping):
         return value
 
     def __setitem__(self, name, value):
-        if name in self.batch.undecorated and name in self.old:
-            _keep_bound(self.batch, self, name, value)
-            value = self.old[name]
-        elif type(value) is types.MethodType and value == self.batch.hooked_import:
-            value = self.batch.import_
-        elif type(value) not in _PLAIN and value is not self.old.get(name):
-            if self.facts.binds.get(name) == 1:
-                value = _keep_bound(self.batch, self, name, value)
-            else:
-                self.again.add(name)
+        if type(value) not in _PLAIN and value is not self.old.get(name):
+            value = self.kept(name, value)
         self.bound.add(name)
         self.live[name] = value
+
+    def kept(self, name, value):
+        if name in self.batch.undecorated and name in self.old:
+            _keep_bound(self.batch, self, name, value)
+            return self.old[name]
+        if type(value) is types.MethodType and value == self.batch.hooked_import:
+            return self.batch.import_
+        if self.facts.binds.get(name) == 1:
+            return _keep_bound(self.batch, self, name, value)
+        self.again.add(name)
+        return value
 
     def __delitem__(self, name):
         if self.is_stale(name):
@@ -1484,7 +1534,7 @@ def _star_names(base, namespace):
     """The names in a namespace that a star import from base has put there."""
     batch = _batch
     view = batch and batch.views.get(base)
-    theirs = view.old if view else _namespace_of(base)
+    theirs = view.old if view is not None else _namespace_of(base)
     return [n for n, v in theirs.items() if n in namespace and namespace[n] is v and not n.startswith("__")]
 
 
@@ -1510,6 +1560,8 @@ def _keep_bound(batch, view, name, value):
     if value is old or id(value) in batch.claimed:
         return value
     if kind is types.FunctionType:
+        if _kept_as_is(batch, old, value):
+            return old
         if value.__globals__ is view.live and not (type(old) is kind and _same_function(old, value)):
             old = view.old_named(value.__qualname__, old)
         if type(old) is kind and _same_function(old, value):
@@ -1530,11 +1582,21 @@ _qualname, _bases, _mro = (type.__dict__[name].__get__ for name in ("__qualname_
 _sizes = [type.__dict__[name].__get__ for name in ("__basicsize__", "__itemsize__", "__dictoffset__", "__weakrefoffset__")]
 
 
-def _same_function(old, new):
-    """Whether one function is a version of the other: the same name in the same place, and a closure of the same shape.
+def _kept_as_is(batch, old, new):
+    """Whether two functions are made of the same objects, code, names, defaults and all: then the old one simply stays."""
+    if type(old) is not types.FunctionType or id(old) in batch.claimed:
+        return False
+    if old.__code__ is new.__code__ and old.__defaults__ is new.__defaults__ and old.__globals__ is new.__globals__ \
+            and old.__kwdefaults__ is old.__closure__ is new.__kwdefaults__ is new.__closure__ is None \
+            and old.__module__ == new.__module__ and old.__qualname__ == new.__qualname__ and old.__name__ == new.__name__ \
+            and old.__doc__ is new.__doc__ and not (old.__dict__ or new.__dict__ or _annotations(old) or _annotations(new)):
+        batch.pair(new, old)
+        return True
+    return False
 
-    What is read here and below is audited by Python, so each part is read once.
-    """
+
+def _same_function(old, new):
+    """Whether one function is a version of the other: the same name in the same place, and a closure of the same shape."""
     if old.__qualname__ != new.__qualname__ or old.__globals__ is not new.__globals__:
         return False
     was, code = old.__code__, new.__code__
@@ -1562,6 +1624,8 @@ def _keep(batch, old, new):
     if id(new) in batch.pairs:
         return batch.pairs[id(new)][1]
     if kind is types.FunctionType:
+        if _kept_as_is(batch, old, new):
+            return old
         same = type(old) is kind and _same_function(old, new)
         return _keep_function(batch, old, new) if same else _keep_inner(batch, old, new)
     if issubclass(kind, type):
@@ -1569,9 +1633,8 @@ def _keep(batch, old, new):
     if type(old) is not kind:
         return _keep_inner(batch, old, new)
     if kind is property:
-        were, parts = (old.fget, old.fset, old.fdel), (new.fget, new.fset, new.fdel)
-        kept = [part if part is None else _keep(batch, was, part) for was, part in zip(were, parts)]
-        if new.__doc__ is old.__doc__ and not any(map(is_not, kept, were)):
+        kept = [now and _keep(batch, was, now) for was, now in ((old.fget, new.fget), (old.fset, new.fset), (old.fdel, new.fdel))]
+        if new.__doc__ is old.__doc__ and kept[0] is old.fget and kept[1] is old.fset and kept[2] is old.fdel:
             return old
         return property(*kept, new.__doc__)
     if kind is classmethod or kind is staticmethod:
@@ -1657,9 +1720,6 @@ def _keep_function(batch, old, new):
         return new
     batch.pair(new, old)
     attributes = new.__dict__
-    if new.__code__ is old.__code__ and not (attributes or old.__dict__ or _annotations(new)) and new.__closure__ is None \
-            and new.__module__ is old.__module__ and new.__defaults__ is old.__defaults__ and new.__kwdefaults__ is None:
-        return old
     if "registry" in attributes:
         _keep_dispatch(batch, old, new)
     had = old.__dict__
@@ -1753,7 +1813,7 @@ def _keep_class(batch, old, new):
     """Give the old class the new one's attributes and bases; where Python refuses, the new class takes over."""
     if id(old) in batch.claimed or id(new) in batch.pairs:
         return batch.pairs.get(id(new), (new, new))[1]
-    before, after, bases = dict(_vars_of_class(old)), _vars_of_class(new), _bases(old)
+    before, after, bases = _vars_of_class(old), _vars_of_class(new), _bases(old)
     wanted_bases = tuple(batch.pairs.get(id(base), (base, base))[1] for base in _bases(new))
     moved = len(bases) != len(wanted_bases) or any(map(is_not, bases, wanted_bases))
     reason = _refusal(old, new) if moved or type(old) is not type(new) or "__slots__" in before or "__slots__" in after else None
@@ -1769,14 +1829,16 @@ def _keep_class(batch, old, new):
         batch.replaced.append((old, new, reason))
         return new
     batch.pair(new, old)
-    batch.log.append((_set_class, old, before))
     if "_member_map_" in after and "_member_map_" in before:
         _keep_members(batch, old, new)
-    wanted = {name: _keep(batch, before[name], value) if name in before else value for name, value in after.items()}
-    _point_cell(after.values(), new, old)
     if "_abc_impl" in after:
         _keep_registered(batch, old, new)
-    _set_class(old, wanted)
+    wanted = {name: _keep(batch, before[name], value) if name in before else value for name, value in after.items()}
+    changed = [value for name, value in wanted.items() if value is not before.get(name, _MISSING) and type(value) not in _DESCRIPTORS]
+    if changed or len(before) != len(wanted):
+        batch.log.append((_set_class, old, dict(before)))
+        _point_cell(changed, new, old)
+        _set_class(old, wanted)
     _detach(new, old)
     return old
 
@@ -2074,24 +2136,30 @@ def _path_of(name):
 def _changes(scope):
     """{name: signature} of the loaded modules in scope whose files differ from what runs."""
     table = scope.table()
-    if table.stamps is not None:
-        try:
-            if list(map(_stamp, map(os.stat, table.paths))) == table.stamps:
-                return {}
-        except (OSError, ValueError):
-            pass
-    specs = [(name, _spec_of(sys.modules[name])) for name in table.names]
-    files = {spec.origin: None for name, spec in specs if not _opaque(spec)}
-    folders = {os.path.dirname(path): None for path in files}  # where a package may appear beside a module of its name
-    for name, spec in specs:
-        folders.update(dict.fromkeys(folder for folder in spec.submodule_search_locations or () if isinstance(folder, str)))
-    stamps = list(map(_signature, folders))
-    changes = {name: _signature(spec.origin) for name, spec in specs if _is_changed(name, spec)}
-    seen = [_seen.get(path) for path in files]
-    table.paths, table.stamps = [*folders, *files], None
-    if not changes and all(each is not None and each.settled for each in seen) and all(s is not None and _settled(s) for s in stamps):
-        table.stamps = stamps + [each.signature for each in seen]
+    stamps = _stamps(table.at)
+    if stamps == table.stamps:
+        return {}
+    suspects = [(index, stamp, path, names) for index, (stamp, known, (path, names)) in enumerate(zip(stamps, table.stamps, table.at.items()))
+                if stamp is None or stamp != known]
+    changes = {}
+    for name in dict.fromkeys(name for *_, names in suspects for name in names):
+        spec = _spec_of(sys.modules[name])
+        if _is_changed(name, spec):
+            changes[name] = _signature(spec.origin)
+    for index, stamp, path, names in suspects:
+        if stamp is not None and changes.keys().isdisjoint(names) and _settled(stamp) and _seen.get(path, _UNKNOWN).signature in (stamp, None):
+            table.stamps[index] = stamp
     return changes
+
+
+_UNKNOWN = Seen(None, False, None, None)
+
+
+def _stamps(paths):
+    try:
+        return list(map(_stamp, map(os.stat, paths)))
+    except (OSError, ValueError):
+        return list(map(_signature, paths))
 
 
 def _is_changed(name, spec):
@@ -2186,35 +2254,42 @@ def _plan_changed(scope, changed):
 def _dependents(scope):
     """{name: {importer: late}} of the modules in scope, by the code that they run."""
     table, reader = scope.table(), Plan(scope)
-    for name in table.names:
-        spec = _spec_of(sys.modules[name])
-        seen = _running(name, spec, spec.origin if spec.has_location else None)
-        known, edges = table.edges.get(name, (_MISSING, ()))
-        if known is not (seen and seen.code):
-            for target in edges:
+    for name, path in table.names.items():
+        seen = _seen.get(path) or _UNKNOWN
+        if table.edges.get(name, _NEVER)[0] is not seen.code or seen.code is None:
+            module = sys.modules[name]
+            for target in table.edges.get(name, _NEVER)[1]:
                 table.dependents[target].pop(name, None)
-            facts = _facts(seen.code, spec, spec.origin) if seen else _NO_FACTS
-            edges = {}
-            for target, late in reader.edges(Source(name, sys.modules[name], spec, None, None, None, facts)):
+            source, edges = _running_source(name, module), {}
+            for target, late in reader.edges(source):
                 edges[target] = late if target not in edges else min(edges[target], late, key=_LATENESS.index)
-            table.edges[name] = seen and seen.code, edges
+            table.edges[name] = source.code, edges
             for target, late in edges.items():
                 table.dependents.setdefault(target, {})[name] = late
     return table.dependents
 
 
+def _running_source(name, module):
+    """A Source that says what a module runs, whatever its file says now."""
+    spec = _spec_of(module)
+    path = spec.origin if spec.has_location else None
+    code = (_running(name, spec, path) or _UNKNOWN).code
+    return Source(name, module, spec, path, None, code, _facts(code, spec, path))
+
+
+_NEVER = _MISSING, ()
 _LATENESS = [False, _AT_RUN_TIME, True]
 
 
 def _imported(reader, source):
     """The modules in scope that a module imports when it is executed, in order."""
-    targets = dict.fromkeys(target for target, late in reader.edges(source, parents=False) if late is not True and target != source.name)
+    targets = dict.fromkeys(target for target, late in reader.named(source, parents=False) if late is not True and target != source.name)
     return [target for target in targets if reader.load(target) is not None]
 
 
 def _imports_changed(reader, name):
     new = reader.load(name)
-    return _imported(reader, new) != _imported(reader, new._replace(facts=_running_facts(name, sys.modules[name])))
+    return new.spec is not None and _imported(reader, new) != _imported(reader, new._replace(facts=_running_source(name, sys.modules[name]).facts))
 
 
 def _by_order_below(reader, names):
@@ -2318,8 +2393,7 @@ def _plan_unload(root, scope):
     plan, importers = Plan(scope), {}
     for name, module in list(sys.modules.items()):
         if not _fixed(name, module) and not _in_stdlib(_spec_of(module).origin):
-            source = Source(name, module, _spec_of(module), None, None, None, _running_facts(name, module))
-            for target, late in plan.edges(source):
+            for target, late in plan.edges(_running_source(name, module)):
                 if target != name:
                     importers.setdefault(target, {}).setdefault(name, late)
             importers.setdefault(name.rpartition(".")[0], {}).setdefault(name, True)
@@ -3057,7 +3131,7 @@ def _tree_lines(graph, root):
 for _name in list(sys.modules):  # what is loaded already, as its files are now
     if _name in _Scope():
         _note(_path_of(_name), _signature(_path_of(_name)), None)
-sys.addaudithook(_note_execution)
+_note_executions()
 
 if __name__ == "__main__":
     import deepreload  # the script's `import deepreload` must be the module that runs it
