@@ -105,7 +105,7 @@ def import_graph(*, include=(), exclude=()):
     with _lock:
         plan = Plan(_Scope(include, exclude))
         names = plan.scope.loaded()
-        return {name: [t for t in plan.imports(name) if t in names and t != name] for name in names}
+        return {name: [t for t in plan.imports(plan.load(name)) if t in names and t != name] for name in names}
 
 
 def _named(module):
@@ -142,7 +142,7 @@ def _fixed(name, module):
     spec = _dict_of(module).get("__spec__")
     if spec is None:
         return "has no __spec__: it was not imported from a file, make it anew instead"
-    if type(module).__name__ == "_LazyModule" and type(module).__module__ == "importlib.util":
+    if type(module) is importlib.util._LazyModule:
         return "is not loaded yet: use it first"
     loader = spec.loader
     if loader in (importlib.machinery.BuiltinImporter, importlib.machinery.FrozenImporter):
@@ -209,7 +209,7 @@ class _Scope:
 
     def table(self):
         modules = list(sys.modules.values())
-        key = tuple(sys.modules), tuple(map(id, modules)), tuple(map(id, map(type, modules)))  # a lazy module changes its type
+        key = tuple(sys.modules), tuple(map(id, modules)), list(map(type, modules)).count(importlib.util._LazyModule)
         table = _tables.get((self.include, self.exclude, self.top))
         if table is None or table.key != key:
             if len(_tables) > 8:
@@ -717,10 +717,12 @@ class Plan:
             if name in sys.modules:
                 yield name, late
 
-    def imports(self, name):
-        source = self.load(name)
-        return dict.fromkeys([target for target, late in self.named(source, parents=False)] + [target for target, late in self.edges(source)
-                                                                                              if late == _AT_RUN_TIME]) if source.spec else {}
+    def imports(self, source):
+        """{name: late} of what a module itself imports, in order, without the packages that this brings in."""
+        found, named = {}, self.named(source, parents=False) if source.spec else ()
+        for target, late in [*named, *[edge for edge in self.edges(source) if edge[1] == _AT_RUN_TIME]]:
+            found.setdefault(target, late)
+        return found
 
     def exported(self, base, names):
         if names != ("*",):
@@ -1185,9 +1187,9 @@ class Batch:
 
     def importers(self):
         """The modules that may have names of those executed: what imports them, and what is outside the scope."""
-        dependents, scope = _dependents(self.plan.scope), self.plan.scope.loaded()
-        inside = {importer for name in self.views for importer in dependents.get(name, ())}
-        return inside.union(name for name in _Scope(named=next(iter(self.views), None)).loaded() if name not in scope)
+        dependents, inside = _dependents(self.plan), self.plan.table.names
+        importers = {importer for name in self.views for importer in dependents.get(name, ()) if importer in sys.modules}
+        return importers.union(name for name in _Scope(named=next(iter(self.views), None)).loaded() if name not in inside)
 
     def changed_objects(self):
         """{id(old): (old, new)} of the objects that are no longer what their names mean."""
@@ -2236,7 +2238,8 @@ def _code_or_none(name, spec, path, signature):
 
 def _plan_changed(scope, changed):
     """Plan the changed modules and all that import them, in the order in which the program came to import them."""
-    reader, dependents = Plan(scope), _dependents(scope)
+    reader = Plan(scope)
+    dependents = _dependents(reader)
     affected, stack = {}, list(changed)
     stack += _by_order_below(reader, [name for name in changed if _imports_changed(reader, name)])
     while stack:
@@ -2251,17 +2254,17 @@ def _plan_changed(scope, changed):
     return plan
 
 
-def _dependents(scope):
+def _dependents(plan):
     """{name: {importer: late}} of the modules in scope, by the code that they run."""
-    table, reader = scope.table(), Plan(scope)
+    table = plan.table
     for name, path in table.names.items():
         seen = _seen.get(path) or _UNKNOWN
-        if table.edges.get(name, _NEVER)[0] is not seen.code or seen.code is None:
+        if (table.edges.get(name, _NEVER)[0] is not seen.code or seen.code is None) and name in sys.modules:
             module = sys.modules[name]
             for target in table.edges.get(name, _NEVER)[1]:
                 table.dependents[target].pop(name, None)
             source, edges = _running_source(name, module), {}
-            for target, late in reader.edges(source):
+            for target, late in plan.edges(source):
                 edges[target] = late if target not in edges else min(edges[target], late, key=_LATENESS.index)
             table.edges[name] = source.code, edges
             for target, late in edges.items():
@@ -2283,8 +2286,7 @@ _LATENESS = [False, _AT_RUN_TIME, True]
 
 def _imported(reader, source):
     """The modules in scope that a module imports when it is executed, in order."""
-    targets = dict.fromkeys(target for target, late in reader.named(source, parents=False) if late is not True and target != source.name)
-    return [target for target in targets if reader.load(target) is not None]
+    return [target for target, late in reader.imports(source).items() if late is not True and target != source.name and reader.load(target)]
 
 
 def _imports_changed(reader, name):
