@@ -824,7 +824,7 @@ class Batch:
     def __init__(self, plan, joins=False):
         self.plan, self.joins, self.log = plan, joins, []
         self.pending, self.views, self.finished, self.stack = dict(plan.sources), {}, [], []
-        self.failed, self.gone, self.pairs, self.claimed, self.replaced = {}, {}, {}, set(), []
+        self.failed, self.gone, self.pairs, self.functions, self.claimed, self.replaced = {}, {}, {}, {}, set(), []
         self.collects, self.bound, self.left_classes = False, set(), False
         self.undecorated, self.nested = (), {}
         self.error, self.at, self.caches = None, ("?", None), []
@@ -880,7 +880,7 @@ class Batch:
             self.roll_back()
         for view in self.views.values():
             view.show()
-        self.views, self.pairs, self.leftovers = {}, {}, []
+        self.views, self.pairs, self.functions, self.leftovers = {}, {}, {}, []
         if not self.committed:
             gc.collect()  # the new versions of classes must not be met in __subclasses__()
         if hasattr(gc, "freeze"):
@@ -905,7 +905,8 @@ class Batch:
     def hooked_import(self, name, globals=None, locals=None, fromlist=(), level=0):
         if _batch is self and threading.get_ident() == self.thread and type(name) is str:
             base = _absolute(name, level, self.package(globals) or "") if level else name
-            self.imported(base)
+            if base not in self.views or self.failed:
+                self.imported(base)
             if fromlist and "__path__" in _namespace_of(base):
                 for child in fromlist:
                     self.imported_from(base, child)
@@ -1016,10 +1017,11 @@ class Batch:
         """A failed import may be caught, and tried again: that starts anew."""
         view.show()
         _restore_namespace(view.live, view.old)
-        for key, (new, kept) in list(self.pairs.items()):
-            if _module_of(kept) == view.name:
-                del self.pairs[key]
-                self.claimed.discard(id(kept))
+        for pairs, items in ((self.pairs, self.pairs.values()), (self.functions, self.functions.items())):
+            for new, kept in list(items):
+                if _module_of(kept) == view.name:
+                    del pairs[new if pairs is self.functions else id(new)]
+                    self.claimed.discard(id(kept))
         self.views.pop(view.name, None)
 
     def bind_child(self, name, module):
@@ -1094,26 +1096,26 @@ class Batch:
 
     def replace_leftovers(self):
         """Replace the new versions of kept objects wherever something else holds them; most are garbage by now."""
-        self.leftovers, classes, functions = [], [], [(lambda: 0, None)]
+        self.leftovers, classes = [], []
         for new, kept in self.pairs.values():
-            if new is kept:
-                continue
-            if type(new) is types.FunctionType and getrefcount:
-                functions.append((new, kept))
-            elif _is_class(new):
+            if _is_class(new) and new is not kept:
                 known = [w for w in weakref.getweakrefs(new) if w.__callback__]
                 self.leftovers += [(w, weakref.ref(kept, w.__callback__)) for w in known]
                 (self.leftovers if known else classes).append((new, kept) if known else (weakref.ref(new), kept))
-            else:
+            elif new is not kept:
                 self.leftovers.append((new, kept))
         new = known = None
         self.pairs = {}
         if classes:
             gc.collect()
         self.leftovers += [(ref(), kept) for ref, kept in classes if ref() is not None]
-        counts = [getrefcount(pair[0]) for pair in functions]
-        self.leftovers += [pair for pair, count in zip(functions, counts) if count > counts[0]]
-        functions = None
+        if getrefcount:
+            self.functions[lambda: 0] = None  # held by this table alone
+            counts = list(map(getrefcount, self.functions))
+            self.leftovers += [pair for pair, count in zip(self.functions.items(), counts) if count > counts[-1]]
+        else:
+            self.leftovers += self.functions.items()
+        self.functions = {}
         if self.leftovers:
             self.replace_in_young()
 
@@ -1437,10 +1439,11 @@ class View(collections.abc.MutableMapping):
 
     def imports(self, name):
         """Whether the old or the new code binds a name by an import."""
-        was = self.origin()[1]
-        if was is _NO_FACTS or any(item.names == ("*",) for item in was.imports):
+        seen = _seen.get(self.source.path)
+        was = self.facts if seen is not None and seen.code is self.source.code else self.origin()[1]
+        if was is _NO_FACTS or any([item.names == ("*",) for item in was.imports]):
             return _module_of(self.old.get(name)) != self.name
-        return name not in was.binds or any(bound == name for facts in (was, self.facts) for *_, bound in facts.froms)
+        return name not in was.binds or name in [bound for *_, bound in was.froms + self.facts.froms]
 
     def has(self, name):
         """Whether the module has bound the name by now, as far as a fresh process would know."""
@@ -1550,8 +1553,8 @@ _FUNCTION_STATE = tuple(name for name in ("__code__", "__defaults__", "__kwdefau
                                          "__type_params__")
                         if hasattr(types.FunctionType, name))
 _function_state = attrgetter(*_FUNCTION_STATE)
-_LAZY_ANNOTATIONS = hasattr(types.FunctionType, "__annotate__")  # PEP 649: asking for the values would evaluate them
-_annotations = attrgetter("__annotate__" if _LAZY_ANNOTATIONS else "__annotations__")
+_ANNOTATIONS = "__annotate__" if hasattr(types.FunctionType, "__annotate__") else "__annotations__"  # PEP 649: asking would evaluate them
+_annotations = attrgetter(_ANNOTATIONS)
 _vars_of_class = type.__dict__["__dict__"].__get__
 _DESCRIPTORS = (types.MemberDescriptorType, types.GetSetDescriptorType)
 
@@ -1592,7 +1595,8 @@ def _kept_as_is(batch, old, new):
             and old.__kwdefaults__ is old.__closure__ is new.__kwdefaults__ is new.__closure__ is None \
             and old.__module__ == new.__module__ and old.__qualname__ == new.__qualname__ and old.__name__ == new.__name__ \
             and old.__doc__ is new.__doc__ and not (old.__dict__ or new.__dict__ or _annotations(old) or _annotations(new)):
-        batch.pair(new, old)
+        batch.functions[new] = old
+        batch.claimed.add(id(old))
         return True
     return False
 
@@ -1623,13 +1627,15 @@ def _keep(batch, old, new):
     kind = type(new)
     if new is old or kind in _PLAIN:
         return new
-    if id(new) in batch.pairs:
-        return batch.pairs[id(new)][1]
     if kind is types.FunctionType:
         if _kept_as_is(batch, old, new):
             return old
+        if new in batch.functions:
+            return batch.functions[new]
         same = type(old) is kind and _same_function(old, new)
         return _keep_function(batch, old, new) if same else _keep_inner(batch, old, new)
+    if id(new) in batch.pairs:
+        return batch.pairs[id(new)][1]
     if issubclass(kind, type):
         return _keep_class(batch, old, new) if _same_class(old, new) else new
     if type(old) is not kind:
@@ -1720,17 +1726,19 @@ def _keep_function(batch, old, new):
     """Give the old function the new one's code and state."""
     if id(old) in batch.claimed:
         return new
-    batch.pair(new, old)
-    attributes = new.__dict__
+    batch.functions[new] = old
+    batch.claimed.add(id(old))
+    had, attributes, annotations, was = old.__dict__, new.__dict__, _annotations(old), old.__code__
     if "registry" in attributes:
         _keep_dispatch(batch, old, new)
-    had = old.__dict__
-    batch.log.append((_set_function, old, _function_state(old), _annotations(old), dict(had)))
-    kept = {name: _keep(batch, had[name], value) if name in had else value for name, value in attributes.items()}
-    _pair_nested(batch, old.__code__, new.__code__)
+    batch.log.append((_set_function, old, _function_state(old), annotations, had and dict(had)))
+    kept = {name: _keep(batch, had[name], value) if name in had else value for name, value in attributes.items()} if attributes else attributes
+    if new.__code__ is not was:
+        _pair_nested(batch, was, new.__code__)
     _set_function(old, _function_state(new), _annotations(new), kept)
-    for mine, theirs in zip(old.__closure__ or (), new.__closure__ or ()):
-        _keep_cell(batch, mine, theirs)
+    if old.__closure__:
+        for mine, theirs in zip(old.__closure__, new.__closure__):
+            _keep_cell(batch, mine, theirs)
     return old
 
 
@@ -1743,16 +1751,14 @@ def _keep_dispatch(batch, old, new):
 
 
 def _set_function(function, state, annotations, attributes):
-    for name, value in zip(_FUNCTION_STATE, state):
-        if getattr(function, name) is not value:
+    for name, had, value in zip(_FUNCTION_STATE, _function_state(function), state):
+        if had is not value:
             if name == "__code__":
                 _set_code(function, value)
             else:
                 setattr(function, name, value)
-    if _LAZY_ANNOTATIONS:
-        function.__annotate__ = annotations
-    else:
-        function.__annotations__ = annotations
+    if annotations or _annotations(function):
+        setattr(function, _ANNOTATIONS, annotations)
     namespace = function.__dict__
     if namespace or attributes:
         _restore_namespace(namespace, attributes)
@@ -2204,8 +2210,8 @@ def _running(name, spec, path):
     if signature is None:
         return seen
     code, header = _bytecode(spec)
-    written = not sys.dont_write_bytecode and spec.cached and os.access(os.path.dirname(spec.cached), os.W_OK)
-    if code is not None and written and header != (signature[0] // 1_000_000_000 & 0xFFFFFFFF, signature[2] & 0xFFFFFFFF):
+    if code is not None and header != (signature[0] // 1_000_000_000 & 0xFFFFFFFF, signature[2] & 0xFFFFFFFF) \
+            and not sys.dont_write_bytecode and os.access(os.path.dirname(spec.cached), os.W_OK):
         seen = Seen((-1, -1, header[1], -1), True, code, None)
     else:
         if seen is None or seen.signature == signature:
