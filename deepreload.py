@@ -1628,10 +1628,10 @@ def _keep(batch, old, new):
     if new is old or kind in _PLAIN:
         return new
     if kind is types.FunctionType:
-        if _kept_as_is(batch, old, new):
-            return old
         if new in batch.functions:
             return batch.functions[new]
+        if _kept_as_is(batch, old, new):
+            return old
         same = type(old) is kind and _same_function(old, new)
         return _keep_function(batch, old, new) if same else _keep_inner(batch, old, new)
     if id(new) in batch.pairs:
@@ -1646,6 +1646,8 @@ def _keep(batch, old, new):
             return old
         return property(*kept, new.__doc__)
     if kind is classmethod or kind is staticmethod:
+        if type(new.__func__) is types.FunctionType and _kept_as_is(batch, old.__func__, new.__func__):
+            return old
         inner = _keep(batch, old.__func__, new.__func__)
         return new if inner is new.__func__ else kind(inner)
     return _keep_wrapper(batch, old, new)
@@ -1841,12 +1843,17 @@ def _keep_class(batch, old, new):
         _keep_members(batch, old, new)
     if "_abc_impl" in after:
         _keep_registered(batch, old, new)
-    wanted = {name: _keep(batch, before[name], value) if name in before else value for name, value in after.items()}
-    changed = [value for name, value in wanted.items() if value is not before.get(name, _MISSING) and type(value) not in _DESCRIPTORS]
-    if changed or len(before) != len(wanted):
+    changed = {}
+    for name, value in after.items():
+        was = before.get(name, _MISSING)
+        if value is not was:
+            kept = value if was is _MISSING else _keep(batch, was, value)
+            if kept is not was and type(kept) not in _DESCRIPTORS:
+                changed[name] = kept
+    if changed or len(before) != len(after):
         batch.log.append((_set_class, old, dict(before)))
-        _point_cell(changed, new, old)
-        _set_class(old, wanted)
+        _point_cell(changed.values(), new, old)
+        _set_class(old, {name: changed.get(name, before.get(name)) for name in after})
     _detach(new, old)
     return old
 
