@@ -42,6 +42,7 @@ import time
 import types
 import weakref
 from importlib import _bootstrap
+from itertools import compress
 from operator import attrgetter, is_not
 
 __version__ = "1.0"
@@ -333,6 +334,10 @@ def _load(name, module, spec):
     """Find and compile what a module's file says now; a Source without spec is a module whose file is gone."""
     path = spec.origin if spec.has_location else None
     signature = path and _signature(path)
+    seen = _seen.get(path)
+    if seen and seen.settled and seen.facts and seen.signature == signature and type(spec.loader) is importlib.machinery.SourceFileLoader \
+            and module is not None and not _became_package(path):
+        return Source(name, module, spec, path, signature, seen.code, seen.facts)
     if not _opaque(spec) and (signature is None or _became_package(path)) or path is None and _became_regular(spec):
         spec = _find_spec(name)
         if spec is None:
@@ -356,7 +361,7 @@ def _opaque(spec):
 
 
 def _became_package(path):
-    return path.endswith(".py") and not path.endswith("__init__.py") and _signature(path[:-3] + os.sep + "__init__.py") is not None
+    return path.endswith(".py") and not path.endswith("__init__.py") and os.access(path[:-3] + os.sep + "__init__.py", os.F_OK)
 
 
 def _find_spec(name, path=_MISSING):
@@ -418,8 +423,8 @@ def _bytecode_is_sound(spec, signature):
 _NO_FACTS = Facts((), (), {}, {}, frozenset(), None)
 _OP = opcode.opmap
 _WANTED = [_OP[op] for op in ("IMPORT_NAME", "IMPORT_FROM", "STORE_NAME", "DELETE_NAME", "STORE_GLOBAL")]
-_search_module = re.compile(b"[" + b"".join(re.escape(bytes([op])) for op in _WANTED) + b"]", re.S).finditer
-_search_nested = re.compile(b"[" + re.escape(bytes([_OP["IMPORT_NAME"]])) + re.escape(bytes([_OP["STORE_GLOBAL"]])) + b"]", re.S).finditer
+_AT_TOP = bytes(op in _WANTED for op in range(256))  # for bytes.translate(): 1 for the instructions to look at
+_NESTED = bytes(op in (_OP["IMPORT_NAME"], _OP["STORE_GLOBAL"]) for op in range(256))
 _IMPORT_NAME, _IMPORT_FROM, _STORE_NAME, _DELETE_NAME, _STORE_GLOBAL = _WANTED
 _LOAD_CONST, _EXTENDED_ARG, _LOAD_SMALL_INT = _OP["LOAD_CONST"], _OP["EXTENDED_ARG"], _OP.get("LOAD_SMALL_INT")
 _NAME_SHIFT = 2 if sys.version_info >= (3, 15) else 0  # PEP 810 keeps flags in the low bits of IMPORT_NAME's argument
@@ -493,8 +498,7 @@ def _scan(code, late, imports, binds, set_globally, froms=None):
     ops = raw[::2]
     current = attribute = None
     skipped = _type_checking(code) if "TYPE_CHECKING" in names else ()
-    for match in (_search_nested if froms is None else _search_module)(ops):
-        index = match.start()
+    for index in compress(range(len(ops)), ops.translate(_NESTED if froms is None else _AT_TOP)):
         if skipped and any(start <= index < end for start, end in skipped):
             continue
         op = ops[index]
@@ -623,7 +627,7 @@ class Plan:
             self.depth = max(self.depth, len(stack))
             name, targets = stack[-1]
             for target in targets:
-                if self.enters(target):
+                if target not in self.sources and self.enters(target):
                     stack.append((target, self.start(target)))
                     break
             else:
@@ -632,10 +636,9 @@ class Plan:
 
     def visit_late(self):
         """Walk what functions import: last, each with its parents before it."""
-        while self.late:
-            target = self.late.pop(0)
+        for target in self.late:  # to which each visit adds
             for name in (*_parents(target), target):
-                if name in sys.modules:
+                if name not in self.sources and name in sys.modules:
                     self.visit(name)
 
     def enters(self, name):
@@ -707,7 +710,7 @@ class Plan:
             for name in _parents(base) if parents or not item.names else ():
                 if not item.names or not (source.name + ".").startswith(name + "."):  # its own packages are there already
                     yield name, item.late
-            submodules = [base + "." + n for n in self.exported(base, item.names) if self.is_submodule(base, n)]
+            submodules = self.submodules(base, item.names)
             if parents or not item.names or len(submodules) < len(item.names):
                 yield base, item.late
             for name in submodules:
@@ -724,18 +727,15 @@ class Plan:
             found.setdefault(target, late)
         return found
 
-    def exported(self, base, names):
-        if names != ("*",):
-            return names
-        exported = _dict_of(sys.modules[base]).get("__all__") if base in self.scope else ()
-        return [n for n in exported if isinstance(n, str)] if isinstance(exported, (list, tuple)) else ()
-
-    def is_submodule(self, base, name):
-        if base + "." + name in sys.modules:
-            return True
-        above = self.load(base)
-        return above is not None and above.spec is not None and above.spec.submodule_search_locations is not None \
-            and name not in above.facts.binds and self.load(base + "." + name) is not None
+    def submodules(self, base, names):
+        """Those of the names imported from base that are submodules, loaded or to be found."""
+        if names == ("*",):
+            exported = _dict_of(sys.modules[base]).get("__all__") if base in self.scope else ()
+            names = [n for n in exported if isinstance(n, str)] if isinstance(exported, (list, tuple)) else ()
+        above = self.load(base) if names else None
+        package = above is not None and above.spec is not None and above.spec.submodule_search_locations is not None
+        full = [(name, f"{base}.{name}") for name in names]
+        return [child for name, child in full if child in sys.modules or package and name not in above.facts.binds and self.load(child)]
 
     def held(self, source):
         """Modules that a module's own code has bound without an import statement that names them."""
