@@ -1903,7 +1903,7 @@ def _set_class(cls, wanted):
 def _set_attribute(cls, name, value):
     """Set or delete an entry of a class's own namespace."""
     over = [_vars_of_class(meta)[name] for meta in _mro(type(cls)) if name in _vars_of_class(meta)]
-    if name in _TYPE_SETS or not over or not hasattr(type(over[0]), "__set__"):
+    if not over or over[0] is _vars_of_class(type).get(name) or not hasattr(type(over[0]), "__set__"):
         type.__delattr__(cls, name) if value is _MISSING else type.__setattr__(cls, name, value)
         return
     for namespace in gc.get_referents(cls):  # a property of the metaclass stands before the class's own entry
@@ -1911,9 +1911,6 @@ def _set_attribute(cls, name, value):
             _restore_item(namespace, name, value)
             type.__setattr__(cls, "__module__", namespace["__module__"])  # lets Python drop what it has cached of the class
             return
-
-
-_TYPE_SETS = {"__doc__", "__module__", "__abstractmethods__", "__annotations__", "__annotate__", "__type_params__"}
 
 
 def _point_cell(values, new, old):
@@ -1968,7 +1965,13 @@ class _Replacer:
     """Puts kept objects in the place of their new versions in the objects that a reload has made."""
 
     def __init__(self, pairs):
-        self.pairs = pairs  # {id(new): (new, kept)}
+        self.pairs, self.owners = pairs, None  # {id(new): (new, kept)}, {id(namespace): its class}
+
+    def owner(self, namespace):
+        """The class whose own namespace this is, if any: Python caches what is in a class, so never write past the class."""
+        if self.owners is None:
+            self.owners = {id(part): obj for obj in gc.get_objects() if _is_class(obj) for part in gc.get_referents(obj) if type(part) is dict}
+        return self.owners.get(id(namespace))
 
     def find(self, obj):
         pair = self.pairs.get(id(obj))
@@ -2045,10 +2048,9 @@ class _Replacer:
 
     def patch_dict(self, holder):
         find = self.find
-        if "__module__" in holder and "__doc__" in holder:
-            for owner in gc.get_referrers(holder):
-                if _is_class(owner) and any(holder is part for part in gc.get_referents(owner)):
-                    return self.patch_class(owner)  # Python caches what is in a class: never write past the class
+        owner = self.owner(holder) if "__module__" in holder and "__doc__" in holder else None
+        if owner is not None:
+            return self.patch_class(owner)
         for key, value in list(dict.items(holder)):
             if find(key) is not key:
                 items = list(dict.items(holder))

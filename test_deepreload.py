@@ -189,10 +189,21 @@ class Facts(Case):
         with self.assertRaises(NameError):
             exec("x = 1\nclass A:\n    y = x", {}, {})
 
-    def test_audit_event_gives_the_code_of_every_imported_module(self):
-        "_note_execution: what has run is only to be had at that moment"
-        self.load("X = 1")
-        self.assertEqual(deepreload._seen[self.path("mod.py")].code.co_filename, self.path("mod.py"))
+    def test_get_code_gives_the_code_of_every_imported_module(self):
+        "_noted_get_code: what has run is only to be had at that moment; code that is only asked for does not run"
+        module = self.load("X = 1")
+        seen = deepreload._seen[self.path("mod.py")]
+        self.assertEqual((seen.code.co_filename, seen.code.co_name), (self.path("mod.py"), "<module>"))
+        module.__spec__.loader.get_code("mod")
+        self.assertIs(deepreload._seen[self.path("mod.py")], seen)
+
+    def test_a_syntax_error_shows_no_frame_of_the_import_system(self):
+        "_note_executions: the frame that notes must pass for one of importlib's"
+        self.write({"mod.py": "x = ("})
+        try:
+            import mod  # noqa: F401
+        except SyntaxError as error:
+            self.assertIsNone(error.__traceback__.tb_next)
 
     def test_import_statements_look_up_builtins_import_each_time(self):
         "Batch.open: a replaced builtins.__import__ is used by modules that were imported before"
@@ -344,6 +355,7 @@ class Facts(Case):
         deepreload._knows_bytecode.__defaults__[0][:] = [False]
         seen = dict(deepreload._seen)
         deepreload._seen.update({p: s._replace(facts=None) for p, s in seen.items()})
+        deepreload._tables.clear()
         try:
             self.assertEqual(self.graph(), graph)
         finally:
@@ -482,6 +494,12 @@ class Order(Case):
         self.write({"user.py": "import pkg.sub as s, other as o", "pkg/__init__.py": "", "pkg/sub.py": "X = 1", "other.py": ""})
         user = self.imported("user")
         self.assertEqual((self.deep("user"), user.s is sys.modules["pkg.sub"]), ("pkg pkg.sub other user", True))
+
+    def test_imports_in_functions_of_functions_that_name_nothing(self):
+        "code without names of its own may hold code that imports"
+        self.write({"top.py": "def f():\n    def g():\n        import leaf", "leaf.py": ""})
+        self.imported("leaf", "top")
+        self.assertEqual(self.graph(), {"leaf": [], "top": ["leaf"]})
 
     def test_imports_in_functions_run_last_and_make_no_cycle(self):
         self.write(a="import b\ndef f():\n    import c\n    return c.X", b="def g():\n    import a\n    return a", c="import b\nX = 1")
@@ -2359,6 +2377,14 @@ class HeldClasses(Case):
         obj = mod.C()
         self.edit(text.format(2))
         self.assertEqual((obj.m(), obj.a2, hasattr(obj, "a1")), (2, 2, False))
+
+    def test_metaclass_with_a_property_for_the_doc(self):
+        "the class's own entry stands behind a property of its metaclass that has no setter"
+        text = "class Meta(type):\n    @property\n    def __doc__(cls): return 'doc'\nclass C(metaclass=Meta):\n    'doc {0}'\n    def m(self): return {0}"
+        mod = self.load(text.format(1))
+        obj = mod.C()
+        self.edit(text.format(2))
+        self.assertEqual((obj.m(), type(obj).__doc__, vars(type(obj))["__doc__"]), (2, "doc", "doc 2"))
 
     def test_metaclass_that_lies(self):
         "asking a class for its attributes goes through its metaclass"
