@@ -790,10 +790,13 @@ def _places(trace):
     places = []
     while trace is not None:
         place = trace.tb_frame.f_code.co_filename, trace.tb_lineno
-        if place[0] != __file__ and not place[0].startswith("<frozen"):
+        if place[0] != __file__ and not place[0].startswith(_IMPORT_SYSTEM):
             places.append(place)
         trace = trace.tb_next
     return places
+
+
+_IMPORT_SYSTEM = "<frozen", "<builtin>/frozen"  # the files of the import system, in CPython and in PyPy
 
 
 def _described(error):
@@ -1096,26 +1099,27 @@ class Batch:
 
     def replace_leftovers(self):
         """Replace the new versions of kept objects wherever something else holds them; most are garbage by now."""
-        self.leftovers, classes = [], []
+        self.leftovers, watched = [], []
         for new, kept in self.pairs.values():
             if _is_class(new) and new is not kept:
                 known = [w for w in weakref.getweakrefs(new) if w.__callback__]
                 self.leftovers += [(w, weakref.ref(kept, w.__callback__)) for w in known]
-                (self.leftovers if known else classes).append((new, kept) if known else (weakref.ref(new), kept))
+                (self.leftovers if known else watched).append((new, kept) if known else (weakref.ref(new), kept))
             elif new is not kept:
                 self.leftovers.append((new, kept))
         new = known = None
         self.pairs = {}
-        if classes:
+        if not getrefcount:
+            watched += [(weakref.ref(new), kept) for new, kept in self.functions.items()]
+            self.functions = {}
+        if watched:
             gc.collect()
-        self.leftovers += [(ref(), kept) for ref, kept in classes if ref() is not None]
-        if getrefcount:
+        self.leftovers += [(ref(), kept) for ref, kept in watched if ref() is not None]
+        if self.functions:
             self.functions[lambda: 0] = None  # held by this table alone
             counts = list(map(getrefcount, self.functions))
             self.leftovers += [pair for pair, count in zip(self.functions.items(), counts) if count > counts[-1]]
-        else:
-            self.leftovers += self.functions.items()
-        self.functions = {}
+            self.functions = {}
         if self.leftovers:
             self.replace_in_young()
 
@@ -1584,7 +1588,7 @@ def _keep_bound(batch, view, name, value):
 
 # What a class is for Python itself, whatever its metaclass makes of it
 _qualname, _bases, _mro = (type.__dict__[name].__get__ for name in ("__qualname__", "__bases__", "__mro__"))
-_sizes = [type.__dict__[name].__get__ for name in ("__basicsize__", "__itemsize__", "__dictoffset__", "__weakrefoffset__")]
+_sizes = [type.__dict__[name].__get__ for name in ("__basicsize__", "__itemsize__") if name in type.__dict__]  # PyPy has none
 
 
 def _kept_as_is(batch, old, new):
@@ -1675,7 +1679,7 @@ def _unwrapped(obj):
     for _ in range(100):
         if type(obj) in _PLAIN:
             break
-        namespace = getattr(type(obj), "__dictoffset__", 0) and not _is_class(obj) and _namespace(obj) or {}
+        namespace = getattr(type(obj), "__dictoffset__", 1) and not _is_class(obj) and _namespace(obj) or {}
         if type(obj) in (classmethod, staticmethod):
             obj = obj.__func__
         elif type(obj) is property:
@@ -1841,7 +1845,7 @@ def _keep_class(batch, old, new):
     batch.pair(new, old)
     if "_member_map_" in after and "_member_map_" in before:
         _keep_members(batch, old, new)
-    if "_abc_impl" in after:
+    if "_abc_impl" in after or "_abc_registry" in after:
         _keep_registered(batch, old, new)
     changed = {}
     for name, value in after.items():
@@ -1882,8 +1886,7 @@ def _refusal(old, new):
 
 
 def _layout(cls):
-    size, item, *offsets = [of(cls) for of in _sizes]
-    return size, item, [bool(offset) for offset in offsets]
+    return [of(cls) for of in _sizes], [any(name in _vars_of_class(each) for each in _mro(cls)) for name in ("__dict__", "__weakref__")]
 
 
 def _slots(cls):
@@ -2858,7 +2861,7 @@ class _Runner:
         except BaseException as error:
             self.failed = {path: _signature(path) for path in _files_of(_failure(error, "__main__", (), self.path)) | _files_of(error)}
             trace = error.__traceback__
-            while trace is not None and (trace.tb_frame.f_code.co_filename == __file__ or trace.tb_frame.f_code.co_filename.startswith("<frozen")):
+            while trace is not None and (trace.tb_frame.f_code.co_filename == __file__ or trace.tb_frame.f_code.co_filename.startswith(_IMPORT_SYSTEM)):
                 trace = trace.tb_next
             sys.excepthook(type(error), error.with_traceback(trace), trace)
             status = 1
@@ -3092,7 +3095,7 @@ def _user_traceback(error):
 
 def _is_machinery(filename):
     """Whether a frame is ours, of the import system, or of the parser."""
-    return filename == __file__ or filename.startswith("<frozen") or filename == getattr(sys.modules.get("ast"), "__file__", None)
+    return filename == __file__ or filename.startswith(_IMPORT_SYSTEM) or filename == getattr(sys.modules.get("ast"), "__file__", None)
 
 
 def _show_graph(runner, form):
