@@ -1996,7 +1996,7 @@ class _Replacer:
                 return
             self.pairs = rebuilt
             inner = {id(rebuilt), id(holders)} | {id(pair) for pair in rebuilt.values()}
-            holders = [h for h in gc.get_referrers(*[pair[0] for pair in rebuilt.values()])
+            holders = [h for h in _referrers([pair[0] for pair in rebuilt.values()])
                        if id(h) not in inner and type(h) is not types.FrameType]
 
     def patch(self, holder):
@@ -2084,6 +2084,15 @@ class _Replacer:
                             member.__set__(holder, self.find(value))
                     except AttributeError:  # an empty slot
                         pass
+
+
+def _referrers(objects):
+    """What holds one of the objects in a list: not the list itself, nor the arguments of this very question, as PyPy has it."""
+    holders = []
+    for holder in gc.get_referrers(objects, *objects):  # a comprehension's cell would hold the list
+        if holder is not objects and not (type(holder) is tuple and holder and holder[0] is objects):
+            holders.append(holder)
+    return holders
 
 
 def _partial_type():
@@ -2467,6 +2476,7 @@ def _forget(names):
         for spec in specs:
             _seen.pop(spec.origin, None)
             _tried.pop(spec.origin, None)
+        _tables.clear()  # in PyPy the code that they know holds the namespace it ran in
         return watched, namespaces
     except BaseException:
         _restore_modules(saved)
@@ -2477,7 +2487,7 @@ def _forget(names):
 
 def _still_alive(root, names, watched, namespaces):
     """{name: holders} of the unloaded modules of which something is still held, and of the extension modules that stay."""
-    alive, until = {}, time.monotonic() + 2
+    alive, until = {}, time.monotonic() + 5
     for name in names:
         objects = [obj for obj in (ref() for ref in watched[name]) if obj is not None]
         if objects:
@@ -2516,13 +2526,15 @@ class _Holders:
         return list(self.found or self.distant or self.unnamed)[:self.most]
 
     def step(self, level):
-        above, pairs = {}, list(level.values())[:1000]
+        above, pairs, self.owners = {}, list(level.values())[:300], None
         ours = {id(pairs), id(above), id(level)} | set(map(id, pairs)) | {id(pair[1]) for pair in pairs}
-        holders = gc.get_referrers(*[obj for obj, suffixes in pairs])
+        holders = _referrers([obj for obj, suffixes in pairs])
         ours.add(id(holders))
-        for holder in holders:
+        for index, holder in enumerate(holders):
             if time.monotonic() > self.until:
                 break
+            if index % 100 == 0:  # the collector looks through the whole heap: ask it for many at once
+                self.owners = self.find_owners(holders[index:index + 100])
             if id(holder) in self.seen or id(holder) in ours or type(holder) in (types.FrameType, weakref.ref) \
                     or type(holder).__module__ == __name__:
                 continue
@@ -2537,25 +2549,25 @@ class _Holders:
 
     def links(self, holder, level):
         """How a holder comes to what it holds: .name, [key], or nothing; the first few."""
-        kind, found = type(holder), []
-        if kind is tuple and self.owner(holder, lambda o: _is_function(o) and o.__closure__ is holder):
+        kind, found, owner = type(holder), [], self.owners.get(id(holder))
+        if kind is tuple and _is_function(owner) and owner.__closure__ is holder:
             found = [suffix for cell in holder if id(cell) in level for suffix in level[id(cell)][1]]
-        elif kind is tuple and self.owner(holder, lambda o: _is_function(o) and o.__defaults__ is holder):
+        elif kind is tuple and _is_function(owner) and owner.__defaults__ is holder:
             found = [f".__defaults__[{index}]{suffix}" for index, value in enumerate(holder) if id(value) in level for suffix in level[id(value)][1]]
         elif issubclass(kind, dict):
-            owner = id(holder) in self.modules or self.owner(holder, lambda o: _namespace(o) is holder or _is_class(o) and self.is_in(holder, o))
-            if owner and owner is not True and not _is_class(owner) and not _is_function(owner):
+            owned = id(holder) in self.modules or owner is not None
+            if owner is not None and id(holder) not in self.modules and not _is_class(owner) and not _is_function(owner):
                 self.note_owner(owner, holder, level)
             for key, value in list(dict.items(holder)):
                 if id(value) in level and len(found) < self.most:
-                    found += [(f".{_text(key)}" if owner else f"[{self.repr(key)}]") + suffix for suffix in level[id(value)][1]]
+                    found += [(f".{_text(key)}" if owned else f"[{self.repr(key)}]") + suffix for suffix in level[id(value)][1]]
         elif issubclass(kind, (list, tuple)):
             for index, value in enumerate(kind.__iter__(holder)):
                 if id(value) in level and len(found) < self.most:
                     found += [f"[{index}]{suffix}" for suffix in level[id(value)][1]]
-        elif _namespace(holder) and not _is_class(holder):
-            namespace = _namespace(holder)
-            if not _is_function(holder):
+        elif _is_class(holder) or _namespace(holder):
+            namespace = _vars_of_class(holder) if _is_class(holder) else _namespace(holder)
+            if not _is_class(holder) and not _is_function(holder):
                 self.note_owner(holder, namespace, level)
             found = [f".{_text(key)}{suffix}" for key, value in list(namespace.items()) if id(value) in level for suffix in level[id(value)][1]]
         if not found:
@@ -2570,12 +2582,18 @@ class _Holders:
                                 for key, value in list(namespace.items()) if id(value) in level)
 
     @staticmethod
-    def owner(part, test):
-        return next((obj for obj in gc.get_referrers(part) if test(obj)), None)
-
-    @staticmethod
-    def is_in(part, obj):
-        return any(part is each for each in gc.get_referents(obj))
+    def find_owners(parts):
+        """{id(part): owner} of the dicts and tuples that are a namespace, a closure or the defaults of their owner."""
+        owners, parts = {}, [part for part in parts if type(part) is tuple or issubclass(type(part), dict)]
+        for owner in gc.get_referrers(*parts) if parts else ():
+            own = [_namespace(owner)]
+            if _is_function(owner):
+                own += owner.__closure__, owner.__defaults__
+            elif _is_class(owner):
+                own = gc.get_referents(owner)
+            for part in own:
+                owners.setdefault(id(part), owner)
+        return owners
 
     @staticmethod
     def repr(key):
