@@ -44,6 +44,8 @@ from deepreload import ReloadError, deep_reload, import_graph, is_changed, reloa
 
 dict_of = types.ModuleType.__dict__["__dict__"].__get__  # vars() would load a lazy module
 HERE = os.path.dirname(os.path.abspath(deepreload.__file__))
+PYPY = sys.implementation.name == "pypy"
+EXTENSION = "_resource_cffi" if PYPY else "_json"  # a module that is compiled into a file of its own
 
 
 def reload_changed(*, include=(), exclude=()):
@@ -347,6 +349,7 @@ class Facts(Case):
         "_knows_bytecode: this version's bytecode is read, not the source"
         self.assertTrue(deepreload._knows_bytecode())
 
+    @unittest.skipIf(PYPY, "PyPy: no symtable to read the source with; its opcodes are known")
     def test_unknown_opcodes_degrade_to_the_source(self):
         "_knows_bytecode: the same graph without reading bytecode"
         self.write({"pkg/__init__.py": "from .a import *", "pkg/a.py": "import pkg.b as x\nfrom . import c\ndef f():\n    import pkg.d", "pkg/b.py": "", "pkg/c.py": "", "pkg/d.py": ""})
@@ -1583,8 +1586,8 @@ class Scope(Case):
         self.assertEqual((self.graph(exclude="b"), sorted(n for n in import_graph(include="json", exclude="json.tool") if n.startswith("json"))), ("a:", ["json", "json.decoder", "json.encoder", "json.scanner"]))
 
     def test_extension_modules_are_leaves(self):
-        self.load("import _ctypes, math, _json\nfrom array import array")
-        self.assertEqual(self.edit("import _ctypes, math, _json\nX = math.pi"), "mod")
+        self.load(f"import _ctypes, math, {EXTENSION}\nfrom array import array")
+        self.assertEqual(self.edit(f"import _ctypes, math, {EXTENSION}\nX = math.pi"), "mod")
 
     def test_main_is_never_executed_again(self):
         self.write(mod="import __main__\nX = 1")
@@ -1596,7 +1599,7 @@ class Scope(Case):
     def test_import_is_light(self):
         "design: import deepreload adds a few milliseconds"
         heavy = "{'asyncio', 'inspect', 'logging', 'ast', 'dataclasses', 'tokenize', 'symtable', 'argparse', 'typing', 'subprocess'}"
-        self.assertEqual(self.run_python("-S", "-c", f"import sys, importlib.util; before = set(sys.modules); import deepreload; print(sorted({heavy} & (set(sys.modules) - before)))"), "[]")
+        self.assertEqual(self.run_python("-S", "-c", f"import sys, importlib.util, threading; before = set(sys.modules); import deepreload; print(sorted({heavy} & (set(sys.modules) - before)))"), "[]")
 
 
 class BadInput(Case):
@@ -1615,7 +1618,7 @@ class BadInput(Case):
         self.assertEqual(self.refused(None), "TypeError: expected a module or its dotted name, not NoneType")
 
     def test_bytes_and_function(self):
-        self.assertEqual((self.refused(b"mod"), self.refused(len)), ("TypeError: expected a module or its dotted name, not bytes", "TypeError: expected a module or its dotted name, not builtin_function_or_method"))
+        self.assertEqual((self.refused(b"mod"), self.refused(len)), ("TypeError: expected a module or its dotted name, not bytes", f"TypeError: expected a module or its dotted name, not {type(len).__name__}"))
 
     def test_empty_string(self):
         self.assertEqual(self.refused(""), "TypeError: expected a module or its dotted name, not an empty string")
@@ -1642,8 +1645,12 @@ class BadInput(Case):
     def test_main(self):
         self.assertEqual(self.refused("__main__"), "ImportError: '__main__' is the running script: put what you want to reload into a module")
 
-    def test_sys_and_builtins(self):
-        self.assertEqual((self.refused(sys), self.refused("builtins")), ("ImportError: 'sys' is compiled into the interpreter: it can be neither executed again nor unloaded", "ImportError: 'builtins' is compiled into the interpreter: it can be neither executed again nor unloaded"))
+    def test_sys(self):
+        self.assertEqual(self.refused(sys), "ImportError: 'sys' is compiled into the interpreter: it can be neither executed again nor unloaded")
+
+    @unittest.skipIf(PYPY, "PyPy: builtins has no __spec__, which is what the refusal says there")
+    def test_builtins(self):
+        self.assertEqual(self.refused("builtins"), "ImportError: 'builtins' is compiled into the interpreter: it can be neither executed again nor unloaded")
 
     def test_frozen_module(self):
         import _frozen_importlib
@@ -2764,7 +2771,7 @@ class HeldEnums(Case):
         "what is paired at the end must not depend on the order of a set"
         text = "import enum\nNAMES = sorted(globals())\nclass Color(enum.Enum):\n    RED = {0}\nFAV = Color.RED\nBEST = LAST = FAV\ndef f(): return FAV is BEST is LAST is Color.RED"
         self.write(mod=text.format(1))
-        script = f"import mod, deepreload\nopen('mod.py', 'w').write({text.format(2)!r})\ndeepreload.reload_changed()\nprint(mod.f())"
+        script = f"import mod, deepreload\nwith open('mod.py', 'w') as file: file.write({text.format(2)!r})\ndeepreload.reload_changed()\nprint(mod.f())"
         self.write({"script.py": b"import builtins; builtins._trace_ = []\n" + script.encode()})
         self.assertEqual([(self.write(mod=text.format(1)), self.run_python("script.py", PYTHONHASHSEED=str(i)))[1] for i in range(1, 5)], ["True"] * 4)
 
@@ -2848,13 +2855,13 @@ class HeldElsewhere(Case):
 
     def test_names_follow_in_a_script_run_as_a_module(self):
         self.write({"conf.py": "RATE = 1", "app/__init__.py": b"", "app/sub.py": "V = 1"})
-        self.write({"app/__main__.py": b"import builtins; builtins._trace_ = []\nimport deepreload\nfrom conf import RATE\nfrom .sub import V\nopen('conf.py', 'w').write('RATE = 22')\nopen('app/sub.py', 'w').write('V = 22')\ndeepreload.reload_changed()\nprint(RATE, V)"})
+        self.write({"app/__main__.py": b"import builtins; builtins._trace_ = []\nimport deepreload\nfrom conf import RATE\nfrom .sub import V\nwith open('conf.py', 'w') as file: file.write('RATE = 22')\nwith open('app/sub.py', 'w') as file: file.write('V = 22')\ndeepreload.reload_changed()\nprint(RATE, V)"})
         self.assertEqual(self.run_python("-m", "app"), "22 22")
 
     def test_interactive_session_has_no_source(self):
         "objects follow by identity, small constants are left alone"
         self.write(conf="RATE = 1\nTABLE = {'k': 1}\ndef f(): return 1")
-        code = "import builtins; builtins._trace_ = []\nimport deepreload\nfrom conf import RATE, TABLE, f\nmine = 1\nopen('conf.py', 'w').write('RATE = 22; TABLE = {1: 22}\\ndef f(): return 22')\ndeepreload.reload_changed()\nprint(RATE in (1, 22), TABLE, f(), mine)"
+        code = "import builtins; builtins._trace_ = []\nimport deepreload\nfrom conf import RATE, TABLE, f\nmine = 1\nwith open('conf.py', 'w') as file: file.write('RATE = 22; TABLE = {1: 22}\\ndef f(): return 22')\ndeepreload.reload_changed()\nprint(RATE in (1, 22), TABLE, f(), mine)"
         self.assertEqual(self.run_python("-c", code), "True {1: 22} 22 1")
 
     def test_names_in_modules_that_do_not_run_again(self):
@@ -2972,7 +2979,7 @@ class HeldElsewhere(Case):
     def test_ghosts_are_collected(self):
         "each reload leaves a generation of classes and functions in memory"
         text = "class A:\n    v = {0}\n    def m(self): return super().__repr__()\nclass B(A): pass\nT = [A, B, A()]\ndef f(): return A\nimport enum\nclass E(enum.Enum):\n    X = {0}\nclass Big: pass\nBIG = Big()"
-        count = lambda: sum(isinstance(o, type) and o.__module__ == "mod" for o in gc.get_objects())
+        count = lambda: sum(issubclass(type(o), type) and deepreload._vars_of_class(o).get("__module__") == "mod" for o in gc.get_objects())
         gc.collect()
         others = count()
         mod = self.load(text.format(1))
@@ -3018,6 +3025,7 @@ class HeldElsewhere(Case):
             gc.callbacks.remove(noted)
         self.assertEqual((whole > len(heap), largest[0] < 100_000), (True, True))
 
+    @unittest.skipIf(PYPY, "PyPy: no gc.freeze")
     def test_objects_frozen_by_the_program_stay_frozen(self):
         self.load("X = 1")
         text = "import gc, deepreload, mod\nheap = [[] for _ in range(20000)]\ngc.freeze()\nn = gc.get_freeze_count()\ndeepreload.deep_reload(mod)\nprint(gc.get_freeze_count() > 0.99 * n > 20000)"
@@ -4587,20 +4595,20 @@ class Unloading(Unloads):
         self.assertEqual([line[:9] for line in said[10:]], ["TypeError"] * 3 + ["True"])
 
     def test_extension_modules_stay_and_are_said_to(self):
-        import _heapq
-        if not getattr(_heapq, "__file__", None):
-            self.skipTest("_heapq is built in")
-        shutil.copy(_heapq.__file__, self.path("pk"))
-        self.write({"pk/__init__.py": "from . import _heapq, a"})
-        said = self.run_text("""
+        compiled = importlib.import_module(EXTENSION)
+        if not getattr(compiled, "__file__", None):
+            self.skipTest(f"{EXTENSION} is built in")
+        shutil.copy(compiled.__file__, self.path("pk"))
+        self.write({"pk/__init__.py": f"from . import {EXTENSION}, a"})
+        said = self.run_text(f"""
             import pk
             del pk
             r = deep_unload("pk")
-            print("pk._heapq" in sys.modules, bool(r), r.names, r.alive["pk._heapq"])
-            print(attempt("pk._heapq"))
+            print("pk.{EXTENSION}" in sys.modules, bool(r), r.names, r.alive["pk.{EXTENSION}"])
+            print(attempt("pk.{EXTENSION}"))
             """).split("\n")
-        self.assertRegex(said[0], r"^True False \('pk', 'pk\.a',.*\('pk._heapq \(extension module\)',\)$")
-        self.assertRegex(said[1], "^ImportError: 'pk._heapq' is an extension module")
+        self.assertRegex(said[0], rf"^True False \('pk', 'pk\.a',.*\('pk.{EXTENSION} \(extension module\)',\)$")
+        self.assertRegex(said[1], f"^ImportError: 'pk.{EXTENSION}' is an extension module")
 
     def test_hooks_run_first_and_dependents_first(self):
         self.write({"pk/__init__.py": "from . import a\ndef __unload__(): print('hook pk', __name__ in __import__('sys').modules)", "pk/a.py": "def __unload__(): 1/0"})
@@ -4686,6 +4694,9 @@ class Unloading(Unloads):
             typing.get_type_hints(D)
             """})
         self.assertEqual(self.run_text("""
+            if "__pypy__" in sys.builtin_module_names:
+                import pypyjit
+                pypyjit.set_param("off")  # compiled loops keep the code in them, and it its namespace, for a while
             def cycle(reload):
                 import pk.b
                 if reload:
