@@ -238,6 +238,11 @@ class _Table:
                         self.at.setdefault(folder, []).append(name)
         self.stamps = [None] * len(self.at)  # what they were when they said what runs
         self.named, self.edges, self.dependents = {}, {}, {}  # {name: (code, edges)}, the same, {name: {importer: late}}
+        modules = [module for module in list(sys.modules.values()) if issubclass(type(module), types.ModuleType)]
+        self.alive = [weakref.ref(module, self.outlive) for module in modules]
+
+    def outlive(self, reference):
+        self.key = None  # another module may come to the same name and the same address
 
 
 _tables = {}
@@ -310,8 +315,9 @@ def _noted_get_code(self, fullname):
     if _compiled is not None and executes:
         _compiled[path] = None
     code = _get_code(self, fullname)
-    if executes:
-        _note(path, signature, code)
+    if executes and signature is not None:
+        facts = None if _knows_bytecode() or _in_stdlib(path) else _read_source(self, fullname)  # later the file may be another
+        _seen[path] = Seen(signature, _settled(signature), code, facts)
     return code
 
 
@@ -323,11 +329,6 @@ def _note_executions():
 
 
 _exec_module = importlib.machinery.SourceFileLoader.exec_module.__code__
-
-
-def _note(path, signature, code):
-    if signature is not None:
-        _seen[path] = Seen(signature, _settled(signature), code, None)
 
 
 def _load(name, module, spec):
@@ -439,7 +440,11 @@ def _facts(code, spec=None, path=None):
     seen = _seen.get(path)
     if seen is not None and seen.code is code and seen.facts is not None:
         return seen.facts
-    facts = _read_code(code) if _knows_bytecode() else _read_source(spec, path)
+    if _knows_bytecode():
+        facts = _read_code(code)
+    else:
+        loader = spec.loader if spec is not None else importlib.machinery.SourceFileLoader("__main__", path)
+        facts = _read_source(loader, loader.name)
     if seen is not None and seen.code is code:
         _seen[path] = seen._replace(facts=facts)
     return facts
@@ -553,11 +558,11 @@ def _constant(code, raw, ops, index):
     raise LookupError(f"instruction {ops[index]} before an import")
 
 
-def _source_tree(spec, path):
+def _source_tree(loader, name):
     """The source as text and as a syntax tree; (None, None) if there is none."""
     import ast
     try:
-        source = spec.loader.get_source(spec.name)
+        source = loader.get_source(name)
         return source, ast.parse(source)
     except Exception:
         return None, None
@@ -568,43 +573,59 @@ def _guarded(source):
     if source.code is None or "NameError" not in source.code.co_names:
         return frozenset()
     import ast
-    names, (_, tree) = set(), _source_tree(source.spec, source.path)
+    names, (_, tree) = set(), _source_tree(source.spec.loader, source.spec.name)
     for node in ast.walk(tree) if tree else ():
         if isinstance(node, ast.Try) and any("NameError" in ast.dump(handler.type) for handler in node.handlers if handler.type):
             names.update(n.value.id for n in node.body if isinstance(n, ast.Expr) and isinstance(n.value, ast.Name))
     return names
 
 
-def _read_source(spec, path):
-    """Facts from the source."""
-    import symtable
-    text, tree = _source_tree(spec, path)
+def _read_source(loader, name):
+    """Facts from the source, for a Python whose opcodes are not known here."""
+    tree = _source_tree(loader, name)[1]
+    facts = Facts([], [], {}, {}, set(), set())
     if tree is None:
         return _NO_FACTS
-    imports, froms = [], []
-    _read_tree(tree, False, imports, froms)
-    imports.sort(key=attrgetter("late"))
-    words = re.findall(r"\w+", text)
-    binds = {s.get_name(): 1 for s in symtable.symtable(text, path or "", "exec").get_symbols() if s.is_assigned() or s.is_imported()}
-    return Facts(tuple(imports), tuple(froms), binds, {}, _INSPECTORS.intersection(words),
-                 () if "import_module" in words else None)
+    _read_tree(tree, facts, True, False, set())
+    imports = sorted(facts.imports, key=attrgetter("late"))
+    dynamic = tuple((text, _AT_RUN_TIME) for text in _dotted(sorted(facts.dynamic))) if "import_module" in facts.dynamic else None
+    return facts._replace(imports=tuple(imports), froms=tuple(facts.froms), dynamic=dynamic)
 
 
-def _read_tree(node, late, imports, froms):
+def _read_tree(node, facts, top, late, declared):
+    """Add what is below a node to the facts: `top` in the module's own scope, `late` in a function; `declared` is global."""
     import ast
     for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.Import):
-            imports += [Import(alias.name, 0, (), late) for alias in child.names]
-        elif isinstance(child, ast.ImportFrom):
+        kind, bound = type(child), []
+        if kind is ast.Import:
+            facts.imports.extend(Import(alias.name, 0, (), late) for alias in child.names)
+            bound = [alias.asname or alias.name.partition(".")[0] for alias in child.names]
+        elif kind is ast.ImportFrom:
             module, names = child.module or "", tuple(alias.name for alias in child.names)
-            imports.append(Import(module, child.level, names, late))
-            if not late and names != ("*",):
-                froms += [(module, child.level, alias.name, alias.asname or alias.name) for alias in child.names]
-        elif isinstance(child, ast.If) and getattr(child.test, "id", getattr(child.test, "attr", "")) == "TYPE_CHECKING":
-            _read_tree(ast.Module(child.orelse, []), late, imports, froms)
-        else:
-            inner = isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
-            _read_tree(child, late or inner, imports, froms)
+            facts.imports.append(Import(module, child.level, names, late))
+            bound = [alias.asname or alias.name for alias in child.names if names != ("*",)]
+            facts.froms.extend((module, child.level, name, as_name) for name, as_name in zip(names, bound) if top)
+        elif kind is ast.If and getattr(child.test, "id", getattr(child.test, "attr", "")) == "TYPE_CHECKING":
+            child = ast.Module(child.orelse, [])
+        elif kind is ast.Global:
+            declared.update(child.names)
+        elif kind is ast.Name and not isinstance(child.ctx, ast.Load):
+            bound = [child.id]
+        elif kind in (ast.Name, ast.Attribute):
+            name = child.id if kind is ast.Name else child.attr
+            facts.dynamic.update({"import_module"} if name in _IMPORTERS else ())
+            facts.inspects.update({name} & _INSPECTORS if top else ())
+        elif kind in (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.ExceptHandler):
+            bound = [child.name] if child.name else []
+        elif kind is ast.Constant and isinstance(child.value, str):
+            facts.dynamic.add(child.value)
+        for name in bound if top else declared.intersection(bound):
+            facts.binds[name] = facts.binds.get(name, 0) + 1
+            if name in declared:
+                facts.globals[name] = facts.globals.get(name, False) or top
+        function = kind in (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+        scope = function or kind is ast.ClassDef
+        _read_tree(child, facts, top and not scope, late or function, set() if scope else declared)
 
 
 # -- the plan -----------------------------------------------------------------------------------------------------------
@@ -3166,9 +3187,9 @@ def _tree_lines(graph, root):
     return lines
 
 
-for _name in list(sys.modules):  # what is loaded already, as its files are now
-    if _name in _Scope():
-        _note(_path_of(_name), _signature(_path_of(_name)), None)
+for _path in filter(None, map(_path_of, _Scope().loaded())):  # what is loaded already, as its files are now
+    if _signature(_path):
+        _seen[_path] = Seen(_signature(_path), _settled(_signature(_path)), None, None)
 _note_executions()
 
 if __name__ == "__main__":
