@@ -2296,6 +2296,7 @@ def _plan_changed(scope, changed):
             affected[name] = None
             stack += [other for other, late in dependents.get(name, {}).items() if late is not True]
     plan = Plan(scope, only=_Affected(affected))
+    plan.read = reader.read  # what is compiled already
     tops = [name for name in list(sys.modules) if name in affected and not any(d in affected and d != name for d in dependents.get(name, ()))]
     for name in _imports_of_main() + tops + [name for name in reversed(list(sys.modules)) if name in affected]:
         plan.visit(name)
