@@ -90,7 +90,7 @@ def deep_reload(module, *, include=(), exclude=()):
         if _batch is not None:  # called by a module that is being reloaded: an import like any other
             _batch.enter(name)
         else:
-            Batch(_plan_deep(name, include, exclude), joins=True).execute()
+            Batch(lambda: _plan_deep(name, include, exclude), joins=True).execute()
         return sys.modules[name]
 
 
@@ -177,6 +177,9 @@ def _plan_deep(name, include, exclude):
     scope = _Scope(include, exclude, name)
     if name not in scope:
         raise ImportError(f"{name!r} is excluded: take it out of exclude to reload it", name=name)
+    known = scope.table().plans.get(name)
+    if known is not None and known.holds():
+        return known.copy(sys.modules.get)
     plan = Plan(scope, skip=_parents(name))
     plan.visit(name)
     if plan.sources[name].spec is None:
@@ -185,6 +188,7 @@ def _plan_deep(name, include, exclude):
         if other.startswith(name + ".") and other in scope:
             plan.late.append(other)
     plan.visit_late()
+    plan.table.plans[name] = plan.copy()
     return plan
 
 
@@ -238,6 +242,7 @@ class _Table:
                         self.at.setdefault(folder, []).append(name)
         self.stamps = [None] * len(self.at)  # what they were when they said what runs
         self.named, self.edges, self.dependents = {}, {}, {}  # {name: (code, edges)}, the same, {name: {importer: late}}
+        self.plans = {}  # {name: the last plan for a deep reload of it}
         modules = [module for module in list(sys.modules.values()) if issubclass(type(module), types.ModuleType)]
         self.alive = [weakref.ref(module, self.outlive) for module in modules]
 
@@ -637,7 +642,23 @@ class Plan:
     def __init__(self, scope, skip=(), only=None):
         self.scope, self.table, self.skip, self.only = scope, scope.table(), set(skip), only
         self.sources, self.finished, self.late, self.read = {}, [], [], {}
-        self.depth = 0
+        self.depth, self.modules = 0, {}  # {name: the modules that it held}
+
+    def copy(self, module_of=lambda name: None):
+        """This plan as it was made; a table keeps it without the module objects, which it must not keep alive."""
+        other = Plan(self.scope, self.skip, self.only)
+        other.sources = {name: source._replace(module=module_of(name)) for name, source in self.sources.items()}
+        other.finished, other.depth, other.modules = list(self.finished), self.depth, self.modules
+        return other
+
+    def holds(self):
+        """Whether this plan would be made again: the files are what runs, and the modules hold the same modules."""
+        for name, source in self.sources.items():
+            seen = _seen.get(source.path)
+            if seen is None or seen.code is None or seen.code is not source.code or not seen.settled or _signature(source.path) != seen.signature \
+                    or _became_package(source.path) or _ids(_modules_in(sys.modules.get(name))) != self.modules.get(name):
+                return False
+        return True
 
     def visit(self, root):
         """Walk what root imports, depth first, with a stack of its own: chains may be thousands of modules long."""
@@ -760,12 +781,20 @@ class Plan:
 
     def held(self, source):
         """Modules that a module's own code has bound without an import statement that names them."""
-        if source.module is None:
-            return
-        for name, value in [item for item in list(_dict_of(source.module).items()) if type(item[1]) is types.ModuleType]:
+        modules = _modules_in(source.module)
+        self.modules[source.name] = _ids(modules)
+        for name, value in modules:
             target = _dict_of(value).get("__name__")
             if source.facts.binds.get(name) and type(target) is str and target != f"{source.name}.{name}" and sys.modules.get(target) is value:
                 yield target
+
+
+def _modules_in(module):
+    return [item for item in list(_dict_of(module).items()) if type(item[1]) is types.ModuleType] if module is not None else []
+
+
+def _ids(items):
+    return [(name, id(value)) for name, value in items]
 
 
 def _runs(source):
@@ -843,16 +872,16 @@ _FROZEN_BY_PROGRAM = 5000  # a bare interpreter has up to a few hundred objects 
 
 
 class Batch:
-    """One reload: executes the modules of a plan in place and keeps a log that undoes it all."""
+    """One reload: makes a plan, executes its modules in place, and keeps a log that undoes it all."""
 
-    def __init__(self, plan, joins=False):
-        self.plan, self.joins, self.log = plan, joins, []
-        self.pending, self.views, self.finished, self.stack = dict(plan.sources), {}, [], []
+    def __init__(self, make_plan, joins=False):
+        self.make_plan, self.plan, self.joins, self.log = make_plan, None, joins, []
+        self.pending, self.views, self.finished, self.stack = {}, {}, [], []
         self.failed, self.gone, self.pairs, self.functions, self.claimed, self.replaced = {}, {}, {}, {}, set(), []
         self.collects, self.bound, self.left_classes = False, set(), False
         self.undecorated, self.nested = (), {}
         self.error, self.at, self.caches = None, ("?", None), []
-        self.thread, self.opened, self.committed = threading.get_ident(), False, False
+        self.thread, self.opened, self.started, self.committed = threading.get_ident(), False, False, False
 
     def execute(self):
         """Run and commit, or undo; return the names executed.  Twice closed, lest an interrupt in the first leaves a rest."""
@@ -867,32 +896,46 @@ class Batch:
             finally:
                 self.close()
         except Exception as error:
-            if self.committed or isinstance(error, ReloadError):
+            if self.committed or not self.started or isinstance(error, ReloadError):
                 raise
             raise _failure(error, self.at[0], self.finished, self.at[1]) from error
         return self.finished
 
     def open(self):
+        self.collects, self.opened = gc.isenabled(), True
+        gc.disable()  # the commit collects once
+        self.plan = self.make_plan()
+        self.pending = dict(self.plan.sources)
+        self.start()
+
+    def start(self):
+        """Call the hooks of the modules, and take over the import statements."""
         global _batch
         self.new, self.count = set(), len(sys.modules)
         self.modules, self.lists = dict(sys.modules), [(lst, list(lst)) for lst in (sys.meta_path, sys.path_hooks, sys.path)]
         self.frozen = gc.get_freeze_count() if hasattr(gc, "freeze") else 0
         _invalidate_finders()
         self.import_, self.gcd_import = builtins.__import__, _bootstrap._gcd_import
-        self.opened, _batch = True, self
+        self.started, _batch = True, self
         for name in reversed(self.plan.finished):
             _call_hook(name)
-        self.collects = gc.isenabled()
-        gc.disable()  # the commit collects once
         if hasattr(gc, "freeze"):
             gc.freeze()  # from here on gc.get_objects() are the objects that the reload makes
         builtins.__import__, _bootstrap._gcd_import = self.hooked_import, self.hooked_gcd_import
 
     def close(self):
-        """Undo what was not committed, and leave nothing of the reload behind in the interpreter."""
-        global _batch
+        """Leave nothing of the reload behind in the interpreter."""
         if not self.opened:
             return
+        if _batch is self:
+            self.end()
+        if self.collects:
+            gc.enable()
+        self.opened = False
+
+    def end(self):
+        """Undo what was not committed, and give the import statements back."""
+        global _batch
         if builtins.__import__ == self.hooked_import or not self.committed:  # a module may have put its own there
             builtins.__import__ = self.import_
         _bootstrap._gcd_import = self.gcd_import
@@ -913,10 +956,7 @@ class Batch:
             gc.collect()
         if self.frozen > _FROZEN_BY_PROGRAM:
             gc.freeze()
-        if self.collects:
-            gc.enable()
         _batch = None
-        self.opened = False
 
     def run(self):
         names = self.plan.finished if self.plan.depth > _DEEPEST else list(self.plan.sources)
@@ -2151,7 +2191,7 @@ def reload_changed(*, include=(), exclude=()):
         if not changed or _tried and not _worth_a_try(paths):
             return []
         try:
-            batch = Batch(_plan_changed(scope, changed))
+            batch = Batch(lambda: _plan_changed(scope, changed))
             batch.execute()
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):  # nothing is wrong with the files
@@ -3077,7 +3117,7 @@ class _ScriptWatcher(Watcher):
                 main = sys.modules["__main__"]
                 plan = Plan(_Scope())
                 plan.sources["__main__"] = Source("__main__", main, importlib.machinery.ModuleSpec("__main__", None), runner.path, ran, code, _facts(code))
-                batch = Batch(plan)
+                batch = Batch(lambda: plan)
                 batch.undecorated = undecorated
                 batch.execute()
                 _renumber(_dict_of(main), compile(source, runner.path, "exec", dont_inherit=True), _dict_of(main))
