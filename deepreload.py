@@ -569,7 +569,7 @@ def _source_tree(loader, name):
     try:
         source = loader.get_source(name)
         return source, ast.parse(source)
-    except Exception:
+    except (AttributeError, OSError, SyntaxError, TypeError, ValueError):
         return None, None
 
 
@@ -945,6 +945,9 @@ class Batch:
             _clear_lines(source.path for source in self.plan.sources.values())
         else:
             self.roll_back()
+            for source in self.plan.sources.values():
+                if source.spec is not None:
+                    source.spec._initializing = False  # an interrupt may have come before run_module got to it
         for view in self.views.values():
             view.show()
         self.views, self.pairs, self.functions, self.leftovers = {}, {}, {}, []
@@ -1436,6 +1439,7 @@ class View(collections.abc.MutableMapping):
         if locations is None:
             live.pop("__path__", None)
         elif source.path:
+            batch.log.append((setattr, source.spec, "submodule_search_locations", locations))
             live["__path__"] = source.spec.submodule_search_locations = [os.path.dirname(source.path)] if not _opaque(source.spec) else list(locations)
 
     def execute(self):
