@@ -45,6 +45,11 @@ from importlib import _bootstrap
 from itertools import compress
 from operator import attrgetter, is_not
 
+try:
+    from _abc import _get_dump
+except ImportError:  # PyPy: an abstract base class forgets who has registered
+    _get_dump = None
+
 __version__ = "1.0"
 __all__ = ["deep_reload", "deep_unload", "reload_changed", "is_changed", "watch", "import_graph", "reload_order",
            "ReloadError"]
@@ -2019,11 +2024,7 @@ def _keep_members(batch, old, new):
 
 def _keep_registered(batch, old, new):
     """Classes from modules that are not reloaded stay registered with an abstract base class."""
-    try:
-        from _abc import _get_dump
-    except ImportError:
-        return
-    for reference in _get_dump(old)[0]:
+    for reference in _get_dump(old)[0] if _get_dump else ():
         cls = reference()
         if cls is not None and cls.__module__ not in batch.plan.sources:
             type(new).register(new, cls)
