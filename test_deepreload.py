@@ -3,6 +3,7 @@
 
     python -m unittest                              all of it, in seconds
     DEEPRELOAD_CASES=5000 python -m unittest -k Random   the differential test on more random programs
+    DEEPRELOAD_FAULTS=1 python -m unittest -k Faults     a fault at every line, not at every n-th
 """
 
 import abc
@@ -148,9 +149,9 @@ class Case(unittest.TestCase):
         self.write({name: b"import builtins; builtins._trace_ = []\n" + textwrap.dedent(text).encode()})
         return self.run_python(self.path(name), *args)
 
-    def run_python(self, *args, **more):
+    def run_python(self, *args, timeout=60, **more):
         env = {**os.environ, "PYTHONPATH": self.root + os.pathsep + HERE, "PYTHONDONTWRITEBYTECODE": "1", **more}
-        done = subprocess.run([sys.executable, *args], cwd=self.root, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True, timeout=60)
+        done = subprocess.run([sys.executable, *args], cwd=self.root, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True, timeout=timeout)
         return done.stdout.strip()
 
     def fresh(self, expression, *names):
@@ -1023,6 +1024,360 @@ class AllOrNothing(Case):
         finally:
             logging.getLogger("deepreload").removeHandler(handler)
         self.assertEqual(out.getvalue(), "")
+
+
+@unittest.skipUnless(hasattr(os, "fork") and hasattr(gc, "freeze"), "tries each fault in a forked process")
+class Faults(Case):
+    """An exception at every line that a reload executes, deepreload's own and its undo's included: the state is the one
+    before or the one after.  By default every n-th line; DEEPRELOAD_FAULTS=n for others, DEEPRELOAD_FAULTS=1 for all (an hour)."""
+
+    def files(self, n):
+        """A package with a package in it, a cycle, and one of each that people hold; edited in all places where n stands."""
+        return {
+            "p/__init__.py": f"""
+                V = {n}
+                from .a import A, fa
+                from . import sub, t
+                from q import new{n} as qn
+                REG = {{"A": A, "t": (A, fa), "n": {n}}}
+                extra{n} = 1
+                try:
+                    from . import old
+                except ImportError:
+                    old = None
+                """,
+            "p/a.py": f"""
+                import abc, enum, functools
+                V = {n}
+                from . import b
+                class Base:
+                    known = []
+                    def __init_subclass__(cls): Base.known.append(cls)
+                class Other: pass
+                class A({'Base' if n == 1 else 'Base, Other'}):
+                    "doc {n}"
+                    x = {n}
+                    def m(self): return {n}
+                    def s(self): return super().__repr__(), {n}
+                    @property
+                    def pr(self): return {n}
+                    @classmethod
+                    def c(cls): return {n}
+                    def only{n}(self): pass
+                class G:
+                    __slots__ = {("a", "b")[:n]}
+                    def z(self): return {n}
+                class E(enum.Enum):
+                    P = {n}
+                    Q{n} = 77
+                class I(abc.ABC):
+                    v = {n}
+                @functools.lru_cache(None)
+                def fa(): return [{n}]
+                def deco(f):
+                    @functools.wraps(f)
+                    def w(): return f(), {n}
+                    return w
+                @deco
+                def wf(d={n}, *, k=[{n}]) -> {n}: return d
+                @functools.singledispatch
+                def sd(x): return {n}
+                @sd.register(int)
+                def _(x): return {n}
+                def bump():
+                    global G{n}
+                    G{n} = {n}
+                bump()
+                try:
+                    cache
+                except NameError:
+                    cache = {{}}
+                ONE = A()
+                TABLE = [A, fa, (E.P, ONE, G)]
+                """,
+            "p/b.py": f"""
+                V = {n}
+                from . import a
+                def fb(): return a.V, {n}
+                class Meta(type): pass
+                class X(metaclass=Meta):
+                    y = {n}
+                def __unload__(): pass
+                look = sorted(globals())
+                """,
+            "p/sub/__init__.py": f"V = {n}\nfrom .leaf import *\nfrom .leaf import V as LV",
+            "p/sub/leaf.py": f"import importlib{', colorsys' * (n - 1)}\n__all__ = ['V', 'lf']\nV = {n}\ndef lf(): return {n}\nnew = importlib.import_module('p.new{n}')",
+            "p/t.py" if n == 1 else "p/t/__init__.py": f"V = {n}\ndef tf(): return {n}",
+            f"p/new{n}.py": f"V = {n}",
+            f"q/new{n}.py": f"V = {n}",
+            "q/__init__.py": "V = 0",
+            **({"p/old.py": "V = 1"} if n == 1 else {})}
+
+    program = b"""
+import builtins, sys
+builtins._trace_ = []
+sys.path.append("site-packages")
+import faults, out, p, p.a
+from p import REG, sub
+from p.a import A, E, G, V, fa, wf, sd, ONE, deco
+from p.sub.leaf import lf
+inst, g, sub2, made = A(), G(), out.Sub(), deco(lf)
+g.a = 1
+bound, only, member, unbound = inst.m, inst.only1, E.P, A.s
+fa()
+inst.self = inst
+del builtins, sys
+faults.main()
+"""
+
+    tool = rb'''
+"""Raises an exception at the lines of a reload, each in a process of its own, and looks at the state that it leaves."""
+import ast, builtins, fnmatch, functools, gc, importlib.machinery, linecache, logging, marshal, os, signal, sys, time, tokenize, traceback, types, zlib
+from importlib import _bootstrap
+import deepreload
+
+ROOT = os.getcwd()
+FILES = tuple(os.path.join(ROOT, name) for name in ("p" + os.sep, "q" + os.sep, "out.py")) + (deepreload.__file__,)
+PLAIN = (int, float, str, bytes, bool, type(None), type(...))
+MOST = 30  # times that a line is tried in one call: of the loops over all that there is these will do
+known, lock = {}, deepreload._lock
+
+
+def ours(name):
+    return isinstance(name, str) and name.partition(".")[0] in ("p", "q", "out", "__main__")
+
+
+def state():
+    """All as text: each object by the name that it had at first, or by ~ and the way to it.  And the identities of all values."""
+    modules = list(sys.modules.items())
+    files = {vars(module).get("__file__") for name, module in modules if ours(name)}
+    seen = {id(vars(builtins)): "builtins", **{id(vars(module)): f"vars({name})" for name, module in modules if ours(name)}}
+    lines, todo, ids = [], [], []
+
+    def name(obj, way):
+        if type(obj) in PLAIN:
+            return repr(obj)
+        if id(obj) not in seen:
+            seen[id(obj)] = (known.get(id(obj)) or (None, "~" + way.lstrip("~")))[1] if known else way
+            todo.append((obj, seen[id(obj)]))
+        return seen[id(obj)]
+
+    def say(way, *parts):
+        lines.append(f"{way}: " + ", ".join(f"{key}={name(value, f'{way}.{key}')}" for key, value in parts))
+
+    lines.append(f"order: {list(sys.modules)}")
+    lines.append(f"gc: {gc.isenabled()} {gc.get_freeze_count()}; batch: {deepreload._batch}; lock: {lock._is_owned()} {deepreload._lock is lock}")
+    say("sys", *[(key, module) for key, module in modules if ours(key)])
+    say("import", ("__import__", builtins.__import__), ("_gcd_import", _bootstrap._gcd_import),
+        *[(f"{key}{i}", part) for key in ("path", "meta_path", "path_hooks") for i, part in enumerate(getattr(sys, key))])
+    say("ran", *[(os.path.relpath(path, ROOT), seen.code) for path, seen in sorted(deepreload._seen.items()) if path in files])
+    for obj, way in todo:
+        kind = type(obj)
+        if isinstance(obj, types.ModuleType) and ours(vars(obj).get("__name__")):
+            say(way, ("type", kind), *vars(obj).items())
+            ids.append([(key, id(value)) for key, value in vars(obj).items()])
+        elif isinstance(obj, type) and ours(obj.__module__):
+            say(way, ("type", kind), *[("base", base) for base in obj.__bases__],
+                *sorted((key, value) for key, value in vars(obj).items() if key not in ("__dict__", "__weakref__", "_abc_impl")))
+            lines.append(f"{way} subclasses: {sorted(name(sub, f'{way} subclass {sub.__qualname__}') for sub in type.__subclasses__(obj))}")
+            if "_abc_impl" in vars(obj):
+                say(way, *[("registered", reference()) for reference in sys.modules["_abc"]._get_dump(obj)[0]])
+        elif kind is types.FunctionType and ours(obj.__module__):
+            say(way, *[(key, getattr(obj, key)) for key in ("__globals__", "__code__", "__defaults__", "__kwdefaults__", "__doc__", "__qualname__")],
+                *obj.__annotations__.items(), *vars(obj).items(), *[(f"cell{i}", cell) for i, cell in enumerate(obj.__closure__ or ())])
+        elif kind is types.CodeType:
+            say(way, ("code", zlib.crc32(obj.co_code)), *[(key, getattr(obj, key)) for key in ("co_name", "co_firstlineno", "co_flags")],
+                *[(f"{key}{i}", part) for key in ("co_names", "co_freevars", "co_consts") for i, part in enumerate(getattr(obj, key))])
+        elif kind is types.CellType:
+            say(way, ("content", obj.cell_contents))
+        elif kind is property:
+            say(way, ("fget", obj.fget), ("fset", obj.fset), ("fdel", obj.fdel), ("doc", obj.__doc__))
+        elif kind in (classmethod, staticmethod, types.MethodType):
+            say(way, ("func", obj.__func__), ("self", getattr(obj, "__self__", None)))
+        elif kind is functools._lru_cache_wrapper:
+            say(way, *vars(obj).items(), ("size", obj.cache_info().currsize))
+        elif kind in (dict, types.MappingProxyType):
+            say(way, *[(f"[{name(key, way + ' key')}]", value) for key, value in obj.items()])
+        elif kind in (list, tuple):
+            say(way, *[(f"[{i}]", value) for i, value in enumerate(obj)])
+        elif ours(kind.__module__) or kind is importlib.machinery.ModuleSpec:
+            slots = [(key, getattr(obj, key, None)) for cls in kind.__mro__ for key in vars(cls).get("__slots__", ())]
+            say(way, ("type", kind), *slots, *[(key, value) for key, value in getattr(obj, "__dict__", {}).items() if key != "_cached"])
+        else:
+            lines.append(f"{way}: {kind.__module__}.{kind.__qualname__} {getattr(obj, '__qualname__', '')}")
+    return "\n".join(lines), ids, todo
+
+
+def forked(function):
+    """The text that a function returns in a forked process."""
+    receiver, sender = os.pipe()
+    child = os.fork()
+    if not child:
+        deepreload._lock = lock
+        with os.fdopen(sender, "w") as file:
+            file.write(function())
+        os._exit(0)
+    os.close(sender)
+    with os.fdopen(receiver) as file:
+        text = file.read()
+    os.waitpid(child, 0)
+    return text
+
+
+def difference(one, other):
+    lines, others = one.split("\n"), other.split("\n")
+    return [line[:700] for line in [f"- {line}" for line in lines if line not in others][:4] + [f"+ {line}" for line in others if line not in lines][:4]]
+
+
+class Boom(Exception):
+    pass
+
+
+def fail(record):
+    """In the middle of a commit, where it logs a warning."""
+    undoing.append(record)
+    1 / 0
+
+
+def deep():
+    return deepreload.deep_reload("p")
+
+
+def changed():
+    return deepreload.reload_changed(exclude="out") or True
+
+
+undoing, fault = [], []
+
+
+def run(reload, error, step, offset, fails):
+    """Try every step-th line, of the undo only if fails; return how many were tried, how many there were, and what was wrong."""
+    global before, after
+    known.update((id(obj), (obj, way)) for obj, way in state()[2])
+    before, ids, todo = state()
+    after = forked(lambda: reload() and state()[0])
+    assert after == forked(lambda: reload() and reload() and state()[0])
+    lines, tried, wrong = 0, 0, []
+    logging.getLogger("deepreload").filters[:] = [fail] * fails
+
+    def trace(frame, event, arg):
+        if not frame.f_code.co_filename.startswith(FILES):
+            return None
+        times = {}
+
+        def trace_line(frame, event, arg):
+            nonlocal lines, tried
+            if event != "line":
+                return trace_line
+            text = linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()
+            times[frame.f_lineno] = times.get(frame.f_lineno, 0) + 1
+            if fails and not undoing or times[frame.f_lineno] > MOST or text == "try:" or text.startswith("with ") and times[frame.f_lineno] > 1:
+                return trace_line  # (an exception raised in a trace function at a try, or at the end of a with, goes past its handlers)
+            lines += 1
+            if lines % step == offset:
+                tried += 1
+                receiver, sender = os.pipe()
+                child = os.fork()
+                if not child:
+                    sys.settrace(None)
+                    signal.alarm(60)
+                    deepreload._lock = lock  # it has another after a fork
+                    fault[:] = sender, f"{error!r} at {os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}, {text!r}"
+                    raise error
+                os.close(sender)
+                with os.fdopen(receiver) as file:
+                    wrong.append(file.read())
+                os.waitpid(child, 0)
+            return trace_line
+        return trace_line
+
+    raised = None
+    try:
+        sys.settrace(trace)
+        reload()
+    except BaseException as caught:
+        raised = type(caught)
+    sys.settrace(None)
+    if fault:
+        sender, place = fault
+        with os.fdopen(sender, "w") as file:
+            try:
+                file.write(look(reload, error, raised, ids, place))
+            except BaseException:
+                file.write(place + "\n" + traceback.format_exc())
+        os._exit(0)
+    if state()[0] != (before if fails else after):
+        wrong.append("without a fault:\n" + "\n".join(difference(before if fails else after, state()[0])))
+    return f"{tried} {lines}\n" + "\n".join(text for text in wrong if text != "ok")
+
+
+def look(reload, error, raised, ids, place):
+    """In the process with the fault: what is wrong, or "ok"."""
+    for each in (error, sys.exc_info()[1]):  # (which still handles what it handled when a trace function raised)
+        if each is not None:
+            each.__traceback__ = each.__context__ = each.__cause__ = each.obj = None
+    gc.collect()
+    del logging.getLogger("deepreload").filters[:]
+
+    def same(one, other):
+        """Where the fault was taken for one of a loader, and a module for changed, more may have been executed."""
+        return one == other or raised is None and one.replace("~", "") == other.replace("~", "")
+    now, values, todo = state()
+    if not same(now, before) and not same(now, after):
+        return "\n".join([f"{place}: in between", *min((difference(each, now) for each in (before, after)), key=len)])
+    if now == before and values != ids:
+        return f"{place}: values are not the same objects"
+    if reload is changed and now == before and raised is not KeyboardInterrupt:  # what failed is tried again after the next save
+        os.utime(os.path.join("p", "a.py"), (0, os.getpid()))
+    del todo
+    try:
+        reload()
+    except BaseException as problem:
+        return f"{place}: the next reload raises {problem!r}"
+    gc.collect()
+    then = state()[0]
+    return "ok" if same(then, after) else "\n".join([f"{place}: the next reload, from {'before' if now == before else 'after'}", *difference(after, then)])
+
+
+def main():
+    logger = logging.getLogger("deepreload")
+    logger.addHandler(logging.NullHandler())
+    logger.propagate = False
+    gc.unfreeze()
+    for folder, _, names in os.walk("new"):
+        for name in names:
+            path = os.path.join(os.path.relpath(folder, "new"), name)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            os.replace(os.path.join(folder, name), path)
+    os.unlink("p/old.py"), os.unlink("p/t.py")
+    saved = time.monotonic()
+    while time.monotonic() < saved + .06:  # until a further edit would show in the files' times
+        gc.collect()
+    step, modes = int(sys.argv[1]), sys.argv[2:]
+    for mode, reload, fails in (("deep", deep, False), ("changed", changed, False), ("undo", deep, True)):
+        if modes and mode not in modes: continue
+        for offset, error in (1 % step, Boom("boom")), (step // 2, KeyboardInterrupt()):
+            print(forked(lambda: run(reload, error, step, offset, fails)), flush=True)
+'''
+
+    def test_before_or_after(self):
+        self.write(self.files(1), out="""
+            import p.b
+            from p import V as PV
+            from p.a import A, E, V, fa, I
+            class Sub(A):
+                def m(self): return super().m()
+            I.register(int)
+            held = [A(), Sub(), A.m, {"fa": fa}]
+            """)
+        self.write({f"new/{name}": text for name, text in self.files(2).items()})
+        self.write({"s.py": self.program, "site-packages/faults.py": self.tool})
+        said = self.run_python("-S", "s.py", os.environ.get("DEEPRELOAD_FAULTS", "797"), timeout=None if "DEEPRELOAD_FAULTS" in os.environ else 60)
+        numbers = [line.split() for line in said.split("\n") if line.replace(" ", "").isdigit()]
+        wrong = "\n".join(line for line in said.split("\n") if line and not line.replace(" ", "").isdigit())
+        tried, lines = (sum(int(pair[i]) for pair in numbers) for i in (0, 1))
+        print(f"faults: {tried} of {lines} points, {'not ' * bool(wrong)}all before or after")
+        self.assertEqual((wrong[:5000], len(numbers), tried > 50), ("", 6, True))
 
 
 class State(Case):
