@@ -2105,8 +2105,8 @@ class _Replacer:
             self.patch_class(holder)
         elif kind is _partial_type():
             function, args, keywords, namespace = holder.__reduce__()[2]
-            if self.has((function, *args)):
-                holder.__setstate__((find(function), tuple(map(find, args)), keywords, namespace))  # keywords are a dict of their own
+            if self.has((function, args, *args)):
+                holder.__setstate__((find(function), tuple(map(find, find(args))), keywords, namespace))  # keywords are a dict of their own
         elif kind is weakref.ref:
             return weakref.ref(find(holder()), holder.__callback__) if find(holder()) is not holder() else holder
         else:
