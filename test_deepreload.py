@@ -3745,6 +3745,195 @@ class Neighbours(Case):
 posix = unittest.skipUnless(os.name == "posix", "signals and terminals as on POSIX")
 
 
+class Corners(Case):
+    """Lines that nothing else came to, each with the case that it is for."""
+
+    HOLDERS = """
+        import functools, weakref, side
+        class Meta(type):
+            fixed = property(lambda cls: "meta")
+        held = {}
+        def keep(cls):
+            slots = side.Slots()
+            slots.one = cls
+            held.update(default=lambda c=cls: c, partial=functools.partial(isinstance, cls), set=weakref.WeakSet([cls]), key={cls: 1}, slots=slots)
+            return cls
+        @keep
+        class C(metaclass=Meta):
+            V = %d
+            fixed = %d
+        """
+
+    def test_class_that_its_decorator_puts_into_all_kinds_of_holders(self):
+        mod = self.load(self.HOLDERS % (1, 1), side="class Slots:\n    __slots__ = 'one', 'empty'")
+        kept = mod.C
+        self.write(mod=self.HOLDERS % (2, 2))
+        deep_reload("mod", exclude="side")
+        held = mod.held
+        self.assertEqual((mod.C is kept, kept.V, kept.fixed, vars(kept)["fixed"]), (True, 2, "meta", 2))
+        self.assertEqual([obj is kept for obj in (held["default"](), held["partial"].args[0], *held["set"], *held["key"], held["slots"].one)], [True] * 5)
+
+    def test_cache_that_goes_is_cleared_for_who_holds_it(self):
+        held = self.load("import functools\n@functools.lru_cache(None)\ndef f(): return 1").f
+        held()
+        self.edit("def f(): return 2")
+        self.assertEqual((held(), sys.modules["mod"].f()), (2, 2))
+
+    def test_empty_cells_are_filled_and_emptied_again(self):
+        text = "def make():\n    def f(): return x\n    {}\n    return f\n    x = 0\nf = make()\n"
+        f = self.load(text.format("pass")).f
+        self.write(mod=text.format("x = 2") + "1 / 0")
+        self.fails(deep_reload, "mod")
+        self.assertRaises(NameError, f)
+        self.edit(text.format("x = 2"))
+        self.assertEqual(f(), 2)
+        self.edit(text.format("pass"))
+        self.assertEqual(f(), 2)  # (a cell is not emptied: its function may be in another's hands)
+
+    def test_module_of_a_package_is_gone_and_its_import_caught(self):
+        self.write({"pkg/__init__.py": "", "pkg/a.py": "try:\n    from pkg import b\nexcept ImportError as error:\n    b = str(error)", "pkg/b.py": ""})
+        pkg, a = self.imported("pkg", "pkg.a")
+        os.unlink(self.path("pkg/b.py"))
+        deep_reload("pkg.a")
+        self.assertEqual((a.b, "pkg.b" in sys.modules, hasattr(pkg, "b")), ("cannot import name 'b' from 'pkg'", False, False))
+
+    def test_imports_that_are_blocked_or_lead_into_no_package(self):
+        text = "tried = []\nfor name in ('blocked', 'side.child', 'nowhere.child'):\n    try:\n        __import__(name)\n    except ImportError as error:\n        tried.append(type(error).__name__)\ntry:\n    import blocked, side.child\nexcept ImportError:\n    pass\nX = %d"
+        mod = self.load(text % 1, side="", blocked="1 / 0") if sys.modules.setdefault("blocked", None) is None else None
+        self.addCleanup(sys.modules.pop, "blocked", None)
+        self.edit(text % 2)
+        self.assertEqual((mod.tried, mod.X, sys.modules["blocked"]), (["ModuleNotFoundError"] * 3, 2, None))
+
+    def test_lazy_attribute_of_a_module_that_is_half_way(self):
+        self.write(a="lazy = 1\nimport b", b="import a\nX = 1")
+        a, b = self.imported("a", "b")
+        self.write(a="def __getattr__(name):\n    if name == 'lazy': return 2\n    raise AttributeError(name)\nimport b", b="import a\nX = a.lazy")
+        deep_reload("a")
+        self.assertEqual((b.X, a.lazy), (2, 2))
+
+    def test_name_of_a_submodule_that_was_something_else(self):
+        self.write({"pkg/__init__.py": "from .child import child", "pkg/child.py": "def child(): pass\nV = 1"})
+        pkg = self.imported("pkg")
+        self.write({"pkg/__init__.py": "import pkg.child\nX = child.V"})
+        deep_reload("pkg")
+        self.assertEqual((pkg.X, pkg.child is sys.modules["pkg.child"]), (1, True))
+
+    def test_module_that_wraps_the_import_statement(self):
+        saved = builtins.__import__
+        self.addCleanup(setattr, builtins, "__import__", saved)
+        text = "import builtins\nsaved = builtins.__import__\ndef wrapper(*args, **options): return saved(*args, **options)\nX = {}\n{}"
+        mod = self.load(text.format(1, ""))
+        self.edit(text.format(2, "builtins.__import__ = wrapper"))
+        self.assertEqual((mod.X, mod.saved is saved, builtins.__import__ is mod.wrapper), (2, True, True))
+        builtins.__import__ = saved
+
+    def test_other_thread_imports_meanwhile(self):
+        text = "import importlib, threading\nfound = []\nthread = threading.Thread(target=lambda: found.append(importlib.import_module('side')))\nthread.start()\nthread.join()\nX = %d"
+        mod = self.load(text % 1, side="")
+        self.edit(text % 2)
+        self.assertEqual((mod.X, mod.found), (2, [sys.modules["side"]]))
+
+    def test_module_with_a_class_from_another_module(self):
+        text = "import sys, side\nX = %d\nsys.modules[__name__].__class__ = side.Kind"
+        mod = self.load(text % 1, side="import types\nclass Kind(types.ModuleType):\n    @property\n    def double(self): return self.X * 2")
+        self.write(mod=text % 2)
+        deep_reload("mod", exclude="side")
+        self.assertEqual((mod.double, type(mod).__name__), (4, "Kind"))
+
+    def test_compiled_modules_that_a_failed_reload_has_imported_stay(self):
+        name = next((n for n in ("_lsprof", "_queue", "audioop", "_crypt", "termios", "_testbuffer") if n not in sys.modules
+                     and isinstance(getattr(importlib.util.find_spec(n), "loader", None), importlib.machinery.ExtensionFileLoader)), None)
+        if name is None:
+            self.skipTest("no extension module to import")
+        self.load("X = 1")
+        self.write(mod=f"import {name}\nraise ValueError")
+        self.fails(deep_reload, "mod")
+        self.assertIn(name, sys.modules)
+
+    def test_exception_without_a_text(self):
+        self.load("X = 1")
+        self.write(mod="class Odd(Exception):\n    def __str__(self): raise ValueError\nraise Odd")
+        self.assertEqual(self.fails(deep_reload, "mod"), "mod: Odd in mod.py, line 3: <no text>; nothing was reloaded")
+
+    def test_guard_in_bytecode_without_source_and_a_source_that_cannot_be_read(self):
+        text = "try:\n    cache\nexcept NameError:\n    cache = []\nX = 1"
+        self.write(first=text, mod=text)
+        import py_compile
+        py_compile.compile(self.path("first.py"), self.path("first.pyc"))
+        os.unlink(self.path("first.py"))
+        first, mod = self.imported("first", "mod")
+        deep_reload("first")
+        self.assertEqual(self.trace(), "first")
+        cache = mod.cache
+        mod.__spec__.loader.get_data = self.refuse  # deepreload has the code, but not the source with the guard
+        self.assertIn("mod: ", self.fails(deep_reload, "mod"))
+        self.assertIs(mod.cache, cache)
+
+    @staticmethod
+    def refuse(path):
+        raise OSError(path)
+
+    def test_deep_unload_from_inside(self):
+        mod = self.load("X = 1", side="")
+        self.imported("side")
+        self.write(mod="import deepreload\ntry:\n    deepreload.deep_unload('side')\nexcept ImportError as error:\n    X = str(error)")
+        deep_reload("mod")
+        self.assertIn("cannot be unloaded while modules are being reloaded", mod.X)
+
+    def test_file_gone_after_many_looks(self):
+        self.load("X = 1")
+        ends = time.monotonic() + 0.1  # until the clock of the file system has moved on
+        while time.monotonic() < ends:
+            self.assertEqual(reload_changed(), [])
+        os.unlink(self.path("mod.py"))
+        self.assertEqual(reload_changed(), [])
+
+    def test_import_that_is_not_executed_is_not_planned(self):
+        text = "if X0:\n    import sub\n"
+        mod = self.load("X0 = False\n" + text, sub="Y = 1")
+        ends = time.monotonic() + 0.1
+        while time.monotonic() < ends:
+            deep_reload("mod")
+        self.assertEqual(("sub" in sys.modules, reload_order("mod"), mod.X0), (False, ["mod"], False))
+
+    def test_names_of_a_script_whose_statements_have_ended(self):
+        for args, last in (("-m", "script"), "22 333"), (("-m", "deepreload", "--once", "--quiet", "script.py"), "333 333"):
+            with self.subTest(args):
+                self.write({"m.py": b"V = 1", "script.py": textwrap.dedent("""
+                    import atexit, os, deepreload, m
+                    from m import V
+                    def late():
+                        for version in (22, 333):
+                            if version == 333: os.unlink(__file__)  # only deepreload's own run still has the code
+                            with open("m.py", "w") as file: file.write(f"V = {version}")
+                            deepreload.deep_reload("m")
+                            print(V, m.V)
+                    atexit.register(late)
+                    """).encode()})
+                self.assertEqual(self.run_python(*args), f"22 22\n{last}")
+
+    def test_imported_before_with_bytecode_of_another_python_and_source_that_does_not_parse(self):
+        self.write(m="V = 1", n="V = 1")
+        self.assertEqual(self.run_script("""
+            import os, sys
+            sys.dont_write_bytecode = False
+            import m, n
+            with open(m.__cached__, "r+b") as file: file.write(b"none")
+            with open("n.py", "w") as file: file.write("def (")
+            import deepreload
+            print(deepreload.is_changed("m"), deepreload.is_changed("n"))
+            for name in "mn":
+                with open(name + ".py", "w") as file: file.write("V = 22")
+            print(sorted(deepreload.reload_changed()), m.V, n.V)
+            """), "False True\n['m', 'n'] 22 22")
+
+    def test_graph_of_a_script_that_leaves(self):
+        self.write({"leave.py": b"import side, sys\nsys.exit(3)\n", "stop.py": b"raise KeyboardInterrupt\n", "side.py": b""})
+        for name, wanted in (("leave.py", "leave\n    side\n0"), ("stop.py", "130")):
+            said = self.run_python("-c", f"import deepreload; print(deepreload.main(['--graph', '{name}']))")
+            self.assertEqual(said, wanted)
+
+
 class Driven:
     """A process driven from outside: what it says is awaited line by line, with a deadline."""
 
