@@ -1902,9 +1902,9 @@ def _keep_class(batch, old, new):
     moved = len(bases) != len(wanted_bases) or any(map(is_not, bases, wanted_bases))
     reason = _refusal(old, new) if moved or type(old) is not type(new) or "__slots__" in before or "__slots__" in after else None
     if moved and reason is None:
+        batch.log.append((_set_bases, old, bases))
         try:
             type.__setattr__(old, "__bases__", wanted_bases)
-            batch.log.append((type.__setattr__, old, "__bases__", bases))
         except TypeError as error:
             reason = str(error)
     if reason is not None:
