@@ -3037,7 +3037,7 @@ class _Runner:
             try:  # in one piece: the script writes too
                 self.stderr.write((f"\033[{color or 2}m{text}\033[0m" if self.color else text) + "\n")
                 self.stderr.flush()
-            except (OSError, ValueError):
+            except (OSError, ValueError, AttributeError):  # closed, or None from the start
                 pass
 
     def reloaded(self, names, seconds):
