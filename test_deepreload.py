@@ -3915,9 +3915,9 @@ class Corners(Case):
     def test_imported_before_with_bytecode_of_another_python_and_source_that_does_not_parse(self):
         self.write(m="V = 1", n="V = 1")
         self.assertEqual(self.run_script("""
-            import os, sys
+            import sys, n
             sys.dont_write_bytecode = False
-            import m, n
+            import m
             with open(m.__cached__, "r+b") as file: file.write(b"none")
             with open("n.py", "w") as file: file.write("def (")
             import deepreload
@@ -3925,7 +3925,17 @@ class Corners(Case):
             for name in "mn":
                 with open(name + ".py", "w") as file: file.write("V = 22")
             print(sorted(deepreload.reload_changed()), m.V, n.V)
-            """), "False True\n['m', 'n'] 22 22")
+            """), "False False\n['m', 'n'] 22 22")
+
+    def test_runs_again_though_there_is_no_stderr(self):
+        self.write({"s.py": b"import os\nif os.path.exists('ran'):\n    print('again', flush=True)\n    os._exit(0)\nopen('ran', 'w').close()\nopen('s.py', 'a').write('#')\n"})
+        self.assertEqual(self.run_python("-c", "import os, sys; os.close(2); sys.stderr = None; import deepreload; deepreload.main(['--interval', '0.01', 's.py'])"), "again")
+
+    def test_interrupt_before_a_cell(self):
+        self.load("X = 1")
+        self.write(mod="raise KeyboardInterrupt")
+        with self.assertRaises(KeyboardInterrupt):
+            deepreload._before_cell()
 
     def test_graph_of_a_script_that_leaves(self):
         self.write({"leave.py": b"import side, sys\nsys.exit(3)\n", "stop.py": b"raise KeyboardInterrupt\n", "side.py": b""})
@@ -4945,6 +4955,8 @@ class Watching(Programs):
                 deepreload.watch(interval)
         with self.assertRaises(TypeError):
             deepreload.watch(0.1, include=3)
+        with self.assertRaises(TypeError):
+            deepreload.watch(0.1, on_error="print")
         deepreload.watch(1e300).stop()
 
 
@@ -5174,7 +5186,8 @@ class Unloading(Unloads):
                     raise KeyboardInterrupt
             sys.path_importer_cache["nowhere"] = Finder()
             print(attempt("pk"), gone, state() == before, pk.a is sys.modules["pk.a"])
-            """), "KeyboardInterrupt:  [True] True True")
+            print(attempt("pk.a", force=True), state() == before, pk.a is sys.modules["pk.a"])
+            """), "KeyboardInterrupt:  [True] True True\nKeyboardInterrupt:  True True")
 
     @unittest.skipIf(sys.version_info >= (3, 12), "an exception of a trace function in an inlined comprehension passes the handlers by")
     def test_an_interrupt_half_way_changes_nothing(self):
@@ -5277,7 +5290,7 @@ class UnloadReport(Unloads):
                  "app.registry['x'] = {'y': [1, (f,)]}": "app.registry['x']['y'][1][0]", "app.listeners.append(functools.partial(f))": "app.listeners[0]", "app.thing = C().__init__": "app.thing",
                  "app.Host.plugin = f": "app.Host.plugin", "app.host = app.Host(); app.host.plugin = f": "app.host.plugin", "app.thing = {f}": "app.thing", "app.thing = (lambda f: lambda: f)(f)": "app.thing",
                  "app.fn.plugin = f": "app.fn.plugin", "app.thing = type('S', (C,), {})": "app.thing", "app.thing = pk.a": "app.thing", "sys.excepthook = f": "sys.excepthook",
-                 "app.thing = collections.OrderedDict(k=f)": "app.thing['k']", "app.thing = weakref.ref(f)": ""}
+                 "app.thing = collections.OrderedDict(k=f)": "app.thing['k']", "app.thing = weakref.ref(f)": "", "app.fn.__defaults__ = (1, f)": "app.fn.__defaults__[1]"}
         said = self.run_text(f"""
             import collections, functools, importlib, weakref
             hook = sys.excepthook
