@@ -193,7 +193,8 @@ def _plan_deep(name, include, exclude):
         if other.startswith(name + ".") and other in scope:
             plan.late.append(other)
     plan.visit_late()
-    plan.table.plans[name] = plan.copy()
+    if all(map(_runs, plan.sources.values())):  # what runs anew may import something else
+        plan.table.plans[name] = plan.copy()
     return plan
 
 
@@ -1175,12 +1176,15 @@ class Batch:
                 self.leftovers += [(w, weakref.ref(kept, w.__callback__)) for w in known]
                 (self.leftovers if known else watched).append((new, kept) if known else (weakref.ref(new), kept))
             elif new is not kept:
-                self.leftovers.append((new, kept))
+                try:
+                    watched.append((weakref.ref(new), kept))
+                except TypeError:  # a member that is an int, say
+                    self.leftovers.append((new, kept))
         new = known = None
         self.pairs = {}
-        if not getrefcount:
-            watched += [(weakref.ref(new), kept) for new, kept in self.functions.items()]
-            self.functions = {}
+        for new in [new for new in self.functions if new.__closure__ or not getrefcount]:  # a cell may hold one of the classes
+            watched.append((weakref.ref(new), self.functions.pop(new)))
+        new = None
         if watched:
             gc.collect()
         self.leftovers += [(ref(), kept) for ref, kept in watched if ref() is not None]
@@ -1663,6 +1667,8 @@ _sizes = [type.__dict__[name].__get__ for name in ("__basicsize__", "__itemsize_
 
 def _kept_as_is(batch, old, new):
     """Whether two functions are made of the same objects, code, names, defaults and all: then the old one simply stays."""
+    if old is new:
+        return True
     if type(old) is not types.FunctionType or id(old) in batch.claimed:
         return False
     if old.__code__ is new.__code__ and old.__defaults__ is new.__defaults__ and old.__globals__ is new.__globals__ \
@@ -2977,7 +2983,9 @@ class _Runner:
         namespace.update(__builtins__=builtins, __file__=self.path, __cached__=spec and spec.cached, __spec__=spec, __loader__=loader)
         self.ran = _signature(self.path)
         self.source = loader.get_data(self.path)
-        return compile(self.source, self.path, "exec", dont_inherit=True)
+        code = compile(self.source, self.path, "exec", dont_inherit=True)
+        _seen[self.path] = Seen(self.ran, False, code, None)
+        return code
 
     @staticmethod
     def join_threads():
