@@ -58,6 +58,7 @@ __all__ = ["deep_reload", "deep_unload", "reload_changed", "is_changed", "watch"
 #   Facts     what a code object says of its module: imports in order, names it binds (from its bytecode or its source)
 #   _seen     {path: Seen}: the code that was last executed from each file, and what the file was then
 #   Source    what a module's file says now: spec, code, facts
+#   _Table    what is known of the modules in a scope as long as the same ones are loaded: stamps of files, edges, plans
 #   Plan      {name: Source} of the modules to execute, in the order in which a fresh import would start them
 #   Batch     one reload under way: the plan, what is not executed yet, and the log that undoes everything
 #   View      the namespace that one module's code sees while the batch executes it
@@ -298,6 +299,10 @@ def _signature(path):
         return None
 
 
+def _file_of(spec):
+    return spec.origin if spec.has_location else None
+
+
 _stamp = attrgetter("st_mtime_ns", "st_ctime_ns", "st_size", "st_ino")
 
 
@@ -344,7 +349,7 @@ _exec_module = importlib.machinery.SourceFileLoader.exec_module.__code__
 
 def _load(name, module, spec):
     """Find and compile what a module's file says now; a Source without spec is a module whose file is gone."""
-    path = spec.origin if spec.has_location else None
+    path = _file_of(spec)
     signature = path and _signature(path)
     seen = _seen.get(path)
     if seen and seen.settled and seen.facts and seen.signature == signature and type(spec.loader) is importlib.machinery.SourceFileLoader \
@@ -354,10 +359,10 @@ def _load(name, module, spec):
         spec = _find_spec(name)
         if spec is None:
             return Source(name, module, None, path, None, None, _NO_FACTS)
-        path = spec.origin if spec.has_location else None
+        path = _file_of(spec)
         signature = path and _signature(path)
     if module is not None and path is not None and spec is _spec_of(module):
-        _running(name, spec, path)  # reads the bytecode file, if that is all that is known
+        _running(name, spec)  # reads the bytecode file, if that is all that is known
     code = _code_of(name, spec, path, signature)
     return Source(name, module, spec, path, signature, code, _facts(code, spec, path))
 
@@ -409,14 +414,13 @@ def _code_of(name, spec, path, signature):
 
 def _executes_itself(loader):
     """Whether a loader has an exec_module of its own, which only itself can stand for."""
-    execute = getattr(type(loader), "exec_module", None)
-    return execute not in (None, importlib.machinery.SourceFileLoader.exec_module, getattr(sys.modules.get("zipimport"), "_", None))
+    return getattr(type(loader), "exec_module", None) not in (None, importlib.machinery.SourceFileLoader.exec_module)
 
 
 def _drop_bytecode(specs):
     """Remove the bytecode files with which the next import might run old code."""
     for spec in specs:
-        signature = _signature(spec.origin) if spec.has_location else None
+        signature = _signature(_file_of(spec))
         if signature and spec.cached and not _bytecode_is_sound(spec, signature):
             try:
                 os.unlink(spec.cached)
@@ -1599,11 +1603,10 @@ def _is_function(obj):
 def _names_of(source, namespace):
     """The names in an old namespace that the module's own code has put there, and the facts of that code."""
     spec = namespace["__spec__"]
-    path = spec.origin if spec.has_location else None
-    seen = _running(source.name, spec, path)
+    seen = _running(source.name, spec)
     if seen is None or seen.code is None:  # nothing is known but what each object says of itself
         return {n for n, v in namespace.items() if n in source.facts.binds or _module_of(v) == source.name}, _NO_FACTS
-    facts = _facts(seen.code, spec, path)
+    facts = _facts(seen.code, spec, _file_of(spec))
     if not facts.inspects.isdisjoint(_INSPECTORS - {"dir", "locals"}) or "__getattr__" in facts.binds:
         return set(namespace), facts  # it may have bound names that no statement shows
     stars = [item for item in facts.imports if item.names == ("*",)]
@@ -2230,8 +2233,7 @@ def _worth_a_try(paths):
 
 
 def _path_of(name):
-    spec = _spec_of(sys.modules[name])
-    return spec.origin if spec.has_location else None
+    return _file_of(_spec_of(sys.modules[name]))
 
 
 def _changes(scope):
@@ -2264,14 +2266,14 @@ def _stamps(paths):
 
 
 def _is_changed(name, spec):
-    path = spec.origin if spec.has_location else None
+    path = _file_of(spec)
     if _opaque(spec):
         return path is None and _became_regular(spec)
     signature = _signature(path)
     if signature is None or _became_package(path):
         found = _find_spec(name)  # a file that is gone for a moment, or a module that became a package
         return found is not None and found.origin != path
-    seen = _running(name, spec, path)
+    seen = _running(name, spec)
     if seen is None or seen.signature == signature and seen.settled:
         return False
     if signature[2] != seen.signature[2]:
@@ -2294,8 +2296,9 @@ def _same_code(one, other):
         and all(_same_code(a, b) for a, b in nested if type(a) is type(b) is types.CodeType)
 
 
-def _running(name, spec, path):
+def _running(name, spec):
     """What is known of the code that a module runs; for one imported before deepreload its bytecode file tells."""
+    path = _file_of(spec)
     seen = _seen.get(path)
     if path is None or seen is not None and seen.code is not None:
         return seen
@@ -2375,8 +2378,8 @@ def _dependents(plan):
 def _running_source(name, module):
     """A Source that says what a module runs, whatever its file says now."""
     spec = _spec_of(module)
-    path = spec.origin if spec.has_location else None
-    code = (_running(name, spec, path) or _UNKNOWN).code
+    path = _file_of(spec)
+    code = (_running(name, spec) or _UNKNOWN).code
     return Source(name, module, spec, path, None, code, _facts(code, spec, path))
 
 
