@@ -315,36 +315,44 @@ def _settled(signature):
     return time.time_ns() - newest > (50_000_000 if newest % 1_000_000_000 else 2_000_000_000)
 
 
-_get_code = importlib.machinery.SourceFileLoader.get_code
-
-
-def _noted_get_code(self, fullname):
-    """In the place of SourceFileLoader.get_code: keep the code of every module that is executed.
+def _note_executions():
+    """Hear of the code of every module that is executed.
 
     Nothing else tells, after a file was edited, what is running: which names were its own, and whether it changed at all.
     """
-    path, caller = self.path, sys._getframe(1)
-    while caller.f_code.co_name == "_noted_get_code":  # of another copy of this file
-        caller = caller.f_back
-    executes = caller.f_code is _exec_module
-    signature = _signature(path) if executes else None  # before the file is read
-    if _compiled is not None and executes:
-        _compiled[path] = None
-    code = _get_code(self, fullname)
-    if executes and signature is not None:
-        facts = None if _knows_bytecode() or _in_stdlib(path) else _read_source(self, fullname)  # later the file may be another
-        _seen[path] = Seen(signature, _settled(signature), code, facts)
-    return code
+    get_code = importlib.machinery.SourceFileLoader.get_code
+    if not hasattr(get_code, "deepreload_notes"):
+        importlib.machinery.SourceFileLoader.get_code = get_code = _noting(get_code)
+    get_code.deepreload_notes[__name__] = _note  # each copy of this file in a process has an entry, however often it is executed
 
 
-def _note_executions():
-    """Begin to note; the frame must pass for one of the import system's, which Python takes out of tracebacks."""
-    code = _noted_get_code.__code__
-    _noted_get_code.__code__ = code.replace(co_filename=_get_code.__code__.co_filename)
-    importlib.machinery.SourceFileLoader.get_code = _noted_get_code
+def _noting(get_code):
+    """What stands in the place of SourceFileLoader.get_code."""
+    executes, notes = importlib.machinery.SourceFileLoader.exec_module.__code__, {}
+
+    def noting_get_code(self, fullname):
+        if sys._getframe(1).f_code is not executes:
+            return get_code(self, fullname)
+        code, signature = None, _signature(self.path)  # before the file is read
+        try:
+            code = get_code(self, fullname)
+        finally:
+            for note in list(notes.values()):
+                note(self, fullname, signature, code)
+        return code
+
+    # its frame must pass for one of the import system's, which Python takes out of tracebacks
+    noting_get_code.__code__ = noting_get_code.__code__.replace(co_filename=executes.co_filename)
+    noting_get_code.deepreload_notes = notes
+    return noting_get_code
 
 
-_exec_module = importlib.machinery.SourceFileLoader.exec_module.__code__
+def _note(loader, name, signature, code):
+    if _compiled is not None:
+        _compiled[loader.path] = None
+    if code is not None and signature is not None:
+        facts = None if _knows_bytecode() or _in_stdlib(loader.path) else _read_source(loader, name)  # later the file may be another
+        _seen[loader.path] = Seen(signature, _settled(signature), code, facts)
 
 
 def _load(name, module, spec):
@@ -3244,11 +3252,11 @@ def _tree_lines(graph, root):
     return lines
 
 
+if __name__ == "__main__":
+    import deepreload  # the script's `import deepreload` must be the module that runs it
+    sys.exit(deepreload.main())
+
 for _path in filter(None, map(_path_of, _Scope().loaded())):  # what is loaded already, as its files are now
     if _signature(_path):
         _seen[_path] = Seen(_signature(_path), _settled(_signature(_path)), None, None)
 _note_executions()
-
-if __name__ == "__main__":
-    import deepreload  # the script's `import deepreload` must be the module that runs it
-    sys.exit(deepreload.main())

@@ -194,12 +194,27 @@ class Facts(Case):
             exec("x = 1\nclass A:\n    y = x", {}, {})
 
     def test_get_code_gives_the_code_of_every_imported_module(self):
-        "_noted_get_code: what has run is only to be had at that moment; code that is only asked for does not run"
+        "_note_executions: what has run is only to be had at that moment; code that is only asked for does not run"
         module = self.load("X = 1")
         seen = deepreload._seen[self.path("mod.py")]
         self.assertEqual((seen.code.co_filename, seen.code.co_name), (self.path("mod.py"), "<module>"))
         module.__spec__.loader.get_code("mod")
         self.assertIs(deepreload._seen[self.path("mod.py")], seen)
+
+    def test_copies_of_deepreload_note_side_by_side(self):
+        "_note_executions: each loaded copy notes, and nothing grows where one is executed again"
+        shutil.copy(deepreload.__file__, self.path("copied.py"))
+        self.write({"a.py": "", "b.py": "", "c.py": ""})
+        self.assertEqual(self.run_script("""
+            import importlib, sys, deepreload, copied
+            import a
+            for _ in range(9):
+                importlib.reload(deepreload)
+                del sys.modules["copied"]
+                import copied
+            import b
+            print([tool._seen[m.__file__].code is not None for tool in (deepreload, copied) for m in (a, b)])
+            """), "[False, True, False, True]")
 
     def test_a_syntax_error_shows_no_frame_of_the_import_system(self):
         "_note_executions: the frame that notes must pass for one of importlib's"
