@@ -1286,8 +1286,9 @@ def run(reload, error, step, offset, fails):
                 return trace_line
             text = linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()
             times[frame.f_lineno] = times.get(frame.f_lineno, 0) + 1
-            if fails and not undoing or times[frame.f_lineno] > MOST or text == "try:" or text.startswith("with ") and times[frame.f_lineno] > 1:
-                return trace_line  # (an exception raised in a trace function at a try, or at the end of a with, goes past its handlers)
+            if fails and not undoing or times[frame.f_lineno] > MOST or text == "try:" or text.startswith("with ") and times[frame.f_lineno] > 1 \
+                    or sys.version_info >= (3, 12) and " for " in text:
+                return trace_line  # (what a trace function raises at a try, at a with's end, in an inlined comprehension goes past handlers)
             lines += 1
             if lines % step == offset:
                 tried += 1
