@@ -2124,8 +2124,6 @@ class _Replacer:
             function, args, keywords, namespace = holder.__reduce__()[2]
             if self.has((function, args, *args)):
                 holder.__setstate__((find(function), tuple(map(find, find(args))), keywords, namespace))  # keywords are a dict of their own
-        elif kind is weakref.ref:
-            return weakref.ref(find(holder()), holder.__callback__) if find(holder()) is not holder() else holder
         else:
             self.patch_slots(holder)
             if _namespace(holder):  # from 3.13 on, not always an object that the collector knows
@@ -2137,13 +2135,12 @@ class _Replacer:
         owner = self.owner(holder) if "__module__" in holder and "__doc__" in holder else None
         if owner is not None:
             return self.patch_class(owner)
+        moves = False
         for key, value in list(dict.items(holder)):
-            if find(key) is not key:
-                items = list(dict.items(holder))
-                dict.clear(holder)
-                dict.update(holder, [(find(k), find(v)) for k, v in items])
-                return
-            if find(value) is not value:
+            moves = moves or find(key) is not key
+            if moves:  # to the end, like all that follow: that keeps their order, and other threads miss at most one for a moment
+                dict.update(holder, {find(key): find(dict.pop(holder, key, value))})
+            elif find(value) is not value:
                 dict.__setitem__(holder, key, find(value))
 
     def patch_class(self, cls):
