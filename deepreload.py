@@ -359,18 +359,16 @@ def _load(name, module, spec):
     """Find and compile what a module's file says now; a Source without spec is a module whose file is gone."""
     path = _file_of(spec)
     signature = path and _signature(path)
-    seen = _seen.get(path)
-    if seen and seen.settled and seen.facts and seen.signature == signature and type(spec.loader) is importlib.machinery.SourceFileLoader \
-            and module is not None and not _became_package(path):
-        return Source(name, module, spec, path, signature, seen.code, seen.facts)
+    seen = _running(name, spec) if signature and module is not None and spec is _spec_of(module) else None
+    if seen and seen.code and seen.settled and seen.signature == signature and type(spec.loader) is importlib.machinery.SourceFileLoader \
+            and not _became_package(path):
+        return Source(name, module, spec, path, signature, seen.code, _facts(seen.code, spec, path))
     if not _opaque(spec) and (signature is None or _became_package(path)) or path is None and _became_regular(spec):
         spec = _find_spec(name)
         if spec is None:
             return Source(name, module, None, path, None, None, _NO_FACTS)
         path = _file_of(spec)
         signature = path and _signature(path)
-    if module is not None and path is not None and spec is _spec_of(module):
-        _running(name, spec)  # reads the bytecode file, if that is all that is known
     code = _code_of(name, spec, path, signature)
     return Source(name, module, spec, path, signature, code, _facts(code, spec, path))
 
@@ -1278,9 +1276,10 @@ class Batch:
 
     def importers(self):
         """The modules that may have names of those executed: what imports them, and what is outside the scope."""
-        dependents, inside = _dependents(self.plan), self.plan.table.names
-        importers = {importer for name in self.views for importer in dependents.get(name, ()) if importer in sys.modules}
-        return importers.union(name for name in _Scope(named=next(iter(self.views), None)).loaded() if name not in inside)
+        inside, executed = self.plan.table.names, self.views.keys()
+        others = [name for name in inside if name not in executed and name in sys.modules]
+        return [name for name in others if not executed.isdisjoint(_running_edges(self.plan, name))] \
+            + [name for name in _Scope(named=next(iter(self.views), None)).loaded() if name not in inside]
 
     def changed_objects(self):
         """{id(old): (old, new)} of the objects that are no longer what their names mean."""
@@ -2364,20 +2363,27 @@ def _plan_changed(scope, changed):
 
 def _dependents(plan):
     """{name: {importer: late}} of the modules in scope, by the code that they run."""
+    for name in plan.table.names:
+        if name in sys.modules:
+            _running_edges(plan, name)
+    return plan.table.dependents
+
+
+def _running_edges(plan, name):
+    """{target: late} of what a loaded module in scope imports, by the code that it runs."""
     table = plan.table
-    for name, path in table.names.items():
-        seen = _seen.get(path) or _UNKNOWN
-        if (table.edges.get(name, _NEVER)[0] is not seen.code or seen.code is None) and name in sys.modules:
-            module = sys.modules[name]
-            for target in table.edges.get(name, _NEVER)[1]:
-                table.dependents[target].pop(name, None)
-            source, edges = _running_source(name, module), {}
-            for target, late in plan.edges(source):
-                edges[target] = late if target not in edges else min(edges[target], late, key=_LATENESS.index)
-            table.edges[name] = source.code, edges
-            for target, late in edges.items():
-                table.dependents.setdefault(target, {})[name] = late
-    return table.dependents
+    code, edges = table.edges.get(name, _NEVER)
+    running = (_seen.get(table.names[name]) or _UNKNOWN).code
+    if code is not running or running is None:
+        for target in edges:
+            table.dependents[target].pop(name, None)
+        source, edges = _running_source(name, sys.modules[name]), {}
+        for target, late in plan.edges(source):
+            edges[target] = late if target not in edges else min(edges[target], late, key=_LATENESS.index)
+        table.edges[name] = source.code, edges
+        for target, late in edges.items():
+            table.dependents.setdefault(target, {})[name] = late
+    return edges
 
 
 def _running_source(name, module):
@@ -2388,7 +2394,7 @@ def _running_source(name, module):
     return Source(name, module, spec, path, None, code, _facts(code, spec, path))
 
 
-_NEVER = _MISSING, ()
+_NEVER = _MISSING, {}
 _LATENESS = [False, _AT_RUN_TIME, True]
 
 
