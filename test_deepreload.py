@@ -2748,6 +2748,7 @@ class HeldClasses(Case):
         self.edit(text.format(2))
         self.assertEqual((obj.m(), obj.a2, hasattr(obj, "a1")), (2, 2, False))
 
+    @unittest.skipIf(PYPY, "PyPy: what a property of the metaclass hides cannot be set")
     def test_metaclass_with_a_property_for_the_doc(self):
         "the class's own entry stands behind a property of its metaclass that has no setter"
         text = "class Meta(type):\n    @property\n    def __doc__(cls): return 'doc'\nclass C(metaclass=Meta):\n    'doc {0}'\n    def m(self): return {0}"
@@ -3780,6 +3781,7 @@ class Corners(Case):
             fixed = %d
         """
 
+    @unittest.skipIf(PYPY, "PyPy: what a property of the metaclass hides cannot be set")
     def test_class_that_its_decorator_puts_into_all_kinds_of_holders(self):
         mod = self.load(self.HOLDERS % (1, 1), side="class Slots:\n    __slots__ = 'one', 'empty'")
         kept = mod.C
@@ -3789,6 +3791,7 @@ class Corners(Case):
         self.assertEqual((mod.C is kept, kept.V, kept.fixed, vars(kept)["fixed"]), (True, 2, "meta", 2))
         self.assertEqual([obj is kept for obj in (held["default"](), held["partial"].args[0], *held["set"], *held["key"], held["slots"].one)], [True] * 5)
 
+    @unittest.skipIf(PYPY, "PyPy: lru_cache makes plain functions, whose caches do not show")
     def test_cache_that_goes_is_cleared_for_who_holds_it(self):
         held = self.load("import functools\n@functools.lru_cache(None)\ndef f(): return 1").f
         held()
@@ -5307,7 +5310,7 @@ class UnloadReport(Unloads):
                  "app.registry['x'] = {'y': [1, (f,)]}": "app.registry['x']['y'][1][0]", "app.listeners.append(functools.partial(f))": "app.listeners[0]", "app.thing = C().__init__": "app.thing",
                  "app.Host.plugin = f": "app.Host.plugin", "app.host = app.Host(); app.host.plugin = f": "app.host.plugin", "app.thing = {f}": "app.thing", "app.thing = (lambda f: lambda: f)(f)": "app.thing",
                  "app.fn.plugin = f": "app.fn.plugin", "app.thing = type('S', (C,), {})": "app.thing", "app.thing = pk.a": "app.thing", "sys.excepthook = f": "sys.excepthook",
-                 "app.thing = collections.OrderedDict(k=f)": "app.thing['k']", "app.thing = weakref.ref(f)": "", "app.fn.__defaults__ = (1, f)": "app.fn.__defaults__[1]"}
+                 "app.thing = collections.OrderedDict(k=f)": "app.thing['k']", "app.thing = weakref.ref(f)": "", "app.fn.__defaults__ = (1, f)": "app.fn" if PYPY else "app.fn.__defaults__[1]"}
         said = self.run_text(f"""
             import collections, functools, importlib, weakref
             hook = sys.excepthook
