@@ -247,7 +247,7 @@ class _Table:
                 for folder in spec.submodule_search_locations or ():
                     if isinstance(folder, str):
                         self.at.setdefault(folder, []).append(name)
-        self.stamps = [None] * len(self.at)  # what they were when they said what runs
+        self.stamps = {}  # {path: what os.stat said of it when nothing there had changed}
         self.named, self.edges, self.dependents = {}, {}, {}  # {name: (code, edges)}, the same, {name: {importer: late}}
         self.plans = {}  # {name: the last plan for a deep reload of it}
         modules = [module for module in list(sys.modules.values()) if issubclass(type(module), types.ModuleType)]
@@ -2243,19 +2243,19 @@ def _path_of(name):
 def _changes(scope):
     """{name: signature} of the loaded modules in scope whose files differ from what runs."""
     table = scope.table()
-    stamps = _stamps(table.at)
+    stamps = dict(zip(table.at, _stamps(table.at)))
     if stamps == table.stamps:
         return {}
-    suspects = [(index, stamp, path, names) for index, (stamp, known, (path, names)) in enumerate(zip(stamps, table.stamps, table.at.items()))
-                if stamp is None or stamp != known]
+    suspects = [path for path, stamp in stamps.items() if stamp is None or stamp != table.stamps.get(path)]
     changes = {}
-    for name in dict.fromkeys(name for *_, names in suspects for name in names):
+    for name in dict.fromkeys(name for path in suspects for name in table.at[path]):
         spec = _spec_of(sys.modules[name])
         if _is_changed(name, spec):
             changes[name] = _signature(spec.origin)
-    for index, stamp, path, names in suspects:
-        if stamp is not None and changes.keys().isdisjoint(names) and _settled(stamp) and _seen.get(path, _UNKNOWN).signature in (stamp, None):
-            table.stamps[index] = stamp
+    for path in suspects:
+        stamp, known = stamps[path], _seen.get(path, _UNKNOWN).signature  # there is none for folders
+        if stamp is not None and _settled(stamp) and known in (stamp, None) and changes.keys().isdisjoint(table.at[path]):
+            table.stamps[path] = stamp
     return changes
 
 
