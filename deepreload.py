@@ -1180,12 +1180,16 @@ class Batch:
     def replace_leftovers(self):
         """Replace the new versions of kept objects wherever something else holds them; most are garbage by now."""
         self.leftovers, watched = [], []
+        for new, kept in [*self.pairs.values(), *self.functions.items()]:
+            known = _weak_references(new) if new is not kept and weakref.getweakrefcount(new) else ()
+            if known:
+                self.leftovers += [(w, _alike(w, kept)) for w in known]
+                self.leftovers.append((new, kept))
+                self.pairs.pop(id(new), None)
+                if _is_function(new):
+                    del self.functions[new]
         for new, kept in self.pairs.values():
-            if _is_class(new) and new is not kept:
-                known = [w for w in weakref.getweakrefs(new) if w.__callback__]
-                self.leftovers += [(w, weakref.ref(kept, w.__callback__)) for w in known]
-                (self.leftovers if known else watched).append((new, kept) if known else (weakref.ref(new), kept))
-            elif new is not kept:
+            if new is not kept:
                 try:
                     watched.append((weakref.ref(new), kept))
                 except TypeError:  # a member that is an int, say
@@ -1316,6 +1320,24 @@ class Batch:
 
 
 getrefcount = getattr(sys, "getrefcount", None)
+
+
+def _weak_references(obj):
+    """The weak references to an object that somebody may hold: the one in its bases' __subclasses__() is Python's own."""
+    found, own = weakref.getweakrefs(obj), len(_bases(obj)) if _is_class(obj) else 0
+    counts = list(map(getrefcount, found)) if getrefcount else [0] * len(found)
+    return [w for w, count in zip(found, counts) if w.__callback__ or not own or count > own + 2]  # found, and the question
+
+
+def _alike(reference, kept):
+    """A weak reference of the same kind, with the same callback, to the kept object."""
+    other = weakref.ref.__new__(type(reference), kept, reference.__callback__)
+    slots = [name for cls in _mro(type(reference)) for name in _vars_of_class(cls).get("__slots__", ()) if name != "__weakref__"]
+    for name, value in [(name, getattr(reference, name)) for name in slots if hasattr(reference, name)] + list((_namespace(reference) or {}).items()):
+        setattr(other, name, value)  # the key of a WeakValueDictionary's
+    return other
+
+
 _CONSTANTS = (int, float, complex, str, bytes, bool, type(None), tuple, frozenset, type(...), types.ModuleType)
 
 
@@ -2139,7 +2161,7 @@ class _Replacer:
             moves = moves or find(key) is not key
             if moves:  # to the end, like all that follow: that keeps their order, and other threads miss at most one for a moment
                 dict.update(holder, {find(key): find(dict.pop(holder, key, value))})
-            elif find(value) is not value:
+            elif find(value) is not value and not (type(value) is weakref.ref and key == id(value())):  # a class's __subclasses__()
                 dict.__setitem__(holder, key, find(value))
 
     def patch_class(self, cls):

@@ -3010,6 +3010,27 @@ class HeldClasses(Case):
             gc.collect()
             self.assertEqual(([c.v for c in known], list(known) == [C]), ([i], True))
 
+    def test_weak_registries_in_the_reload(self):
+        "signals, and registries by name, often hold by weak references alone what a decorator gives them"
+        self.write(registry="""
+            import weakref
+            HANDLERS, CLASSES, NAMED = [], set(), weakref.WeakValueDictionary()
+            def add(x):
+                HANDLERS.append(weakref.ref(x)) if callable(x) and not isinstance(x, type) else CLASSES.add(weakref.ref(x))
+                NAMED[x.__name__] = x
+                return x
+        """)
+        text = "import enum\nfrom registry import add\n@add\nclass E(enum.IntFlag): A = 4\n@add\ndef f(): return %s\n@add\nclass C: pass\nclass B(C): pass\nadd(B)\n@add\nclass S:\n    def m(self): return super()"
+        mod, registry = self.load(text % 1), sys.modules["registry"]
+        f, C, B, S, E = mod.f, mod.C, mod.B, mod.S, mod.E
+        for number in (1, 22, 333):
+            self.edit(text % number)
+            self.assertEqual(([r() for r in registry.HANDLERS], {r() for r in registry.CLASSES}), ([f], {C, B, S, E}))
+            self.assertEqual(dict(registry.NAMED), {"f": f, "C": C, "B": B, "S": S, "E": E})
+        del mod.f, f, registry.HANDLERS[:]
+        gc.collect()
+        self.assertEqual(sorted(registry.NAMED), ["B", "C", "E", "S"])
+
     def test_instances_keep_state_and_weakrefs(self):
         mod = self.load("class C:\n    def __init__(self, x): self.x = x")
         obj = mod.C([1, 2])
