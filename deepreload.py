@@ -561,6 +561,39 @@ def _type_checking(code):
     return spans
 
 
+def _read_inside(code, names):
+    """Those of the names that the functions and class bodies in a code object read as globals."""
+    import dis
+    found = set()
+    for inner in code.co_consts if names else ():
+        if type(inner) is types.CodeType:
+            if not names.isdisjoint(inner.co_names):
+                found |= names.intersection(i.argval for i in dis.get_instructions(inner) if i.opname in _READS)
+            found |= _read_inside(inner, names)
+    return found
+
+
+def _read_too_early(code, names):
+    """Those of the names that a class body or comprehension in a module's code reads before the module binds them."""
+    import dis
+    bound, found = set(), set()
+    at_once = [c for c in code.co_consts if type(c) is types.CodeType and (not c.co_flags & _IN_FUNCTION or c.co_name.endswith("comp>"))]
+    if code.co_name == "<module>" and not any(not names.isdisjoint(c.co_names) or _read_too_early(c, names) for c in at_once):
+        return found
+    for instruction in dis.get_instructions(code):
+        value = instruction.argval
+        if instruction.opname == "STORE_NAME":
+            bound.add(value)
+        elif type(value) is types.CodeType and value in at_once:
+            found |= _read_too_early(value, names - bound)
+        elif instruction.opname in _READS and code.co_name != "<module>":
+            found |= {value} & names - bound
+    return found
+
+
+_READS = ("LOAD_NAME", "LOAD_GLOBAL", "LOAD_FROM_DICT_OR_GLOBALS")
+
+
 def _argument(raw, ops, index):
     """The argument of an instruction with its EXTENDED_ARG prefixes, and the index of the instruction before them."""
     arg, shift, index = raw[2 * index + 1], 8, index - 1
@@ -1470,6 +1503,8 @@ class View(collections.abc.MutableMapping):
             if not by_module and self.is_stale(name):  # bound by a function, if at all, which may bind the same object again
                 del live[name]
                 self.bound.add(name)
+        for name in self.misleading():
+            del live[name]
         for name in _COMPILED:
             live.pop(name, None)
         live["__doc__"] = None
@@ -1483,6 +1518,19 @@ class View(collections.abc.MutableMapping):
         elif source.path:
             batch.log.append((setattr, source.spec, "submodule_search_locations", locations))
             live["__path__"] = source.spec.submodule_search_locations = [os.path.dirname(source.path)] if not _opaque(source.spec) else list(locations)
+
+    def misleading(self):
+        """The old names that class bodies and functions, which do not see the view, would find where a fresh process does not:
+        the new code binds them no more, or only after the class body that reads them."""
+        code, facts = self.source.code, self.facts
+        rest = self.old.keys() - self.bound - _MODULE_NAMES if code is not None else ()
+        seen = _seen.get(self.source.path)
+        if not rest or seen is not None and seen.code is code or facts.inspects or any(item.names == ("*",) for item in facts.imports):
+            return []
+        was = self.origin()[1].binds
+        rest = {name for name in rest if name in was and type(self.old[name]) not in (types.ModuleType, _Reloading) and self.is_stale(name)}
+        gone = rest - facts.binds.keys()
+        return _read_inside(code, gone) | _read_too_early(code, rest - gone)
 
     def execute(self):
         source, loader = self.source, self.source.spec.loader

@@ -1964,6 +1964,39 @@ class Scope(Case):
         heavy = "{'asyncio', 'inspect', 'logging', 'ast', 'dataclasses', 'tokenize', 'symtable', 'argparse', 'typing', 'subprocess'}"
         self.assertEqual(self.run_python("-S", "-c", f"import sys, importlib.util, threading; before = set(sys.modules); import deepreload; print(sorted({heavy} & (set(sys.modules) - before)))"), "[]")
 
+    def test_class_bodies_and_functions_do_not_see_names_that_are_gone(self):
+        "what they read from the globals, past the mapping that hides the old names, a new process does not have"
+        cases = [("X = 1\nclass A: y = X", "class A: y = X"), ("X = 1\nclass A: y = X", "class A: y = X\nX = 2"),
+                 ("X = 1\ndef f(): return X\nY = f()", "def f(): return X\nY = f()"), ("X = 1\nY = [X for _ in 'a']", "Y = [X for _ in 'a']"),
+                 ("X = 1\nclass A:\n    class B: y = X", "class A:\n    class B: y = X\nX = 3"), ("def len(x): return 7\nclass A: y = len('')", "class A: y = len('')")]
+        for number, (old, new) in enumerate(cases):
+            mod = self.load(old, f"m{number}")
+            before = self.state()
+            self.write({f"m{number}.py": new})
+            if "len" in new:
+                deep_reload(mod)
+                self.assertEqual(mod.A.y, 0)
+            else:
+                self.assertIn("NameError", self.fails(deep_reload, mod), new)
+                self.assertEqual(self.state(), before)
+
+    def test_class_bodies_read_what_they_have_bound_themselves(self):
+        "Batch.misleading: no hole for other threads where nothing would be found in error"
+        mod = self.load("def x(): return 1\nY = 1")
+        self.write(mod="""
+            Y = 2
+            SEEN = list(__import__('sys').modules['other'].look())
+            class A:
+                def x(self): return 1
+                x = property(x)
+                y = Y
+            def x(): return A().x
+        """, other="import sys, threading\nfound = []\ndef look():\n    t = threading.Thread(target=lambda: found.extend(vars(sys.modules['mod'])))\n    t.start()\n    t.join()\n    return found")
+        self.imported("other")
+        deep_reload(mod)
+        self.assertIn("x", mod.SEEN)
+
+
 
 class BadInput(Case):
     """Each odd thing has its outcome: reloaded right, left alone, or one clear error with nothing changed."""
