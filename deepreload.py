@@ -134,8 +134,7 @@ def _named(module):
 
 
 def _own_name(module):
-    spec = vars(module).get("__spec__")
-    return getattr(spec, "name", None) or vars(module).get("__name__") or "?"
+    return getattr(_spec_of(module), "name", None) or _dict_of(module).get("__name__") or "?"
 
 
 def _fixed(name, module):
@@ -146,7 +145,7 @@ def _fixed(name, module):
         return "is the reloader itself: restart the process to change it"
     if not issubclass(type(module), types.ModuleType):
         return f"is a {type(module).__name__} in sys.modules, not a module: reload the module that put it there"
-    spec = _dict_of(module).get("__spec__")
+    spec = _spec_of(module)
     if spec is None:
         return "has no __spec__: it was not imported from a file, make it anew instead"
     if type(module) is importlib.util._LazyModule:
@@ -859,7 +858,9 @@ def _absolute(name, level, package):
 
 
 def _spec_of(module):
-    return _dict_of(module).get("__spec__") if issubclass(type(module), types.ModuleType) else None
+    """The spec of an entry of sys.modules, or None; a module may have put anything in its place."""
+    spec = _dict_of(module).get("__spec__") if issubclass(type(module), types.ModuleType) else None
+    return spec if issubclass(type(spec), importlib.machinery.ModuleSpec) else None
 
 
 def _failure(error, name, undone, path=None):

@@ -2077,6 +2077,18 @@ class BadInput(Case):
         mod.__spec__ = None
         self.assertEqual((self.refused(mod), reload_changed()), ("ImportError: 'mod' has no __spec__: it was not imported from a file, make it anew instead", []))
 
+    def test_modules_whose_spec_is_something_else(self):
+        "one of them in sys.modules must not keep the others from being reloaded"
+        class Raising:
+            def __getattribute__(self, name):
+                raise RuntimeError(name)
+        mod, other = self.load("X = 1"), self.load("X = 1", "other")
+        for spec in (5, Raising(), "mod"):
+            mod.__spec__ = spec
+            message = "ImportError: 'mod' has no __spec__: it was not imported from a file, make it anew instead"
+            self.assertEqual((self.refused(mod), self.refused("mod"), reload_changed()), (message, message, []))
+            self.assertEqual((self.edit("X = 22", "other"), other.X, deep_reload("other") is other), ("other", 22, True))
+
     def test_lying_name(self):
         mod = self.load("__name__ = 'liar'\ndef f(): return 1\nclass C:\n    def m(self): return 1")
         f, c = mod.f, mod.C()
