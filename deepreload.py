@@ -1000,7 +1000,7 @@ class Batch:
                     source.spec._initializing = False  # an interrupt may have come before run_module got to it
         for view in self.views.values():
             view.show()
-        self.views, self.pairs, self.functions, self.leftovers = {}, {}, {}, []
+        self.views, self.pairs, self.functions, self.leftovers, self.replaced = {}, {}, {}, [], []
         if not self.committed:
             gc.collect()  # the new versions of classes must not be met in __subclasses__()
         if hasattr(gc, "freeze"):
@@ -1984,6 +1984,12 @@ def _keep_class(batch, old, new):
     """Give the old class the new one's attributes and bases; where Python refuses, the new class takes over."""
     if id(old) in batch.claimed or id(new) in batch.pairs:
         return batch.pairs.get(id(new), (new, new))[1]
+    meta = batch.pairs.get(id(type(new)), (None, None))[1]
+    if meta is type(old) is not type(new):  # made by the new version of its metaclass, which has been paired since
+        try:
+            _set_class_of(new, meta)
+        except TypeError:  # the metaclass stays changed
+            pass
     before, after, bases = _vars_of_class(old), _vars_of_class(new), _bases(old)
     wanted_bases = tuple(batch.pairs.get(id(base), (base, base))[1] for base in _bases(new))
     moved = len(bases) != len(wanted_bases) or any(map(is_not, bases, wanted_bases))

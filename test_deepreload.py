@@ -3781,6 +3781,16 @@ class HeldClosures(Case):
 class HeldInInspectingModules(Case):
     """A module that looks at its own namespace is executed in it, and paired at the end."""
 
+    def test_classes_with_a_metaclass_of_the_same_module(self):
+        "the class was made by the new version of its metaclass, which is paired only then"
+        text = "class Meta(type):\n    def who(cls): return {0}\nclass A(metaclass=Meta):\n    def m(self): return {0}\nclass B(A): pass\n__all__ = [n for n in dir() if n[0] != '_']"
+        mod = self.load(text.format(1))
+        Meta, A, B, b = mod.Meta, mod.A, mod.B, mod.B()
+        for number in (1, 22):
+            self.edit(text.format(number))
+            self.assertEqual((mod.Meta, mod.A, mod.B, type(A), b.m(), A.who(), mod.__all__), (Meta, A, B, Meta, number, number, ["A", "B", "Meta"]))
+            self.assertEqual((type.__subclasses__(Meta), A.__subclasses__()), ([], [B]))
+
     def test_subclasses_of_classes_of_the_same_module(self):
         text = "NAMES = sorted(globals())\nclass A:\n    def m(self): return {0}\n    def __getattribute__(self, name): return super().__getattribute__(name)\nclass B(A):\n    def m(self): return super().m(), {0}"
         mod = self.load(text.format(1))
