@@ -801,7 +801,7 @@ class Plan:
                 if not item.names or not (source.name + ".").startswith(name + "."):  # its own packages are there already
                     yield name, item.late
             submodules = self.submodules(base, item.names)
-            if parents or not item.names or len(submodules) < len(item.names):
+            if parents or item.names in ((), ("*",)) or len(submodules) < len(item.names):
                 yield base, item.late
             for name in submodules:
                 yield name, item.late

@@ -474,6 +474,12 @@ class Order(Case):
         self.deep("a")
         self.assertEqual((a.X, hasattr(a, "OLD")), (2, False))
 
+    def test_graph_of_a_star_import_from_a_package(self):
+        "what comes from the package itself cannot be told: it stays an edge"
+        self.write({"pkg/__init__.py": "__all__ = ['sub', 'x']\nx = 1", "pkg/sub.py": "", "user.py": "from pkg import *"})
+        self.imported("pkg.sub", "user")
+        self.assertEqual(self.graph(), "pkg:; pkg.sub:; user: pkg pkg.sub")
+
     def test_star_import_of_submodules_named_in_all(self):
         self.write({"user.py": "from pkg import *", "pkg/__init__.py": "__all__ = ['sub']", "pkg/sub.py": "X = 1"})
         user = self.imported("user")
