@@ -56,7 +56,8 @@ __all__ = ["deep_reload", "deep_unload", "reload_changed", "is_changed", "watch"
 
 # The data, in the order in which a reload makes it:
 #   Facts     what a code object says of its module: imports in order, names it binds (from its bytecode or its source)
-#   _seen     {path: Seen}: the code that was last executed from each file, and what the file was then
+#   _seen     {path: Seen}: the code that was last executed from each file, what the file was then, and the names that
+#             importlib.reload() has left of older code
 #   Source    what a module's file says now: spec, code, facts
 #   _Table    what is known of the modules in a scope as long as the same ones are loaded: stamps of files, edges, plans
 #   Plan      {name: Source} of the modules to execute, in the order in which a fresh import would start them
@@ -64,11 +65,12 @@ __all__ = ["deep_reload", "deep_unload", "reload_changed", "is_changed", "watch"
 #   View      the namespace that one module's code sees while the batch executes it
 Import = collections.namedtuple("Import", "name level names late")
 Facts = collections.namedtuple("Facts", "imports froms binds globals inspects dynamic")
-Seen = collections.namedtuple("Seen", "signature settled code facts")
+Seen = collections.namedtuple("Seen", "signature settled code facts left", defaults=(frozenset(),))
 Source = collections.namedtuple("Source", "name module spec path signature code facts")
 
 _MISSING = object()
 _lock = threading.RLock()
+_UNKNOWN = Seen(None, False, None, None)
 _seen = {}
 _batch = None
 _compiled = None  # {path: None} of the files that a run of the command line has compiled, failed imports included
@@ -330,14 +332,17 @@ def _noting(get_code):
     executes, notes = importlib.machinery.SourceFileLoader.exec_module.__code__, {}
 
     def noting_get_code(self, fullname):
-        if sys._getframe(1).f_code is not executes:
+        caller = sys._getframe(1)
+        inner = caller.f_code.co_name == "get_code"  # of a subclass, which may make other code of it
+        if (caller.f_back if inner else caller).f_code is not executes:
             return get_code(self, fullname)
-        code, signature = None, _signature(self.path)  # before the file is read
+        code, signature, before = None, None, _signature(self.path)  # before the file is read
         try:
             code = get_code(self, fullname)
+            signature = before
         finally:
             for note in list(notes.values()):
-                note(self, fullname, signature, code)
+                note(self, fullname, signature, None if inner else code)
         return code
 
     # its frame must pass for one of the import system's, which Python takes out of tracebacks
@@ -347,11 +352,22 @@ def _noting(get_code):
 
 
 def _note(loader, name, signature, code):
+    """Keep the code that is about to be executed as `name`, if it is known, and what its file was."""
+    path, facts = loader.path, None
     if _compiled is not None:
-        _compiled[loader.path] = None
-    if code is not None and signature is not None:
-        facts = None if _knows_bytecode() or _in_stdlib(loader.path) else _read_source(loader, name)  # later the file may be another
-        _seen[loader.path] = Seen(signature, _settled(signature), code, facts)
+        _compiled[path] = None
+    before = _seen.get(path, _UNKNOWN)
+    if signature is None or before.signature not in (None, signature) and _runs_as_another(path, name):
+        return
+    if code is not None and not _knows_bytecode() and not _in_stdlib(path):
+        facts = _read_source(loader, name)  # later the file may be another
+    left = before.left.union(_facts(before.code, None, path).binds) if name in sys.modules and before.code not in (None, code) else ()
+    _seen[path] = Seen(signature, _settled(signature), code, facts, frozenset(left))
+
+
+def _runs_as_another(path, name):
+    """Whether a module of another name runs this file as it was before: it has changed until that is reloaded, too."""
+    return any(other != name and getattr(_spec_of(module), "origin", None) == path for other, module in list(sys.modules.items()))
 
 
 def _load(name, module, spec):
@@ -1685,6 +1701,7 @@ def _names_of(source, namespace):
     if seen is None or seen.code is None:  # nothing is known but what each object says of itself
         return {n for n, v in namespace.items() if n in source.facts.binds or _module_of(v) == source.name}, _NO_FACTS
     facts = _facts(seen.code, spec, _file_of(spec))
+    facts = facts._replace(binds={**dict.fromkeys(seen.left, 1), **facts.binds}) if seen.left else facts
     if not facts.inspects.isdisjoint(_INSPECTORS - {"dir", "locals"}) or "__getattr__" in facts.binds:
         return set(namespace), facts  # it may have bound names that no statement shows
     stars = [item for item in facts.imports if item.names == ("*",)]
@@ -2329,14 +2346,14 @@ def _changes(scope):
         spec = _spec_of(sys.modules[name])
         if _is_changed(name, spec):
             changes[name] = _signature(spec.origin)
+        folder = os.path.splitext(spec.origin or "")[0]
+        if folder not in table.at and os.path.isdir(folder):  # where the __init__.py of a package may appear
+            table.at[folder] = [name]
     for path in suspects:
         stamp, known = stamps[path], _seen.get(path, _UNKNOWN).signature  # there is none for folders
         if stamp is not None and _settled(stamp) and known in (stamp, None) and changes.keys().isdisjoint(table.at[path]):
             table.stamps[path] = stamp
     return changes
-
-
-_UNKNOWN = Seen(None, False, None, None)
 
 
 def _stamps(paths):
@@ -2361,9 +2378,11 @@ def _is_changed(name, spec):
         return not (signature[2] == 0 and time.time_ns() - signature[0] < 1_000_000_000)  # truncated, and not written yet
     try:
         code = _code_of(name, spec, path, signature)
+        if code is None and seen.code is not None:  # the loader executes by itself what its base class compiles
+            code = spec.loader.source_to_code(spec.loader.get_data(path), path)
     except Exception:
         return True
-    if seen.code is None or _same_code(code, seen.code):
+    if seen.code is not None and _same_code(code, seen.code):
         _seen[path] = seen._replace(signature=signature, settled=_settled(signature))
         return False
     return True

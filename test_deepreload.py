@@ -1896,6 +1896,91 @@ class Changed(Case):
 
 # -- 5. scope, and input that is no module ----------------------------------------------------------------------------------
 
+    def test_loader_that_calls_its_base_class(self):
+        "its exec_module() or get_code() is its own, what is noted is that of SourceFileLoader; edits of the same size show"
+        class Executing(importlib.machinery.SourceFileLoader):
+            def exec_module(self, module):
+                super().exec_module(module)
+                module.after = module.X
+        class Coding(importlib.machinery.SourceFileLoader):
+            def get_code(self, name):
+                return super().get_code(name)
+        for loader in (Executing, Coding):
+            name = loader.__name__.lower()
+            self.write({f"{name}.py": "X = 1"})
+            spec = importlib.util.spec_from_file_location(name, self.path(f"{name}.py"), loader=loader(name, self.path(f"{name}.py")))
+            module = sys.modules[name] = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+            self.assertEqual(reload_changed(), [])
+            for number in (2, 3):
+                self.touch(f"{name}.py")
+                self.assertEqual(reload_changed(), [])
+                self.write({f"{name}.py": f"X = {number}"})
+                self.assertEqual((reload_changed(), module.X, getattr(module, "after", number)), ([name], number, number))
+
+    def test_edit_of_the_same_size_of_what_was_loaded_before(self):
+        "what a module runs that was imported before this file is not known then: better once too often than never"
+        self.write(early="X = 1")
+        text = "import early, deepreload\ntext = open(early.__file__).read()\nopen(early.__file__, 'w').write(text.replace('1', '2'))\nprint(deepreload.is_changed(early), deepreload.reload_changed(), early.X, deepreload.reload_changed())"
+        self.assertEqual(self.run_script(text), "True ['early'] 2 []")
+
+    def test_a_file_that_is_executed_as_another_module_too(self):
+        "_runs_as_another: by spec_from_file_location(), or as mod and as pkg.mod; the first one still runs what it did"
+        mod = self.load("X = 1")
+        self.write(mod="X = 22")
+        spec = importlib.util.spec_from_file_location("probe", self.path("mod.py"))
+        probe = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(probe)
+        self.assertEqual((probe.X, mod.X, is_changed(mod), reload_changed(), mod.X), (22, 1, True, ["mod"], 22))
+        importlib.reload(mod)
+        self.assertEqual(reload_changed(), [])
+
+    def test_names_that_importlib_reload_has_left(self):
+        "Seen.left: they are the module's own, though the code that ran last does not bind them"
+        mod = self.load("X = 1\ndef f(): pass\ntry: cache\nexcept NameError: cache = 1")
+        mod.foreign = 1
+        for text in ("Y = 22\ntry: cache\nexcept NameError: cache = 2", "Z = 333\ntry: cache\nexcept NameError: cache = 3"):
+            self.write(mod=text)
+            importlib.reload(mod)
+        self.assertEqual([name for name in vars(mod) if not name.startswith("__")], ["X", "f", "cache", "foreign", "Y", "Z"])
+        deep_reload(mod)
+        self.assertEqual(([name for name in vars(mod) if not name.startswith("__")], mod.cache), (["cache", "foreign", "Z"], 1))
+        self.assertEqual(deepreload._seen[self.path("mod.py")].left, frozenset())
+
+    def test_this_file_may_be_executed_again(self):
+        "_note_executions: by importlib.reload(), or by another copy of which it is an ordinary module"
+        shutil.copy(deepreload.__file__, self.path("vendored.py"))
+        self.write(mod="X = 1", other="X = 2", third="X = 3")
+        text = """
+            import importlib, deepreload
+            importlib.reload(deepreload)
+            import mod, vendored
+            deepreload.deep_reload(vendored)
+            import other
+            importlib.reload(vendored)
+            import third
+            print(mod.X, other.X, third.X)
+        """
+        self.assertEqual(self.run_script(text), "1 2 3")
+
+    def test_failed_importlib_reload(self):
+        "_note: what did not compile does not run"
+        mod = self.load("X = 1")
+        self.write(mod="X = (")
+        self.assertRaises(SyntaxError, importlib.reload, mod)
+        self.assertTrue(is_changed(mod))
+        self.write(mod="X = 2")
+        self.assertEqual((reload_changed(), mod.X), (["mod"], 2))
+
+    def test_folder_beside_a_module_that_becomes_a_package(self):
+        "the folder may be there long before its __init__.py is"
+        mod = self.load("X = 1")
+        os.mkdir(self.path("mod"))
+        self.assertEqual(reload_changed(), [])
+        self.write({"mod/__init__.py": "X = 2"})
+        self.assertEqual((reload_changed(), mod.X), (["mod"], 2))
+
+
 class Scope(Case):
 
     def test_standard_library_is_not_executed(self):
