@@ -578,23 +578,21 @@ def _type_checking(code):
 
 def _read_inside(code, names):
     """Those of the names that the functions and class bodies in a code object read as globals."""
-    import dis
     found = set()
-    for inner in code.co_consts if names else ():
-        if type(inner) is types.CodeType:
-            if not names.isdisjoint(inner.co_names):
-                found |= names.intersection(i.argval for i in dis.get_instructions(inner) if i.opname in _READS)
-            found |= _read_inside(inner, names)
+    for inner in [const for const in code.co_consts if type(const) is types.CodeType] if names else ():
+        if not names.isdisjoint(inner.co_names):
+            import dis
+            found |= names.intersection(i.argval for i in dis.get_instructions(inner) if i.opname in _READS)
+        found |= _read_inside(inner, names)
     return found
 
 
 def _read_too_early(code, names):
     """Those of the names that a class body or comprehension in a module's code reads before the module binds them."""
+    if names.isdisjoint(_names_at_once(code)):
+        return set()
     import dis
-    bound, found = set(), set()
-    at_once = [c for c in code.co_consts if type(c) is types.CodeType and (not c.co_flags & _IN_FUNCTION or c.co_name.endswith("comp>"))]
-    if code.co_name == "<module>" and not any(not names.isdisjoint(c.co_names) or _read_too_early(c, names) for c in at_once):
-        return found
+    bound, found, at_once = set(), set(), _executed_inside(code)
     for instruction in dis.get_instructions(code):
         value = instruction.argval
         if instruction.opname == "STORE_NAME":
@@ -604,6 +602,16 @@ def _read_too_early(code, names):
         elif instruction.opname in _READS and code.co_name != "<module>":
             found |= {value} & names - bound
     return found
+
+
+def _executed_inside(code):
+    return [c for c in code.co_consts if type(c) is types.CodeType and (not c.co_flags & _IN_FUNCTION or c.co_name.endswith("comp>"))]
+
+
+def _names_at_once(code):
+    """The names in a class body or comprehension, or in those that a module's code executes."""
+    own = () if code.co_name == "<module>" else code.co_names
+    return set(own).union(*map(_names_at_once, _executed_inside(code)))
 
 
 _READS = ("LOAD_NAME", "LOAD_GLOBAL", "LOAD_FROM_DICT_OR_GLOBALS")
@@ -2351,8 +2359,11 @@ def _changes(scope):
             table.at[folder] = [name]
     for path in suspects:
         stamp, known = stamps[path], _seen.get(path, _UNKNOWN).signature  # there is none for folders
-        if stamp is not None and _settled(stamp) and known in (stamp, None) and changes.keys().isdisjoint(table.at[path]):
+        changed = [table.names[name] for name in table.at[path] if name in changes]
+        if stamp is not None and _settled(stamp) and known in (stamp, None) and path not in changed and None not in changed:
             table.stamps[path] = stamp
+    for name in changes:  # these are looked at until they run, whatever the folder says
+        table.stamps.pop(table.names[name], None)
     return changes
 
 
