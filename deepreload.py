@@ -714,7 +714,7 @@ class Plan:
     def __init__(self, scope, skip=(), only=None):
         self.scope, self.table, self.skip, self.only = scope, scope.table(), set(skip), only
         self.sources, self.finished, self.late, self.read = {}, [], [], {}
-        self.depth, self.modules = 0, {}  # {name: the modules that it held}
+        self.depth, self.modules, self.dependents = 0, {}, None  # {name: the modules that it held}
 
     def copy(self, module_of=lambda name: None):
         """This plan as it was made; a table keeps it without the module objects, which it must not keep alive."""
@@ -1338,10 +1338,13 @@ class Batch:
 
     def importers(self):
         """The modules that may have names of those executed: what imports them, and what is outside the scope."""
-        inside, executed = self.plan.table.names, self.views.keys()
-        others = [name for name in inside if name not in executed and name in sys.modules]
-        return [name for name in others if not executed.isdisjoint(_running_edges(self.plan, name))] \
-            + [name for name in _Scope(named=next(iter(self.views), None)).loaded() if name not in inside]
+        inside, executed, dependents = self.plan.table.names, self.views.keys(), self.plan.dependents
+        if dependents is None:  # of a deep reload, which has asked nobody: mostly there are few others
+            importers = [name for name in inside if name not in executed and name in sys.modules
+                         and not executed.isdisjoint(_running_edges(self.plan, name))]
+        else:
+            importers = {importer for name in executed for importer in dependents.get(name, ()) if importer in sys.modules}
+        return [*importers, *[name for name in _Scope(named=next(iter(self.views), None)).loaded() if name not in inside]]
 
     def changed_objects(self):
         """{id(old): (old, new)} of the objects that are no longer what their names mean."""
@@ -2461,7 +2464,7 @@ def _plan_changed(scope, changed):
             affected[name] = None
             stack += [other for other, late in dependents.get(name, {}).items() if late is not True]
     plan = Plan(scope, only=_Affected(affected))
-    plan.read = reader.read  # what is compiled already
+    plan.read, plan.dependents = reader.read, dependents  # what is compiled already, and known
     tops = [name for name in list(sys.modules) if name in affected and not any(d in affected and d != name for d in dependents.get(name, ()))]
     for name in _imports_of_main() + tops + [name for name in reversed(list(sys.modules)) if name in affected]:
         plan.visit(name)
@@ -2511,8 +2514,10 @@ def _imported(reader, source):
 
 
 def _imports_changed(reader, name):
-    new = reader.load(name)
-    return new.spec is not None and _imported(reader, new) != _imported(reader, new._replace(facts=_running_source(name, sys.modules[name]).facts))
+    new, old = reader.load(name), _running_source(name, sys.modules[name])
+    if new.spec is old.spec and (new.facts.imports, new.facts.dynamic) == (old.facts.imports, old.facts.dynamic):
+        return False
+    return new.spec is not None and _imported(reader, new) != _imported(reader, new._replace(facts=old.facts))
 
 
 def _by_order_below(reader, names):
