@@ -64,7 +64,7 @@ __all__ = ["deep_reload", "deep_unload", "reload_changed", "is_changed", "watch"
 #   Batch     one reload under way: the plan, what is not executed yet, and the log that undoes everything
 #   View      the namespace that one module's code sees while the batch executes it
 Import = collections.namedtuple("Import", "name level names late")
-Facts = collections.namedtuple("Facts", "imports froms binds globals inspects dynamic")
+Facts = collections.namedtuple("Facts", "imports froms imported binds globals inspects dynamic")
 Seen = collections.namedtuple("Seen", "signature settled code facts left", defaults=(frozenset(),))
 Source = collections.namedtuple("Source", "name module spec path signature code facts")
 
@@ -457,7 +457,7 @@ def _bytecode_is_sound(spec, signature):
 
 # -- what a code object says --------------------------------------------------------------------------------------------
 
-_NO_FACTS = Facts((), (), {}, {}, frozenset(), None)
+_NO_FACTS = Facts((), (), frozenset(), {}, {}, frozenset(), None)
 _OP = opcode.opmap
 _WANTED = [_OP[op] for op in ("IMPORT_NAME", "IMPORT_FROM", "STORE_NAME", "DELETE_NAME", "STORE_GLOBAL")]
 _AT_TOP = bytes(op in _WANTED for op in range(256))  # for bytes.translate(): 1 for the instructions to look at
@@ -519,7 +519,12 @@ def _read_code(code):
         in_functions = {(const, True) for each in importers for const in _dotted(each.co_consts)}
         late = False if code in importers else _AT_RUN_TIME
         dynamic = tuple((const, late) for const in _dotted(code.co_consts)) + tuple(sorted(in_functions))
-    return Facts(tuple(imports), tuple(froms), binds, set_globally, inspects, dynamic)
+    return Facts(tuple(imports), tuple(froms), _imported_names(imports, froms), binds, set_globally, inspects, dynamic)
+
+
+def _imported_names(imports, froms):
+    """The names that from imports bind; "*" stands for those of star imports."""
+    return frozenset([bound for *_, bound in froms] + ["*" for item in imports if item.names == ("*",)])
 
 
 _IMPORTERS = {"import_module", "__import__"}
@@ -660,13 +665,13 @@ def _guarded(source):
 def _read_source(loader, name):
     """Facts from the source, for a Python whose opcodes are not known here."""
     tree = _source_tree(loader, name)[1]
-    facts = Facts([], [], {}, {}, set(), set())
+    facts = Facts([], [], (), {}, {}, set(), set())
     if tree is None:
         return _NO_FACTS
     _read_tree(tree, facts, True, False, set())
     imports = sorted(facts.imports, key=attrgetter("late"))
     dynamic = tuple((text, _AT_RUN_TIME) for text in _dotted(sorted(facts.dynamic))) if "import_module" in facts.dynamic else None
-    return facts._replace(imports=tuple(imports), froms=tuple(facts.froms), dynamic=dynamic)
+    return facts._replace(imports=tuple(imports), froms=tuple(facts.froms), imported=_imported_names(imports, facts.froms), dynamic=dynamic)
 
 
 def _read_tree(node, facts, top, late, declared):
@@ -1238,8 +1243,9 @@ class Batch:
     def replace_leftovers(self):
         """Replace the new versions of kept objects wherever something else holds them; most are garbage by now."""
         self.leftovers, watched = [], []
-        for new, kept in [*self.pairs.values(), *self.functions.items()]:
-            known = _weak_references(new) if new is not kept and weakref.getweakrefcount(new) else ()
+        functions = [item for item in self.functions.items() if weakref.getweakrefcount(item[0])]
+        for new, kept in [pair for pair in self.pairs.values() if pair[0] is not pair[1]] + functions:
+            known = _weak_references(new)
             if known:
                 self.leftovers += [(w, _alike(w, kept)) for w in known]
                 self.leftovers.append((new, kept))
@@ -1252,7 +1258,7 @@ class Batch:
                     watched.append((weakref.ref(new), kept))
                 except TypeError:  # a member that is an int, say
                     self.leftovers.append((new, kept))
-        new = known = None
+        new = known = functions = None
         self.pairs = {}
         for new in [new for new in self.functions if new.__closure__ or not getrefcount]:  # a cell may hold one of the classes
             watched.append((weakref.ref(new), self.functions.pop(new)))
@@ -1551,10 +1557,9 @@ class View(collections.abc.MutableMapping):
         """The old names that class bodies and functions, which do not see the view, would find where a fresh process does not:
         the new code binds them no more, or only after the class body that reads them."""
         code, facts = self.source.code, self.facts
-        rest = self.old.keys() - self.bound - _MODULE_NAMES if code is not None else ()
-        seen = _seen.get(self.source.path)
-        if not rest or seen is not None and seen.code is code or facts.inspects or any(item.names == ("*",) for item in facts.imports):
+        if code is None or _runs(self.source) or facts.inspects or "*" in facts.imported:
             return []
+        rest = self.old.keys() - self.bound - _MODULE_NAMES
         was = self.origin()[1].binds
         rest = {name for name in rest if name in was and type(self.old[name]) not in (types.ModuleType, _Reloading) and self.is_stale(name)}
         gone = rest - facts.binds.keys()
@@ -1628,9 +1633,9 @@ class View(collections.abc.MutableMapping):
         """Whether the old or the new code binds a name by an import."""
         seen = _seen.get(self.source.path)
         was = self.facts if seen is not None and seen.code is self.source.code else self.origin()[1]
-        if was is _NO_FACTS or any([item.names == ("*",) for item in was.imports]):
+        if was is _NO_FACTS or "*" in was.imported:
             return _module_of(self.old.get(name)) != self.name
-        return name not in was.binds or name in [bound for *_, bound in was.froms + self.facts.froms]
+        return name not in was.binds or name in was.imported or name in self.facts.imported
 
     def has(self, name):
         """Whether the module has bound the name by now, as far as a fresh process would know."""
@@ -1715,9 +1720,9 @@ def _names_of(source, namespace):
     facts = facts._replace(binds={**dict.fromkeys(seen.left, 1), **facts.binds}) if seen.left else facts
     if not facts.inspects.isdisjoint(_INSPECTORS - {"dir", "locals"}) or "__getattr__" in facts.binds:
         return set(namespace), facts  # it may have bound names that no statement shows
-    stars = [item for item in facts.imports if item.names == ("*",)]
-    if not stars:
+    if "*" not in facts.imported:
         return facts.binds, facts
+    stars = [item for item in facts.imports if item.names == ("*",)]
     package = namespace.get("__package__") or ""
     return set(facts.binds).union(*[_star_names(_absolute(item.name, item.level, package), namespace) for item in stars]), facts
 
@@ -1781,13 +1786,20 @@ def _kept_as_is(batch, old, new):
     if type(old) is not types.FunctionType or id(old) in batch.claimed:
         return False
     if old.__code__ is new.__code__ and old.__defaults__ is new.__defaults__ and old.__globals__ is new.__globals__ \
-            and old.__kwdefaults__ is old.__closure__ is new.__kwdefaults__ is new.__closure__ is None \
+            and old.__closure__ is new.__closure__ is None and old.__doc__ is new.__doc__ \
             and old.__module__ == new.__module__ and old.__qualname__ == new.__qualname__ and old.__name__ == new.__name__ \
-            and old.__doc__ is new.__doc__ and not (old.__dict__ or new.__dict__ or _annotations(old) or _annotations(new)):
+            and _same_items(old.__kwdefaults__, new.__kwdefaults__) and _same_items(old.__dict__, new.__dict__) \
+            and _same_items(_annotations(old), _annotations(new)):
         batch.functions[new] = old
         batch.claimed.add(id(old))
         return True
     return False
+
+
+def _same_items(one, other):
+    """Whether two dicts, if they are any, hold the same objects under the same names."""
+    return not one and not other or type(one) is type(other) is dict and len(one) == len(other) \
+        and all([other.get(name, _MISSING) is value for name, value in one.items()])
 
 
 def _same_function(old, new):
