@@ -724,18 +724,17 @@ class Plan:
     def copy(self, module_of=lambda name: None):
         """This plan as it was made; a table keeps it without the module objects, which it must not keep alive."""
         other = Plan(self.scope, self.skip, self.only)
-        other.sources = {name: source._replace(module=module_of(name)) for name, source in self.sources.items()}
+        other.sources = {name: Source(name, module_of(name), *source[2:]) for name, source in self.sources.items()}
         other.finished, other.depth, other.modules = list(self.finished), self.depth, self.modules
         return other
 
     def holds(self):
         """Whether this plan would be made again: the files are what runs, and the modules hold the same modules."""
-        for name, source in self.sources.items():
-            seen = _seen.get(source.path)
-            if seen is None or seen.code is None or seen.code is not source.code or not seen.settled or _signature(source.path) != seen.signature \
-                    or _became_package(source.path) or _ids(_modules_in(sys.modules.get(name))) != self.modules.get(name):
-                return False
-        return True
+        paths = [source.path for source in self.sources.values()]
+        seen = [_seen.get(path, _UNKNOWN) for path in paths]
+        return all([each.code is not None and each.code is source.code and each.settled for each, source in zip(seen, self.sources.values())]) \
+            and _stamps(paths) == [each.signature for each in seen] and not any(map(_became_package, paths)) \
+            and all([_ids(_modules_in(sys.modules.get(name))) == self.modules.get(name) for name in self.sources])
 
     def visit(self, root):
         """Walk what root imports, depth first, with a stack of its own: chains may be thousands of modules long."""
@@ -1053,11 +1052,12 @@ class Batch:
             base = _absolute(name, level, self.package(globals) or "") if level else name
             if base not in self.views or self.failed:
                 self.imported(base)
-            if fromlist and "__path__" in _namespace_of(base):
+            view = self.views.get(base) if fromlist else None
+            if fromlist and "__path__" in (_namespace_of(base) if view is None else view.live):
                 for child in fromlist:
                     self.imported_from(base, child)
-            elif fromlist and "*" in fromlist and base in self.views:
-                self.views[base].drop_stale()
+            elif view is not None and "*" in fromlist:
+                view.drop_stale()
         module = self.import_(name, globals, locals, fromlist, level)
         if len(sys.modules) != self.count and threading.get_ident() == self.thread:
             self.note_new()
@@ -1582,7 +1582,8 @@ class View(collections.abc.MutableMapping):
         """Pair what the code bound without the view's knowledge, or more than once."""
         live, old, self.ended = self.live, self.old, True
         rest = old.keys() - self.bound
-        unseen = [name for name, value in live.items() if name in rest and value is not old[name]]  # in the order of their binding
+        unseen = [name for name in rest if live.get(name, old[name]) is not old[name]]
+        unseen.sort(key=list(live).index if unseen[1:] else None)  # in the order of their binding
         for name in unseen + [name for name in self.again if name in live]:
             live[name] = _keep_bound(self.batch, self, name, live[name])
         self.bound.update(unseen)
@@ -1788,8 +1789,9 @@ def _kept_as_is(batch, old, new):
     if old.__code__ is new.__code__ and old.__defaults__ is new.__defaults__ and old.__globals__ is new.__globals__ \
             and old.__closure__ is new.__closure__ is None and old.__doc__ is new.__doc__ \
             and old.__module__ == new.__module__ and old.__qualname__ == new.__qualname__ and old.__name__ == new.__name__ \
-            and _same_items(old.__kwdefaults__, new.__kwdefaults__) and _same_items(old.__dict__, new.__dict__) \
-            and _same_items(_annotations(old), _annotations(new)):
+            and (old.__kwdefaults__ is new.__kwdefaults__ or _same_items(old.__kwdefaults__, new.__kwdefaults__)) \
+            and (not (old.__dict__ or new.__dict__) or _same_items(old.__dict__, new.__dict__)) \
+            and (not (_annotations(old) or _annotations(new)) or _same_items(_annotations(old), _annotations(new))):
         batch.functions[new] = old
         batch.claimed.add(id(old))
         return True
@@ -1797,9 +1799,8 @@ def _kept_as_is(batch, old, new):
 
 
 def _same_items(one, other):
-    """Whether two dicts, if they are any, hold the same objects under the same names."""
-    return not one and not other or type(one) is type(other) is dict and len(one) == len(other) \
-        and all([other.get(name, _MISSING) is value for name, value in one.items()])
+    """Whether two dicts hold the same objects under the same names."""
+    return type(one) is type(other) is dict and len(one) == len(other) and all([other.get(name, _MISSING) is value for name, value in one.items()])
 
 
 def _same_function(old, new):
