@@ -1187,7 +1187,7 @@ def state():
         lines.append(f"{way}: " + ", ".join(f"{key}={name(value, f'{way}.{key}')}" for key, value in parts))
 
     lines.append(f"order: {list(sys.modules)}")
-    lines.append(f"gc: {gc.isenabled()} {gc.get_freeze_count()}; batch: {deepreload._batch}; lock: {lock._is_owned()} {deepreload._lock is lock}")
+    lines.append(f"gc: {gc.isenabled()} {gc.get_freeze_count() > 5000}; batch: {deepreload._batch}; lock: {lock._is_owned()} {deepreload._lock is lock}")
     say("sys", *[(key, module) for key, module in modules if ours(key)])
     say("import", ("__import__", builtins.__import__), ("_gcd_import", _bootstrap._gcd_import),
         *[(f"{key}{i}", part) for key in ("path", "meta_path", "path_hooks") for i, part in enumerate(getattr(sys, key))])
