@@ -734,7 +734,7 @@ class Plan:
         seen = [_seen.get(path, _UNKNOWN) for path in paths]
         return all([each.code is not None and each.code is source.code and each.settled for each, source in zip(seen, self.sources.values())]) \
             and _stamps(paths) == [each.signature for each in seen] and not any(map(_became_package, paths)) \
-            and all([_ids(_modules_in(sys.modules.get(name))) == self.modules.get(name) for name in self.sources])
+            and all([_modules_in(sys.modules.get(name)) == self.modules.get(name) for name in self.sources])
 
     def visit(self, root):
         """Walk what root imports, depth first, with a stack of its own: chains may be thousands of modules long."""
@@ -857,20 +857,18 @@ class Plan:
 
     def held(self, source):
         """Modules that a module's own code has bound without an import statement that names them."""
-        modules = _modules_in(source.module)
-        self.modules[source.name] = _ids(modules)
-        for name, value in modules:
-            target = _dict_of(value).get("__name__")
+        self.modules[source.name] = modules = _modules_in(source.module)
+        for name, _ in modules:
+            value = _dict_of(source.module).get(name)
+            target = _dict_of(value).get("__name__") if type(value) is types.ModuleType else None
             if source.facts.binds.get(name) and type(target) is str and target != f"{source.name}.{name}" and sys.modules.get(target) is value:
                 yield target
 
 
 def _modules_in(module):
-    return [item for item in list(_dict_of(module).items()) if type(item[1]) is types.ModuleType] if module is not None else []
-
-
-def _ids(items):
-    return [(name, id(value)) for name, value in items]
+    """[(name, id)] of the modules that a module's namespace holds."""
+    items = list(_dict_of(module).items()) if module is not None else ()
+    return [(name, id(value)) for name, value in items if type(value) is types.ModuleType]
 
 
 def _runs(source):
@@ -1184,7 +1182,7 @@ class Batch:
         self.follow()
         self.update_closures()
         self.rename_elsewhere()
-        for view in self.views.values():
+        for view in [view for view in self.views.values() if not view.fresh]:
             view.drop_stale()
         for name, source in self.gone.items():
             self.forget(name, source.module)
@@ -2032,7 +2030,7 @@ def _keep_class(batch, old, new):
         except TypeError:  # the metaclass stays changed
             pass
     before, after, bases = _vars_of_class(old), _vars_of_class(new), _bases(old)
-    wanted_bases = tuple(batch.pairs.get(id(base), (base, base))[1] for base in _bases(new))
+    wanted_bases = tuple([batch.pairs.get(id(base), (base, base))[1] for base in _bases(new)])
     moved = len(bases) != len(wanted_bases) or any(map(is_not, bases, wanted_bases))
     reason = _refusal(old, new) if moved or type(old) is not type(new) or "__slots__" in before or "__slots__" in after else None
     if moved and reason is None:
