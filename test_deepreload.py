@@ -1921,7 +1921,7 @@ class Changed(Case):
     def test_edit_of_the_same_size_of_what_was_loaded_before(self):
         "what a module runs that was imported before this file is not known then: better once too often than never"
         self.write(early="X = 1")
-        text = "import early, deepreload\ntext = open(early.__file__).read()\nopen(early.__file__, 'w').write(text.replace('1', '2'))\nprint(deepreload.is_changed(early), deepreload.reload_changed(), early.X, deepreload.reload_changed())"
+        text = "import early, deepreload\nwith open(early.__file__, 'r+') as file: file.write('X = 2')\nprint(deepreload.is_changed(early), deepreload.reload_changed(), early.X, deepreload.reload_changed())"
         self.assertEqual(self.run_script(text), "True ['early'] 2 []")
 
     def test_a_file_that_is_executed_as_another_module_too(self):
@@ -3146,6 +3146,7 @@ class HeldClasses(Case):
             gc.collect()
             self.assertEqual(([c.v for c in known], list(known) == [C]), ([i], True))
 
+    @unittest.skipIf(PYPY, "PyPy: no reference counts tell which weak references somebody holds")
     def test_weak_registries_in_the_reload(self):
         "signals, and registries by name, often hold by weak references alone what a decorator gives them"
         self.write(registry="""
