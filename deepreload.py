@@ -41,14 +41,10 @@ import threading
 import time
 import types
 import weakref
+from _abc import _get_dump
 from importlib import _bootstrap
 from itertools import compress
 from operator import attrgetter, is_not
-
-try:
-    from _abc import _get_dump
-except ImportError:  # PyPy: an abstract base class forgets who has registered
-    _get_dump = None
 
 __version__ = "1.0"
 __all__ = ["deep_reload", "deep_unload", "reload_changed", "is_changed", "watch", "import_graph", "reload_order",
@@ -1192,7 +1188,7 @@ class Batch:
                     seen.code is source.code and seen.settled and seen.signature == source.signature):
                 self.log.append((_restore_item, _seen, source.path, _seen.get(source.path, _MISSING)))
                 _seen[source.path] = Seen(source.signature, _settled(source.signature) if source.signature else False, source.code, source.facts)
-        if any(view.old.get("__spec__") is not view.source.spec for view in self.views.values()):
+        if any(view.old.get("__spec__") is not view.source.spec for name, view in self.views.items() if name != "__main__"):
             _tables.clear()
         self.committed = True
         self.log.clear()
@@ -1240,27 +1236,8 @@ class Batch:
 
     def replace_leftovers(self):
         """Replace the new versions of kept objects wherever something else holds them; most are garbage by now."""
-        self.leftovers, watched = [], []
-        functions = [item for item in self.functions.items() if weakref.getweakrefcount(item[0])]
-        for new, kept in [pair for pair in self.pairs.values() if pair[0] is not pair[1]] + functions:
-            known = _weak_references(new)
-            if known:
-                self.leftovers += [(w, _alike(w, kept)) for w in known]
-                self.leftovers.append((new, kept))
-                self.pairs.pop(id(new), None)
-                if _is_function(new):
-                    del self.functions[new]
-        for new, kept in self.pairs.values():
-            if new is not kept:
-                try:
-                    watched.append((weakref.ref(new), kept))
-                except TypeError:  # a member that is an int, say
-                    self.leftovers.append((new, kept))
-        new = known = functions = None
-        self.pairs = {}
-        for new in [new for new in self.functions if new.__closure__ or not getrefcount]:  # a cell may hold one of the classes
-            watched.append((weakref.ref(new), self.functions.pop(new)))
-        new = None
+        self.leftovers = []
+        watched = self.watched()
         if watched:
             gc.collect()
         self.leftovers += [(ref(), kept) for ref, kept in watched if ref() is not None]
@@ -1271,6 +1248,20 @@ class Batch:
             self.functions = {}
         if self.leftovers:
             self.replace_in_young()
+
+    def watched(self):
+        """End the pairs and return [(weak reference to the new version, kept)]; what is sure to be held is a leftover at once."""
+        watched, pairs, self.pairs = [], [pair for pair in self.pairs.values() if pair[0] is not pair[1]], {}
+        chosen = [new for new in self.functions if new.__closure__ or not getrefcount or weakref.getweakrefcount(new)]
+        pairs += [(new, self.functions.pop(new)) for new in chosen]  # a cell may hold one of the classes: no count would tell
+        for new, kept in pairs:
+            known = _weak_references(new)
+            self.leftovers += [(reference, _alike(reference, kept)) for reference in known]
+            try:
+                (self.leftovers if known else watched).append((new if known else weakref.ref(new), kept))
+            except TypeError:  # a member that is an int, say
+                self.leftovers.append((new, kept))
+        return watched
 
     def replace_in_young(self):
         """Go through the objects made since the freeze; if that does not free the new versions, ask for all their holders."""
@@ -2156,7 +2147,7 @@ def _keep_members(batch, old, new):
 
 def _keep_registered(batch, old, new):
     """Classes from modules that are not reloaded stay registered with an abstract base class."""
-    for reference in _get_dump(old)[0] if _get_dump else ():
+    for reference in _get_dump(old)[0]:
         cls = reference()
         if cls is not None and cls.__module__ not in batch.plan.sources:
             type(new).register(new, cls)
