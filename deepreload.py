@@ -987,7 +987,8 @@ class Batch:
         self.modules, self.lists = dict(sys.modules), [(lst, list(lst)) for lst in (sys.meta_path, sys.path_hooks, sys.path)]
         self.frozen = gc.get_freeze_count() if hasattr(gc, "freeze") else 0
         _invalidate_finders()
-        self.import_, self.gcd_import = builtins.__import__, _bootstrap._gcd_import
+        self.import_, self.gcd_import, self.build_class = builtins.__import__, _bootstrap._gcd_import, builtins.__build_class__
+        self.hooked_build_class = functools.partial(self.build_class, metaclass=self.hooked_class)  # in C: no frame comes in between
         self.started, _batch = True, self
         for name in reversed(self.plan.finished):
             _call_hook(name)
@@ -1011,6 +1012,7 @@ class Batch:
         if builtins.__import__ == self.hooked_import or not self.committed:  # a module may have put its own there
             builtins.__import__ = self.import_
         _bootstrap._gcd_import = self.gcd_import
+        self.build_by(self.build_class)
         if self.committed:
             for cached in self.caches:
                 type(cached).cache_clear(cached)
@@ -1050,12 +1052,19 @@ class Batch:
             if fromlist and "__path__" in (_namespace_of(base) if view is None else view.live):
                 for child in fromlist:
                     self.imported_from(base, child)
-            elif view is not None and "*" in fromlist:
-                view.drop_stale()
-        module = self.import_(name, globals, locals, fromlist, level)
-        if len(sys.modules) != self.count and threading.get_ident() == self.thread:
-            self.note_new()
-        return module
+            elif view is not None:
+                if "*" in fromlist:
+                    view.drop_stale()
+                if sys.modules.get(base) is view.module:  # all that the import system would find out
+                    return view.module
+            builder = self.build_by(self.build_class)
+            try:
+                return self.import_(name, globals, locals, fromlist, level)
+            finally:
+                self.build_by(builder)
+                if len(sys.modules) != self.count:
+                    self.note_new()
+        return self.import_(name, globals, locals, fromlist, level)
 
     def note_new(self):
         """Add the modules in scope that an import statement has brought in to those executed."""
@@ -1069,6 +1078,32 @@ class Batch:
         if _batch is self and threading.get_ident() == self.thread and type(name) is str:
             self.imported(_absolute(name, level, package or ""))
         return self.gcd_import(name, package, level)
+
+    # Class statements while the batch runs: one that says the same again is carried out on the class that is there.
+
+    def build_by(self, builder):
+        """Let class statements be carried out by a function; return the one before.  What a module has put there stays."""
+        before = builtins.__build_class__
+        if before is not builder and before in (self.build_class, self.hooked_build_class):
+            builtins.__build_class__ = builder
+        return before
+
+    def hooked_class(self, name, bases, namespace, **keywords):
+        """Stand for the metaclass of a class statement; return the old class if the new one could only be like it."""
+        view = self.views.get(namespace.get("__module__"))
+        if view is not None and threading.get_ident() == self.thread and sys._getframe(1).f_code is view.source.code:
+            old = view.old_named(name, None)
+            if type(old) is type and not keywords and id(old) not in self.claimed and _vars_of_class(old)["__module__"] == view.name \
+                    and not view.imports(name) and _keep_as_stated(self, old, bases, namespace):
+                return old
+        meta = types._calculate_meta(type, bases)
+        return meta(name, bases, namespace, **keywords)
+
+    def prepare(name, bases, **keywords):
+        return {} if set(map(type, bases)) <= {type} else types.prepare_class(name, bases, keywords)[1]
+
+    hooked_class.__prepare__ = prepare
+    del prepare
 
     @staticmethod
     def package(globals):
@@ -1135,10 +1170,11 @@ class Batch:
         name, module = source.name, source.module
         self.views[name] = view = View(self, source)
         self.stack.append(name)
-        spec = source.spec
+        spec, builder = source.spec, builtins.__build_class__
         try:
             view.prepare()
             spec._initializing = True
+            self.build_by(self.hooked_build_class if view.classes_are_plain() else self.build_class)
             view.execute()
             view.finish()
         except BaseException as error:
@@ -1149,6 +1185,7 @@ class Batch:
             raise
         finally:
             spec._initializing = False
+            self.build_by(builder)
             self.stack.pop()
         self.bind_child(name, sys.modules.get(name, module))  # the module may have put something else in its place
         self.finished.append(name)
@@ -1233,6 +1270,16 @@ class Batch:
     def pair(self, new, kept):
         self.pairs[id(new)] = new, kept
         self.claimed.add(id(kept))
+
+    def pair_functions(self, old, new):
+        """Let the old function run the new one's code."""
+        self.functions[new] = old
+        self.claimed.add(id(old))
+        was, code = old.__code__, new.__code__
+        if was is not code:
+            self.log.append((_set_code, old, was))
+            _pair_nested(self, was, code)
+            _set_code(old, code)
 
     def replace_leftovers(self):
         """Replace the new versions of kept objects wherever something else holds them; most are garbage by now."""
@@ -1554,6 +1601,10 @@ class View(collections.abc.MutableMapping):
         gone = rest - facts.binds.keys()
         return _read_inside(code, gone) | _read_too_early(code, rest - gone)
 
+    def classes_are_plain(self):
+        """Whether no metaclass is to be met in the module: those look at the frames above them, where a hook would stand."""
+        return getrefcount is not None and [kind for kind in set(map(type, self.old.values())) if issubclass(kind, type)] == [type]
+
     def execute(self):
         source, loader = self.source, self.source.spec.loader
         if source.code is None:
@@ -1773,23 +1824,40 @@ def _kept_as_is(batch, old, new):
     """Whether two functions are made of the same objects, code, names, defaults and all: then the old one simply stays."""
     if old is new:
         return True
-    if type(old) is not types.FunctionType or id(old) in batch.claimed:
-        return False
-    if old.__code__ is new.__code__ and old.__defaults__ is new.__defaults__ and old.__globals__ is new.__globals__ \
-            and old.__closure__ is new.__closure__ is None and old.__doc__ is new.__doc__ \
-            and old.__module__ == new.__module__ and old.__qualname__ == new.__qualname__ and old.__name__ == new.__name__ \
-            and (old.__kwdefaults__ is new.__kwdefaults__ or _same_items(old.__kwdefaults__, new.__kwdefaults__)) \
-            and (not (old.__dict__ or new.__dict__) or _same_items(old.__dict__, new.__dict__)) \
-            and (not (_annotations(old) or _annotations(new)) or _same_items(_annotations(old), _annotations(new))):
-        batch.functions[new] = old
-        batch.claimed.add(id(old))
+    if type(old) is types.FunctionType and id(old) not in batch.claimed and _same_but_code(old, new):
+        batch.pair_functions(old, new)
         return True
     return False
 
 
+def _same_but_code(old, new):
+    """Whether two functions, which may differ in their code, are the same in all else."""
+    was, code, cells = old.__code__, new.__code__, old.__closure__
+    return old.__globals__ is new.__globals__ and (old.__doc__ is new.__doc__ or _same(old.__doc__, new.__doc__)) \
+        and (was is code or was.co_name == code.co_name and was.co_freevars == code.co_freevars) \
+        and old.__module__ == new.__module__ and old.__qualname__ == new.__qualname__ and old.__name__ == new.__name__ \
+        and (cells is new.__closure__ or cells and new.__closure__ and all(map(_same_content, cells, new.__closure__))) \
+        and (old.__defaults__ is new.__defaults__ or _same(old.__defaults__, new.__defaults__)) \
+        and (old.__kwdefaults__ is new.__kwdefaults__ or _same_items(old.__kwdefaults__, new.__kwdefaults__)) \
+        and (not (old.__dict__ or new.__dict__) or _same_items(old.__dict__, new.__dict__)) \
+        and (not (_annotations(old) or _annotations(new)) or _same_items(_annotations(old), _annotations(new)))
+
+
+def _same(one, other):
+    """Whether two values are the same object, or constants that no program tells apart."""
+    kind = type(one)
+    if one is other or kind is not type(other):
+        return one is other
+    return kind in (str, int, bytes) and one == other or kind is tuple and len(one) == len(other) and all(map(_same, one, other))
+
+
 def _same_items(one, other):
     """Whether two dicts hold the same objects under the same names."""
-    return type(one) is type(other) is dict and len(one) == len(other) and all([other.get(name, _MISSING) is value for name, value in one.items()])
+    return type(one) is type(other) is dict and len(one) == len(other) and all([_same(other.get(name, _MISSING), value) for name, value in one.items()])
+
+
+def _same_content(one, other):
+    return _content(one) is _content(other)
 
 
 def _same_function(old, new):
@@ -1919,15 +1987,12 @@ def _keep_function(batch, old, new):
     """Give the old function the new one's code and state."""
     if id(old) in batch.claimed:
         return new
-    batch.functions[new] = old
-    batch.claimed.add(id(old))
-    had, attributes, annotations, was = old.__dict__, new.__dict__, _annotations(old), old.__code__
+    batch.pair_functions(old, new)
+    had, attributes, annotations = old.__dict__, new.__dict__, _annotations(old)
     if "registry" in attributes:
         _keep_dispatch(batch, old, new)
     batch.log.append((_set_function, old, _function_state(old), annotations, had and dict(had)))
     kept = {name: _keep(batch, had[name], value) if name in had else value for name, value in attributes.items()} if attributes else attributes
-    if new.__code__ is not was:
-        _pair_nested(batch, was, new.__code__)
     _set_function(old, _function_state(new), _annotations(new), kept)
     if old.__closure__:
         for mine, theirs in zip(old.__closure__, new.__closure__):
@@ -2053,6 +2118,53 @@ def _keep_class(batch, old, new):
         _set_class(old, {name: changed.get(name, before.get(name)) for name in after})
     _detach(new, old)
     return old
+
+
+def _keep_as_stated(batch, old, bases, namespace):
+    """Bring an old class up to date by the namespace of a class statement, if it needs nothing but new code for its functions.
+
+    Then Python need not make another one: there is neither a metaclass nor an __init_subclass__ or __set_name__ to see it.
+    """
+    before, pairs = _vars_of_class(old), set()
+    if (bases or (object,)) != _bases(old) or any(["__init_subclass__" in _vars_of_class(cls) for cls in _mro(old)[1:-1]]) \
+            or any([name not in _OF_EVERY_CLASS or before[name] is not None and name == "__doc__" for name in before.keys() - namespace.keys()]):
+        return False
+    if "__classcell__" in namespace:
+        namespace["__classcell__"].cell_contents = old
+    for name, value in namespace.items():
+        found = _functions_in(before.get(name, _MISSING), value) if name not in ("__qualname__", "__classcell__") else ()
+        if found is None:
+            return False
+        pairs.update(found)
+    olds, news = ({id(pair[index]) for pair in pairs} for index in (0, 1))
+    if not len(olds) == len(news) == len(pairs) or not olds.isdisjoint(batch.claimed):
+        return False
+    for was, now in pairs:
+        batch.pair_functions(was, now)
+    batch.pair(old, old)
+    return True
+
+
+_OF_EVERY_CLASS = ("__dict__", "__weakref__", "__doc__")
+
+
+def _functions_in(old, new):
+    """[(old, new)] of the functions in two attributes of a class that are the same but for the code; None for all others."""
+    kind = type(new)
+    if old is new:
+        return () if kind in _PLAIN or kind in (types.FunctionType, property, classmethod, staticmethod) else None  # no __set_name__
+    if type(old) is not kind:
+        return None
+    if kind is types.FunctionType:
+        pairs = [(old, new)]
+    elif kind is property:
+        pairs = [(old.fget, new.fget), (old.fset, new.fset), (old.fdel, new.fdel), (old.__doc__, new.__doc__)]
+    elif kind is classmethod or kind is staticmethod:
+        pairs = [(old.__func__, new.__func__)]
+    else:
+        return () if _same(old, new) else None
+    functions = [(was, now) for was, now in pairs if not _same(was, now)]
+    return functions if all([type(was) is type(now) is types.FunctionType and _same_but_code(was, now) for was, now in functions]) else None
 
 
 def _detach(new, old):
