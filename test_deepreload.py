@@ -3251,6 +3251,93 @@ class HeldClasses(Case):
         self.assertEqual((C.__doc__, C.__annotations__, hasattr(C, "x")), ("two", {"y": str}, False))
 
 
+class HeldByTheStatement(Case):
+    """A class statement that differs in the code of functions only is carried out on the class that is there."""
+
+    def test_decorators_are_given_the_class_that_is_there(self):
+        text = "import registry\n@registry.add\nclass C:\n    'doc'\n    x = 1\n    def m(self): return {0}\n    @property\n    def p(self): return {0}\n    @classmethod\n    def c(cls): return cls, {0}\n    @staticmethod\n    def s(): return {0}"
+        self.write(registry="SEEN = []\ndef add(cls):\n    SEEN.append(cls)\n    return cls", mod=text.format(1))
+        mod, registry = self.imported("mod", "registry")
+        C, c, m = mod.C, mod.C(), mod.C().m
+        for number in (1, 22):
+            self.write(mod=text.format(number))
+            deep_reload("mod", exclude="registry")
+            self.assertEqual((mod.C is C, registry.SEEN[-1] is C, c.m(), m(), c.p, C.c(), C.s()), (True, True, number, number, number, (C, number), number))
+
+    def test_subclasses_see_no_second_class_while_they_are_made(self):
+        text = "class Base:\n    def m(self): return {0}\nclass A(Base):\n    def m(self): return super().m(), __class__\nBASES = Base.__subclasses__()\nclass B(A):\n    def m(self): return super().m(), {0}\nNAMES = A.__subclasses__()"
+        mod = self.load(text.format(1))
+        A, B, b = mod.A, mod.B, mod.B()
+        for number in (1, 22):
+            self.edit(text.format(number))
+            self.assertEqual((mod.BASES, mod.NAMES, b.m()), ([A], [B], ((number, A), number)))
+
+    def test_what_the_program_has_done_to_the_class_is_undone(self):
+        mod = self.load("class C:\n    x = 1\n    items = []\n    def m(self): return 1\n    def n(self, y=[]): return y")
+        C, code = mod.C, mod.C.m.__code__
+        for do in ("C.x = 2", "C.y = 2", "C.m = lambda self: 2", "C.items.append(2)", "del C.x", "C.__doc__ = 'two'", "C.n.__defaults__[0].append(2)",
+                   "C.m.__doc__ = 'two'", "C.m.mark = 2", "C.m.__code__ = C.n.__code__.replace(co_name='m')", "C.__bases__ = (type('D', (), {}),)"):
+            with self.subTest(do), contextlib.suppress(TypeError):
+                exec(do)
+                deep_reload("mod")
+                self.assertEqual((mod.C is C, C.x, C.items, hasattr(C, "y"), C().m(), C().n(), C.__doc__, C.m.__doc__, vars(C.m), C.m.__code__ == code, C.__bases__),
+                                 (True, 1, [], False, 1, [], None, None, {}, True, (object,)))
+
+    def test_hooks_of_bases_and_attributes_are_called(self):
+        self.write(lib="LOG = []\nclass Named:\n    def __set_name__(self, owner, name): LOG.append(name)\nclass Base:\n    def __init_subclass__(cls, **kw): LOG.append((cls.__name__, kw))\nshared = Named()\nclass Meta(type):\n    def __new__(meta, name, *args):\n        LOG.append('new ' + name)\n        return type.__new__(meta, name, *args)",
+                   mod="from lib import Named, Base, shared\nclass A:\n    x = Named()\nclass B:\n    y = shared\nclass C(Base): pass\nclass D(Base, k=1): pass", meta="from lib import Meta\nclass E(metaclass=Meta): pass\nclass F(E): pass\nclass G: pass")
+        lib = self.imported("lib", "mod", "meta")[0]
+        first, lib.LOG[:] = list(lib.LOG), ()
+        deep_reload("mod", exclude="lib"), deep_reload("meta", exclude="lib")
+        self.assertEqual((lib.LOG, first), (["x", "y", ("C", {}), ("D", {"k": 1}), "new E", "new F"], ["x", "y", ("C", {}), ("D", {"k": 1}), "new E", "new F"]))
+
+    def test_no_frame_of_ours_is_above_a_metaclass_or_a_class_body(self):
+        self.write(lib="import sys\nSEEN = []\nclass Meta(type):\n    def __new__(meta, *args, **kw):\n        SEEN.append(sys._getframe(1).f_globals['__name__'])\n        return type.__new__(meta, *args)\nclass Base(metaclass=Meta): pass",
+                   mod="import sys\nfrom lib import Base\nclass A(Base):\n    x = sys._getframe(1).f_globals['__name__']\nclass B: pass", plain="import sys\nclass A:\n    x = sys._getframe(1).f_globals['__name__']\nimport mod")
+        lib, mod, plain = self.imported("lib", "mod", "plain")
+        del lib.SEEN[:]
+        deep_reload("plain", exclude="lib")
+        self.assertEqual((lib.SEEN, mod.A.x, plain.A.x), (["mod"], "mod", "plain"))
+
+    def test_one_function_under_two_names(self):
+        "each pairs with one only"
+        mod = self.load("class C:\n    def f(self): return 1\n    g = f\n    def f(self): return 11")
+        c, g = mod.C(), mod.C.g
+        self.edit("class C:\n    def f(self): return 2\n    g = f\n    def f(self): return 22")
+        self.assertEqual((c.f(), c.g(), mod.C.f is mod.C.g), (22, 2, False))
+        self.edit("class C:\n    def f(self): return 3\n    g = f")
+        self.assertEqual((c.f(), c.g(), mod.C.f is mod.C.g), (3, 3, True))
+        self.edit("class C:\n    def f(self): return 4\n    g = f\n    def f(self): return 44")
+        self.assertEqual((c.f(), c.g(), mod.C.f is mod.C.g), (44, 4, False))
+
+    def test_an_import_that_failed_and_was_caught_makes_the_same_class_again(self):
+        self.write({"a.py": "try:\n    import b\nexcept ImportError:\n    b = None\nX = 1\nimport b", "b.py": "class C:\n    def m(self): return 1\nfrom a import X"})
+        a = self.imported("a")
+        C = a.b.C
+        self.write({"b.py": "class C:\n    def m(self): return 22\nfrom a import X"})
+        deep_reload("a", exclude=__name__)
+        self.assertEqual((a.b.C is C, C().m()), (True, 22))
+
+    def test_a_failure_gives_the_old_code_back(self):
+        text = "class C:\n    def m(self): return super().__repr__() and {0}\n    @property\n    def p(self): return {0}\n{1}"
+        mod = self.load(text.format(1, ""))
+        c, builder = mod.C(), builtins.__build_class__
+        self.write(mod=text.format(2, "1 / 0"))
+        with self.assertRaises(ReloadError):
+            deep_reload("mod")
+        self.assertEqual((c.m(), c.p, type(c) is mod.C, builtins.__build_class__ is builder), (1, 1, True, True))
+
+    def test_a_module_that_replaces_the_builder_of_classes(self):
+        self.addCleanup(setattr, builtins, "__build_class__", builtins.__build_class__)
+        text = "import builtins\noriginal = builtins.__build_class__\ndef build(*args, **kw):\n    SEEN.append(args[1])\n    return original(*args, **kw)\nSEEN = []\nbuiltins.__build_class__ = build\nclass C: pass"
+        mod = self.load("class C: pass")
+        self.write(mod=text)
+        deep_reload("mod")
+        self.assertEqual((mod.SEEN, builtins.__build_class__ is mod.build), (["C"], True))
+        exec("class D: pass")
+        self.assertEqual(mod.SEEN, ["C", "D"])
+
+
 class HeldEnums(Case):
 
     def test_members_keep_their_identity(self):
