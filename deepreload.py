@@ -69,6 +69,7 @@ _lock = threading.RLock()
 _UNKNOWN = Seen(None, False, None, None)
 _seen = {}
 _batch = None
+_grown = 0  # blocks of memory that reloads have left allocated since they last collected all garbage
 _compiled = None  # {path: None} of the files that a run of the command line has compiled, failed imports included
 
 
@@ -370,7 +371,7 @@ def _load(name, module, spec):
     """Find and compile what a module's file says now; a Source without spec is a module whose file is gone."""
     path = _file_of(spec)
     signature = path and _signature(path)
-    seen = _running(name, spec) if signature and module is not None and spec is _spec_of(module) else None
+    seen = _running(name, spec, signature) if signature and module is not None and spec is _spec_of(module) else None
     if seen and seen.code and seen.settled and seen.signature == signature and type(spec.loader) is importlib.machinery.SourceFileLoader \
             and not _became_package(path):
         return Source(name, module, spec, path, signature, seen.code, _facts(seen.code, spec, path))
@@ -503,13 +504,14 @@ def _read_code(code):
             importers.add(outer)
         for inner in outer.co_consts:
             if type(inner) is types.CodeType:
-                every.append((inner, late or bool(inner.co_flags & _IN_FUNCTION)))
+                inside = late or inner.co_flags & _IN_FUNCTION != 0
+                every.append((inner, inside))
                 raw = inner.co_code
                 if _IMPORT_NAME in raw or _STORE_GLOBAL in raw:
-                    _scan(inner, every[-1][1], imports, binds, set_globally)
-                if inner.co_name.endswith(("comp>", "genexpr>")):
+                    _scan(inner, inside, imports, binds, set_globally)
+                if inner.co_name[-1] == ">" and inner.co_name.endswith(("comp>", "genexpr>")):
                     inspects |= _INSPECTORS.intersection(inner.co_names)
-    imports.sort(key=attrgetter("late"))
+    imports.sort(key=_late)
     dynamic = None
     if importers:
         in_functions = {(const, True) for each in importers for const in _dotted(each.co_consts)}
@@ -523,6 +525,7 @@ def _imported_names(imports, froms):
     return frozenset([bound for *_, bound in froms] + ["*" for item in imports if item.names == ("*",)])
 
 
+_late = attrgetter("late")
 _IMPORTERS = {"import_module", "__import__"}
 _AT_RUN_TIME = 2
 _INSPECTORS = {"globals", "locals", "vars", "dir", "exec", "setattr"}  # what can bind names unseen, or look at them
@@ -543,12 +546,9 @@ def _scan(code, late, imports, binds, set_globally, froms=None):
     for index in compress(range(len(ops)), ops.translate(_NESTED if froms is None else _AT_TOP)):
         if skipped and any(start <= index < end for start, end in skipped):
             continue
-        op = ops[index]
-        if op == _STORE_NAME and attribute is None and ops[index - 1] != _EXTENDED_ARG:
-            name = names[raw[2 * index + 1]]
-            binds[name] = binds.get(name, 0) + 1
-            continue
-        arg, before = _argument(raw, ops, index)
+        op, arg, before = ops[index], raw[2 * index + 1], index - 1
+        if ops[before] == _EXTENDED_ARG:
+            arg, before = _argument(raw, ops, index)
         if op == _IMPORT_NAME:
             fromlist, before = _constant(code, raw, ops, before)
             level, before = _constant(code, raw, ops, before)
@@ -558,12 +558,14 @@ def _scan(code, late, imports, binds, set_globally, froms=None):
         elif op == _IMPORT_FROM:
             attribute = names[arg]
         else:
-            binds[names[arg]] = binds.get(names[arg], 0) + 1
+            name = names[arg]
+            binds[name] = binds.get(name, 0) + 1
             if op == _STORE_GLOBAL:  # past the view: by the module itself (True), or by a function (False)
-                set_globally[names[arg]] = set_globally.get(names[arg], False) or froms is not None
-            if attribute is not None and current.names:
-                froms.append((current.name, current.level, attribute, names[arg]))
-            attribute = None
+                set_globally[name] = set_globally.get(name, False) or froms is not None
+            if attribute is not None:
+                if current.names:
+                    froms.append((current.name, current.level, attribute, name))
+                attribute = None
 
 
 def _type_checking(code):
@@ -628,7 +630,9 @@ def _argument(raw, ops, index):
 
 def _constant(code, raw, ops, index):
     """The constant that an instruction loads, and the index of the one before it."""
-    arg, before = _argument(raw, ops, index)
+    arg, before = raw[2 * index + 1], index - 1
+    if ops[before] == _EXTENDED_ARG:
+        arg, before = _argument(raw, ops, index)
     if ops[index] == _LOAD_CONST:
         return code.co_consts[arg], before
     if ops[index] == _LOAD_SMALL_INT:
@@ -665,7 +669,7 @@ def _read_source(loader, name):
     if tree is None:
         return _NO_FACTS
     _read_tree(tree, facts, True, False, set())
-    imports = sorted(facts.imports, key=attrgetter("late"))
+    imports = sorted(facts.imports, key=_late)
     dynamic = tuple((text, _AT_RUN_TIME) for text in _dotted(sorted(facts.dynamic))) if "import_module" in facts.dynamic else None
     return facts._replace(imports=tuple(imports), froms=tuple(facts.froms), imported=_imported_names(imports, facts.froms), dynamic=dynamic)
 
@@ -818,17 +822,18 @@ class Plan:
 
     def named(self, source, parents=True):
         """Yield (name, late) of what a module's code says that it imports."""
+        own = _parents(source.name)  # these packages are there already
         package = source.name if source.spec.submodule_search_locations is not None else source.name.rpartition(".")[0]
-        for item in source.facts.imports:
-            base = _absolute(item.name, item.level, package)
-            for name in _parents(base) if parents or not item.names else ():
-                if not item.names or not (source.name + ".").startswith(name + "."):  # its own packages are there already
-                    yield name, item.late
-            submodules = self.submodules(base, item.names)
-            if parents or item.names in ((), ("*",)) or len(submodules) < len(item.names):
-                yield base, item.late
+        for imported, level, names, late in source.facts.imports:
+            base = _absolute(imported, level, package)
+            for name in _parents(base) if parents or not names else ():
+                if not names or name not in own and name != source.name:
+                    yield name, late
+            submodules = self.submodules(base, names) if names else ()
+            if parents or names in ((), ("*",)) or len(submodules) < len(names):
+                yield base, late
             for name in submodules:
-                yield name, item.late
+                yield name, late
         for text, late in source.facts.dynamic or ():
             name = _absolute(text.lstrip("."), len(text) - len(text.lstrip(".")), package)
             if name in sys.modules:
@@ -847,9 +852,10 @@ class Plan:
             exported = _dict_of(sys.modules[base]).get("__all__") if base in self.scope else ()
             names = [n for n in exported if isinstance(n, str)] if isinstance(exported, (list, tuple)) else ()
         above = self.load(base) if names else None
-        package = above is not None and above.spec is not None and above.spec.submodule_search_locations is not None
-        full = [(name, f"{base}.{name}") for name in names]
-        return [child for name, child in full if child in sys.modules or package and name not in above.facts.binds and self.load(child)]
+        if above is not None and above.spec is not None and above.spec.submodule_search_locations is not None:
+            full = [(name, f"{base}.{name}") for name in names]
+            return [child for name, child in full if child in sys.modules or name not in above.facts.binds and self.load(child)]
+        return [child for child in map((base + ".").__add__, names) if child in sys.modules]
 
     def held(self, source):
         """Modules that a module's own code has bound without an import statement that names them."""
@@ -985,7 +991,7 @@ class Batch:
         global _batch
         self.new, self.count = set(), len(sys.modules)
         self.modules, self.lists = dict(sys.modules), [(lst, list(lst)) for lst in (sys.meta_path, sys.path_hooks, sys.path)]
-        self.frozen = gc.get_freeze_count() if hasattr(gc, "freeze") else 0
+        self.frozen, self.blocks = (gc.get_freeze_count(), sys.getallocatedblocks()) if hasattr(gc, "freeze") else (0, 0)
         _invalidate_finders()
         self.import_, self.gcd_import, self.build_class = builtins.__import__, _bootstrap._gcd_import, builtins.__build_class__
         self.hooked_build_class = functools.partial(self.build_class, metaclass=self.hooked_class)  # in C: no frame comes in between
@@ -1008,11 +1014,12 @@ class Batch:
 
     def end(self):
         """Undo what was not committed, and give the import statements back."""
-        global _batch
+        global _batch, _grown
         if builtins.__import__ == self.hooked_import or not self.committed:  # a module may have put its own there
             builtins.__import__ = self.import_
         _bootstrap._gcd_import = self.gcd_import
         self.build_by(self.build_class)
+        self.hooked_build_class = self.build_class  # which holds no batch
         if self.committed:
             for cached in self.caches:
                 type(cached).cache_clear(cached)
@@ -1029,8 +1036,10 @@ class Batch:
             gc.collect()  # the new versions of classes must not be met in __subclasses__()
         if hasattr(gc, "freeze"):
             gc.unfreeze()
-        if self.left_classes:
+            _grown = max(0, _grown + sys.getallocatedblocks() - self.blocks)
+        if self.left_classes or _grown and _grown > sys.getallocatedblocks() / 4:  # freezing resets what the interpreter counts
             gc.collect()
+            _grown = 0
         if self.frozen > _FROZEN_BY_PROGRAM:
             gc.freeze()
         _batch = None
@@ -1278,7 +1287,8 @@ class Batch:
         was, code = old.__code__, new.__code__
         if was is not code:
             self.log.append((_set_code, old, was))
-            _pair_nested(self, was, code)
+            if types.CodeType in map(type, code.co_consts):
+                _pair_nested(self, was, code)
             _set_code(old, code)
 
     def replace_leftovers(self):
@@ -2163,8 +2173,10 @@ def _functions_in(old, new):
         pairs = [(old.__func__, new.__func__)]
     else:
         return () if _same(old, new) else None
-    functions = [(was, now) for was, now in pairs if not _same(was, now)]
-    return functions if all([type(was) is type(now) is types.FunctionType and _same_but_code(was, now) for was, now in functions]) else None
+    for was, now in pairs:
+        if not (_same_but_code(was, now) if type(was) is type(now) is types.FunctionType else _same(was, now)):
+            return None
+    return [pair for pair in pairs if type(pair[1]) is types.FunctionType and pair[0] is not pair[1]]
 
 
 def _detach(new, old):
@@ -2524,13 +2536,13 @@ def _same_code(one, other):
         and all(_same_code(a, b) for a, b in nested if type(a) is type(b) is types.CodeType)
 
 
-def _running(name, spec):
+def _running(name, spec, signature=None):
     """What is known of the code that a module runs; for one imported before deepreload its bytecode file tells."""
     path = _file_of(spec)
     seen = _seen.get(path)
     if path is None or seen is not None and seen.code is not None:
         return seen
-    signature = _signature(path)
+    signature = signature or _signature(path)
     if signature is None:
         return seen
     code, header = _bytecode(spec)
@@ -2549,7 +2561,7 @@ def _bytecode(spec):
     """The code in a module's bytecode file, and the (mtime, size) of the source it was made from."""
     import marshal
     try:
-        with open(spec.cached, "rb") as file:
+        with open(spec.cached, "rb", buffering=0) as file:
             data = file.read()
         if data[:4] == importlib.util.MAGIC_NUMBER and data[4:8] == bytes(4):
             code = marshal.loads(data[16:])

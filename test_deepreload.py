@@ -3585,6 +3585,14 @@ class HeldElsewhere(Case):
         gc.collect()
         self.assertEqual((c.m(), type(c).__bases__ == (A,), isinstance(5, A), A.__subclasses__() == [type(c)], mod.B.__subclasses__()), ("AC", True, True, True, []))
 
+    @unittest.skipIf(PYPY, "no gc.freeze, so nothing to make up for")
+    def test_cycles_that_reloads_leave_are_collected_when_they_have_become_many(self):
+        "gc.freeze() resets what the interpreter counts: in a program that does nothing but reload it would never collect them"
+        mod = self.load("class Cycle:\n    def __init__(self): self.me = self\nMANY = [Cycle() for i in range(20000)]")
+        for _ in range(60):
+            deep_reload("mod")
+        self.assertLess(sum(type(obj) is mod.Cycle for obj in gc.get_objects()), 30 * 20000)
+
     def test_ghosts_are_collected(self):
         "each reload leaves a generation of classes and functions in memory"
         text = "class A:\n    v = {0}\n    def m(self): return super().__repr__()\nclass B(A): pass\nT = [A, B, A()]\ndef f(): return A\nimport enum\nclass E(enum.Enum):\n    X = {0}\nclass Big: pass\nBIG = Big()"
