@@ -170,7 +170,7 @@ def _namespace_of(name):
     return _dict_of(module) if issubclass(type(module), types.ModuleType) else {}
 
 
-@functools.lru_cache(4096)
+@functools.lru_cache(None)
 def _parents(name):
     """The packages above name, outermost first."""
     parts = name.split(".")
@@ -609,6 +609,11 @@ def _read_too_early(code, names):
 
 def _executed_inside(code):
     return [c for c in code.co_consts if type(c) is types.CodeType and (not c.co_flags & _IN_FUNCTION or c.co_name.endswith("comp>"))]
+
+
+def _class_names(code):
+    """The names of the classes whose statements stand in a code object, but not in a class or function of it."""
+    return {c.co_name for c in (code.co_consts if code else ()) if type(c) is types.CodeType and not c.co_flags & _IN_FUNCTION}
 
 
 def _names_at_once(code):
@@ -1612,8 +1617,13 @@ class View(collections.abc.MutableMapping):
         return _read_inside(code, gone) | _read_too_early(code, rest - gone)
 
     def classes_are_plain(self):
-        """Whether no metaclass is to be met in the module: those look at the frames above them, where a hook would stand."""
-        return getrefcount is not None and [kind for kind in set(map(type, self.old.values())) if issubclass(kind, type)] == [type]
+        """Whether no metaclass is to be met in the module: one may look at the frames above it, where a hook would stand.
+
+        That of NamedTuple, which leaves no trace in its classes, does before Python 3.9.
+        """
+        code, running = self.source.code, _seen.get(self.source.path, _UNKNOWN).code
+        return code is not None and getrefcount is not None and (code is running or _class_names(code) <= _class_names(running)) \
+            and "NamedTuple" not in code.co_names and [kind for kind in set(map(type, self.old.values())) if issubclass(kind, type)] == [type]
 
     def execute(self):
         source, loader = self.source, self.source.spec.loader
@@ -2536,7 +2546,7 @@ def _same_code(one, other):
         and all(_same_code(a, b) for a, b in nested if type(a) is type(b) is types.CodeType)
 
 
-def _running(name, spec, signature=None):
+def _running(name, spec, signature=None, compiles=True):
     """What is known of the code that a module runs; for one imported before deepreload its bytecode file tells."""
     path = _file_of(spec)
     seen = _seen.get(path)
@@ -2551,7 +2561,8 @@ def _running(name, spec, signature=None):
         seen = Seen((-1, -1, header[1], -1), True, code, None)
     else:
         if seen is None or seen.signature == signature:
-            code = code if code is not None and _bytecode_is_sound(spec, signature) else _code_or_none(name, spec, path, signature)
+            if code is None or not _bytecode_is_sound(spec, signature):
+                code = _code_or_none(name, spec, path, signature) if compiles else None
             seen = Seen(signature, _settled(signature), code, None)
     _seen[path] = seen
     return seen
@@ -3497,7 +3508,6 @@ if __name__ == "__main__":
     import deepreload  # the script's `import deepreload` must be the module that runs it
     sys.exit(deepreload.main())
 
-for _path in filter(None, map(_path_of, _Scope().loaded())):  # what is loaded already, as its files are now
-    if _signature(_path):
-        _seen[_path] = Seen(_signature(_path), _settled(_signature(_path)), None, None)
+for _name in _Scope().loaded():  # what is loaded already, as its files are now: an edit, or another process, may change both
+    _running(_name, _spec_of(sys.modules[_name]), compiles=False)
 _note_executions()

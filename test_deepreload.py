@@ -4045,6 +4045,26 @@ class Corners(Case):
         """
 
     @unittest.skipIf(PYPY, "PyPy: what a property of the metaclass hides cannot be set")
+    def test_what_runs_is_known_although_bytecode_and_source_changed_since(self):
+        "deepreload, imported after the modules, reads their bytecode at once: another process may write it anew"
+        self.write(mod="A = 1\nB = 1")
+        script = """if 1:
+            import builtins, os, subprocess, sys, time
+            builtins._trace_, folder = [], sys.argv[1]
+            sys.path.insert(0, folder)
+            time.sleep(0.1)  # bytecode that is as young as its source proves nothing
+            import mod
+            time.sleep(0.1)
+            import deepreload
+            open(mod.__file__, "w").write("B = 22")
+            subprocess.check_call([sys.executable, "-c", "import mod"], cwd=folder)
+            mod.added = 1
+            deepreload.deep_reload(mod)
+            print(*sorted(name for name in vars(mod) if name[0] != "_"), mod.B)"""
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+        out = subprocess.run([sys.executable, "-c", script, self.root], env=dict(environment, PYTHONPATH=HERE), stdout=subprocess.PIPE).stdout
+        self.assertEqual(out.split(), [b"B", b"added", b"22"])
+
     def test_class_that_its_decorator_puts_into_all_kinds_of_holders(self):
         mod = self.load(self.HOLDERS % (1, 1), side="class Slots:\n    __slots__ = 'one', 'empty'")
         kept = mod.C
