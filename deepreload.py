@@ -723,14 +723,14 @@ class Plan:
 
     def __init__(self, scope, skip=(), only=None):
         self.scope, self.table, self.skip, self.only = scope, scope.table(), set(skip), only
-        self.sources, self.finished, self.late, self.read = {}, [], [], {}
+        self.sources, self.finished, self.late, self.read, self.passed = {}, [], [], {}, {}
         self.depth, self.modules, self.dependents = 0, {}, None  # {name: the modules that it held}
 
     def copy(self, module_of=lambda name: None):
         """This plan as it was made; a table keeps it without the module objects, which it must not keep alive."""
         other = Plan(self.scope, self.skip, self.only)
         other.sources = {name: Source(name, module_of(name), *source[2:]) for name, source in self.sources.items()}
-        other.finished, other.depth, other.modules = list(self.finished), self.depth, self.modules
+        other.finished, other.depth, other.modules, other.passed = list(self.finished), self.depth, self.modules, self.passed
         return other
 
     def holds(self):
@@ -739,6 +739,7 @@ class Plan:
         seen = [_seen.get(path, _UNKNOWN) for path in paths]
         return all([each.code is not None and each.code is source.code and each.settled for each, source in zip(seen, self.sources.values())]) \
             and _stamps(paths) == [each.signature for each in seen] and not any(map(_became_package, paths)) \
+            and all([_signature(source.path) == source.signature for source in self.passed.values()]) \
             and all([_modules_in(sys.modules.get(name)) == self.modules.get(name) for name in self.sources])
 
     def visit(self, root):
@@ -761,8 +762,17 @@ class Plan:
         """Walk what functions import: last, each with its parents before it."""
         for target in self.late:  # to which each visit adds
             for name in (*_parents(target), target):
-                if name not in self.sources and name in sys.modules:
+                if name not in sys.modules:
+                    self.pass_through(name)
+                elif name not in self.sources:
                     self.visit(name)
+
+    def pass_through(self, name):
+        """What only functions import and nobody has imported yet is not executed; but what it imports may be loaded."""
+        source = self.load(name) if name not in self.passed else None
+        if source is not None:
+            self.passed[name] = source
+            self.late += [target for target, late in self.edges(source)]
 
     def enters(self, name):
         if name in self.sources or name in self.skip or self.only is not None and name not in self.only:

@@ -518,6 +518,20 @@ class Order(Case):
         self.imported("leaf", "top")
         self.assertEqual(self.graph(), "leaf:; top: leaf")
 
+    def test_what_a_module_imports_that_only_a_function_would_import(self):
+        "the import failed, or was forgotten; what it had loaded by then is there"
+        self.write({"app.py": "def late():\n    import lazy", "lazy.py": "import leaf\n1 / 0", "leaf.py": "OLD = 1"})
+        app = self.imported("app")
+        with self.assertRaises(ZeroDivisionError):
+            app.late()
+        self.write({"leaf.py": "NEW = 1"})
+        self.trace()
+        deep_reload("app"), deep_reload("app")
+        self.assertEqual((self.trace(), [name for name in vars(sys.modules["leaf"]) if name[0] != "_"]), ("app leaf app leaf", ["NEW"]))
+        self.write({"lazy.py": "1 / 0"})
+        deep_reload("app")
+        self.assertEqual((self.trace(), "lazy" in sys.modules), ("app", False))
+
     def test_imports_in_functions_run_last_and_make_no_cycle(self):
         self.write(a="import b\ndef f():\n    import c\n    return c.X", b="def g():\n    import a\n    return a", c="import b\nX = 1")
         a = self.imported("a")
