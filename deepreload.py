@@ -896,8 +896,10 @@ def _runs(source):
 def _absolute(name, level, package):
     if not level:
         return name
-    base = package.rsplit(".", level - 1)[0] if level > 1 else package
-    return base + "." + name if name else base
+    base = package.rsplit(".", level - 1)
+    if len(base) < level:  # beyond the top-level package: a name that nothing has
+        return "." * level + name
+    return base[0] + "." + name if name else base[0]
 
 
 def _spec_of(module):
@@ -1114,7 +1116,7 @@ class Batch:
 
     def hooked_class(self, name, bases, namespace, **keywords):
         """Stand for the metaclass of a class statement; return the old class if the new one could only be like it."""
-        view = self.views.get(namespace.get("__module__"))
+        view = self.views.get(namespace.get("__module__")) if type(namespace) is dict else None
         if view is not None and threading.get_ident() == self.thread and sys._getframe(1).f_code is view.source.code:
             old = view.old_named(name, None)
             if type(old) is type and not keywords and id(old) not in self.claimed and _vars_of_class(old)["__module__"] == view.name \

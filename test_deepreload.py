@@ -518,6 +518,12 @@ class Order(Case):
         self.imported("leaf", "top")
         self.assertEqual(self.graph(), "leaf:; top: leaf")
 
+    def test_relative_imports_beyond_the_top_level_package(self):
+        self.write({"pkg/__init__.py": "", "pkg/leaf.py": "X = 1",
+                    "pkg/top.py": "from .leaf import X\ntry:\n    from ...leaf import X as Y\nexcept (ImportError, ValueError):\n    Y = None"})
+        top = self.imported("pkg.top")
+        self.assertEqual((self.deep("pkg"), top.X, top.Y), ("pkg pkg.leaf pkg.top", 1, None))
+
     def test_what_a_module_imports_that_only_a_function_would_import(self):
         "the import failed, or was forgotten; what it had loaded by then is there"
         self.write({"app.py": "def late():\n    import lazy", "lazy.py": "import leaf\n1 / 0", "leaf.py": "OLD = 1"})
