@@ -613,7 +613,7 @@ def _executed_inside(code):
 
 def _class_names(code):
     """The names of the classes whose statements stand in a code object, but not in a class or function of it."""
-    return {c.co_name for c in (code.co_consts if code else ()) if type(c) is types.CodeType and not c.co_flags & _IN_FUNCTION}
+    return {c.co_name for c in code.co_consts if type(c) is types.CodeType and not c.co_flags & _IN_FUNCTION}
 
 
 def _names_at_once(code):
@@ -1122,7 +1122,7 @@ class Batch:
             if type(old) is type and not keywords and id(old) not in self.claimed and _vars_of_class(old)["__module__"] == view.name \
                     and not view.imports(name) and _keep_as_stated(self, old, bases, namespace):
                 return old
-        meta = types._calculate_meta(type, bases)
+        meta = types._calculate_meta(type(bases[0]) if bases else type, bases)
         return meta(name, bases, namespace, **keywords)
 
     def prepare(name, bases, **keywords):
@@ -1629,13 +1629,14 @@ class View(collections.abc.MutableMapping):
         return _read_inside(code, gone) | _read_too_early(code, rest - gone)
 
     def classes_are_plain(self):
-        """Whether no metaclass is to be met in the module: one may look at the frames above it, where a hook would stand.
+        """Whether all class statements make plain classes: a metaclass may look at the frames above it, where a hook would stand.
 
         That of NamedTuple, which leaves no trace in its classes, does before Python 3.9.
         """
-        code, running = self.source.code, _seen.get(self.source.path, _UNKNOWN).code
-        return code is not None and getrefcount is not None and (code is running or _class_names(code) <= _class_names(running)) \
-            and "NamedTuple" not in code.co_names and [kind for kind in set(map(type, self.old.values())) if issubclass(kind, type)] == [type]
+        code = self.source.code
+        return code is not None and getrefcount is not None and "NamedTuple" not in code.co_names \
+            and all([type(self.old.get(name)) is type for name in _class_names(code)]) \
+            and [kind for kind in set(map(type, self.old.values())) if issubclass(kind, type)] == [type]
 
     def execute(self):
         source, loader = self.source, self.source.spec.loader
@@ -2118,7 +2119,7 @@ def _keep_class(batch, old, new):
         except TypeError:  # the metaclass stays changed
             pass
     before, after, bases = _vars_of_class(old), _vars_of_class(new), _bases(old)
-    wanted_bases = tuple([batch.pairs.get(id(base), (base, base))[1] for base in _bases(new)])
+    wanted_bases = tuple([_kept_base(batch, base) for base in _bases(new)])
     moved = len(bases) != len(wanted_bases) or any(map(is_not, bases, wanted_bases))
     reason = _refusal(old, new) if moved or type(old) is not type(new) or "__slots__" in before or "__slots__" in after else None
     if moved and reason is None:
@@ -2150,6 +2151,15 @@ def _keep_class(batch, old, new):
         _set_class(old, {name: changed.get(name, before.get(name)) for name in after})
     _detach(new, old)
     return old
+
+
+def _kept_base(batch, base):
+    """The class that is there for a base, which may not have been paired yet: an attribute of its own base may hold its subclass."""
+    if base is not object and id(base) not in batch.pairs:
+        view = batch.views.get(_vars_of_class(base).get("__module__"))
+        if view is not None and view.live.get(_qualname(base)) is base and _same_class(view.old.get(_qualname(base)), base):
+            return _keep_class(batch, view.old[_qualname(base)], base)
+    return batch.pairs.get(id(base), (base, base))[1]
 
 
 def _keep_as_stated(batch, old, bases, namespace):

@@ -3210,6 +3210,17 @@ class HeldClasses(Case):
         self.edit(text.format(2))
         self.assertEqual((mod.P().m(), mod.Q().m(), p.m(), q.m(), mod.T.x, t.x, mod.P is not mod.Q), ((2, 2), (20, 2), (2, 2), (20, 2), 2, 2, True))
 
+    def test_class_attribute_holding_a_subclass_of_a_class_that_comes_later(self):
+        "pyparsing's ParserElement has a Literal, which is a Token, which is a ParserElement; a call of vars() pairs all at the end"
+        text = "class P:\n    def m(self): return {0}\nclass T(P):\n    def m(self): return super().m()\nclass L(T):\n    def m(self): return super().m()\nP.made_of = L\nNAMES = sorted(vars())"
+        self.write(mod=text.format(1), user="import mod\nMRO = mod.L.__mro__\nRESULT = mod.L().m()")
+        user, mod = self.imported("user", "mod")
+        mro, obj = user.MRO, mod.L()
+        for number in (1, 22):
+            self.write(mod=text.format(number))
+            deep_reload("user")
+            self.assertEqual((user.MRO, user.RESULT, obj.m(), mod.P.made_of is mod.L is mro[0]), (mro, number, number, True))
+
     def test_class_attribute_holding_other_classes(self):
         text = "class A:\n    v = {0}\nclass B:\n    child = A\n    table = {{'a': A, 'l': [A]}}\n    pair = (A, 1)\n    def m(self): return self.child is A, self.table['a'] is A, self.table['l'][0] is A, self.pair[0] is A"
         mod = self.load(text.format(1))
@@ -3318,6 +3329,14 @@ class HeldByTheStatement(Case):
         del lib.SEEN[:]
         deep_reload("plain", exclude="lib")
         self.assertEqual((lib.SEEN, mod.A.x, plain.A.x), (["mod"], "mod", "plain"))
+
+    def test_a_base_that_is_no_class_and_a_namespace_that_is_no_dict(self):
+        "as zope.interface has them"
+        text = "import sys\nclass Kind:\n    def __init__(self, name, bases=(), namespace=None):\n        self.name, self.where = name, sys._getframe(1).f_globals['__name__']\nRoot = Kind('Root')\nclass Face(Root): pass\nclass Odd:\n    def __init__(self, *args): self.d = {{}}\n    def __getitem__(self, k): return self.d[k]\n    def __setitem__(self, k, v): self.d[k] = v\nclass Meta(type):\n    __prepare__ = Odd\n    def __new__(meta, name, bases, namespace): return type.__new__(meta, name, bases, namespace.d)\ndef make():\n    class Made(metaclass=Meta): v = {0}\n    class Sub(Made): v = {0}\n    return Sub\nV = make().v"
+        mod = self.load(text.format(1))
+        for number in (1, 22):
+            self.edit(text.format(number))
+            self.assertEqual((type(mod.Face), mod.Face.name, mod.Face.where, mod.V), (mod.Kind, "Face", "mod", number))
 
     def test_one_function_under_two_names(self):
         "each pairs with one only"
