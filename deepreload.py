@@ -1865,15 +1865,15 @@ def _kept_as_is(batch, old, new):
 
 def _same_but_code(old, new):
     """Whether two functions, which may differ in their code, are the same in all else."""
-    was, code, cells = old.__code__, new.__code__, old.__closure__
+    was, code = old.__code__, new.__code__
     return old.__globals__ is new.__globals__ and (old.__doc__ is new.__doc__ or _same(old.__doc__, new.__doc__)) \
         and (was is code or was.co_name == code.co_name and was.co_freevars == code.co_freevars) \
         and old.__module__ == new.__module__ and old.__qualname__ == new.__qualname__ and old.__name__ == new.__name__ \
-        and (cells is new.__closure__ or cells and new.__closure__ and all(map(_same_content, cells, new.__closure__))) \
+        and (old.__closure__ is new.__closure__ or _same_part(old.__closure__, new.__closure__)) \
         and (old.__defaults__ is new.__defaults__ or _same(old.__defaults__, new.__defaults__)) \
-        and (old.__kwdefaults__ is new.__kwdefaults__ or _same_items(old.__kwdefaults__, new.__kwdefaults__)) \
-        and (not (old.__dict__ or new.__dict__) or _same_items(old.__dict__, new.__dict__)) \
-        and (not (_annotations(old) or _annotations(new)) or _same_items(_annotations(old), _annotations(new)))
+        and (old.__kwdefaults__ is new.__kwdefaults__ or _same_part(old.__kwdefaults__, new.__kwdefaults__)) \
+        and (not (old.__dict__ or new.__dict__) or _same_part(old.__dict__, new.__dict__)) \
+        and (not (_annotations(old) or _annotations(new)) or _same_part(_annotations(old), _annotations(new)))
 
 
 def _same(one, other):
@@ -1884,13 +1884,16 @@ def _same(one, other):
     return kind in (str, int, bytes) and one == other or kind is tuple and len(one) == len(other) and all(map(_same, one, other))
 
 
-def _same_items(one, other):
-    """Whether two dicts hold the same objects under the same names."""
-    return type(one) is type(other) is dict and len(one) == len(other) and all([_same(other.get(name, _MISSING), value) for name, value in one.items()])
-
-
-def _same_content(one, other):
-    return _content(one) is _content(other)
+def _same_part(one, other):
+    """The same of what functions are made of: their own dicts and cells may hold the same."""
+    kind = type(one)
+    if kind is not type(other) or one is other:
+        return one is other
+    if kind is dict:
+        return len(one) == len(other) and all([_same(other.get(name, _MISSING), value) for name, value in one.items()])
+    if kind is types.CellType:
+        return _content(one) is _content(other)
+    return _same(one, other) or kind is tuple and len(one) == len(other) and all(map(_same_part, one, other))
 
 
 def _same_function(old, new):
@@ -2167,21 +2170,19 @@ def _keep_as_stated(batch, old, bases, namespace):
 
     Then Python need not make another one: there is neither a metaclass nor an __init_subclass__ or __set_name__ to see it.
     """
-    before, pairs = _vars_of_class(old), set()
+    before, pairs = _vars_of_class(old), {}
     if (bases or (object,)) != _bases(old) or any(["__init_subclass__" in _vars_of_class(cls) for cls in _mro(old)[1:-1]]) \
             or any([name not in _OF_EVERY_CLASS or before[name] is not None and name == "__doc__" for name in before.keys() - namespace.keys()]):
         return False
     if "__classcell__" in namespace:
         namespace["__classcell__"].cell_contents = old
     for name, value in namespace.items():
-        found = _functions_in(before.get(name, _MISSING), value) if name not in ("__qualname__", "__classcell__") else ()
-        if found is None:
+        if name not in ("__qualname__", "__classcell__") and not _pair_attribute(before.get(name, _MISSING), value, pairs):
             return False
-        pairs.update(found)
-    olds, news = ({id(pair[index]) for pair in pairs} for index in (0, 1))
-    if not len(olds) == len(news) == len(pairs) or not olds.isdisjoint(batch.claimed):
+    claimed = {id(was) for was, now in pairs.values()}
+    if len(claimed) < len(pairs) or not claimed.isdisjoint(batch.claimed):
         return False
-    for was, now in pairs:
+    for was, now in pairs.values():
         batch.pair_functions(was, now)
     batch.pair(old, old)
     return True
@@ -2190,25 +2191,22 @@ def _keep_as_stated(batch, old, bases, namespace):
 _OF_EVERY_CLASS = ("__dict__", "__weakref__", "__doc__")
 
 
-def _functions_in(old, new):
-    """[(old, new)] of the functions in two attributes of a class that are the same but for the code; None for all others."""
+def _pair_attribute(old, new, pairs):
+    """Add to {id(new): (old, new)} the functions in two attributes of a class; False if these differ in more than code."""
     kind = type(new)
-    if old is new:
-        return () if kind in _PLAIN or kind in (types.FunctionType, property, classmethod, staticmethod) else None  # no __set_name__
-    if type(old) is not kind:
-        return None
-    if kind is types.FunctionType:
-        pairs = [(old, new)]
-    elif kind is property:
-        pairs = [(old.fget, new.fget), (old.fset, new.fset), (old.fdel, new.fdel), (old.__doc__, new.__doc__)]
-    elif kind is classmethod or kind is staticmethod:
-        pairs = [(old.__func__, new.__func__)]
-    else:
-        return () if _same(old, new) else None
-    for was, now in pairs:
-        if not (_same_but_code(was, now) if type(was) is type(now) is types.FunctionType else _same(was, now)):
-            return None
-    return [pair for pair in pairs if type(pair[1]) is types.FunctionType and pair[0] is not pair[1]]
+    if kind is not type(old) or old is new and kind not in _PLAIN and kind not in _PARTS:  # it may have a __set_name__
+        return False
+    for was, now in zip(_PARTS[kind](old), _PARTS[kind](new)) if kind in _PARTS else [(old, new)]:
+        if type(was) is type(now) is types.FunctionType and was is not now:
+            if pairs.setdefault(id(now), (was, now))[0] is not was or not _same_but_code(was, now):
+                return False
+        elif not _same(was, now):
+            return False
+    return True
+
+
+_PARTS = {types.FunctionType: lambda function: (function,), property: attrgetter("fget", "fset", "fdel", "__doc__"),
+          classmethod: lambda method: (method.__func__,), staticmethod: lambda method: (method.__func__,)}
 
 
 def _detach(new, old):
