@@ -44,7 +44,7 @@ import weakref
 from _abc import _get_dump
 from importlib import _bootstrap
 from itertools import compress
-from operator import attrgetter, is_not
+from operator import attrgetter, is_, is_not
 
 __version__ = "1.0"
 __all__ = ["deep_reload", "deep_unload", "reload_changed", "is_changed", "watch", "import_graph", "reload_order",
@@ -1220,11 +1220,12 @@ class Batch:
         """A failed import may be caught, and tried again: that starts anew."""
         view.show()
         _restore_namespace(view.live, view.old)
-        for pairs, items in ((self.pairs, self.pairs.values()), (self.functions, self.functions.items())):
-            for new, kept in list(items):
-                if _module_of(kept) == view.name:
-                    del pairs[new if pairs is self.functions else id(new)]
-                    self.claimed.discard(id(kept))
+        for new, kept in [*self.pairs.values(), *self.functions.items()]:
+            if _module_of(kept) == view.name:
+                self.claimed.discard(id(kept))
+                self.pairs.pop(id(new), None)
+                if _is_function(new):
+                    self.functions.pop(new, None)
         self.views.pop(view.name, None)
 
     def bind_child(self, name, module):
@@ -1935,17 +1936,22 @@ def _keep(batch, old, new):
         return _keep_class(batch, old, new) if _same_class(old, new) else new
     if type(old) is not kind:
         return _keep_inner(batch, old, new)
-    if kind is property:
-        kept = [now and _keep(batch, was, now) for was, now in ((old.fget, new.fget), (old.fset, new.fset), (old.fdel, new.fdel))]
-        if new.__doc__ is old.__doc__ and kept[0] is old.fget and kept[1] is old.fset and kept[2] is old.fdel:
-            return old
-        return property(*kept, new.__doc__)
-    if kind is classmethod or kind is staticmethod:
-        if type(new.__func__) is types.FunctionType and _kept_as_is(batch, old.__func__, new.__func__):
-            return old
-        inner = _keep(batch, old.__func__, new.__func__)
-        return new if inner is new.__func__ else kind(inner)
+    if kind in _ATTRIBUTES:
+        parts, make = _MADE_OF[kind]
+        kept = [_keep(batch, was, now) for was, now in zip(parts(old), parts(new))]
+        return next((each for each in (old, new) if all(map(is_, kept, parts(each)))), None) or make(*kept)
     return _keep_wrapper(batch, old, new)
+
+
+_MADE_OF = {  # {kind of object that cannot be changed: (what it is made of, how it is made)}
+    tuple: (tuple, lambda *items: items),
+    frozenset: (tuple, lambda *items: frozenset(items)),
+    property: (attrgetter("fget", "fset", "fdel", "__doc__"), property),
+    classmethod: (lambda method: (method.__func__,), classmethod),
+    staticmethod: (lambda method: (method.__func__,), staticmethod),
+    types.MethodType: (attrgetter("__func__", "__self__"), types.MethodType),
+}
+_ATTRIBUTES = {property, classmethod, staticmethod}
 
 
 def _keep_inner(batch, old, new):
@@ -2194,19 +2200,16 @@ _OF_EVERY_CLASS = ("__dict__", "__weakref__", "__doc__")
 def _pair_attribute(old, new, pairs):
     """Add to {id(new): (old, new)} the functions in two attributes of a class; False if these differ in more than code."""
     kind = type(new)
-    if kind is not type(old) or old is new and kind not in _PLAIN and kind not in _PARTS:  # it may have a __set_name__
+    if kind is not type(old) or old is new and kind not in _PLAIN | _ATTRIBUTES | {types.FunctionType}:  # it may have a __set_name__
         return False
-    for was, now in zip(_PARTS[kind](old), _PARTS[kind](new)) if kind in _PARTS else [(old, new)]:
+    parts = _MADE_OF[kind][0] if kind in _ATTRIBUTES else lambda obj: (obj,)
+    for was, now in zip(parts(old), parts(new)):
         if type(was) is type(now) is types.FunctionType and was is not now:
             if pairs.setdefault(id(now), (was, now))[0] is not was or not _same_but_code(was, now):
                 return False
         elif not _same(was, now):
             return False
     return True
-
-
-_PARTS = {types.FunctionType: lambda function: (function,), property: attrgetter("fget", "fset", "fdel", "__doc__"),
-          classmethod: lambda method: (method.__func__,), staticmethod: lambda method: (method.__func__,)}
 
 
 def _detach(new, old):
@@ -2268,7 +2271,7 @@ def _point_cell(values, new, old):
     for value in values:
         if type(value) in _PLAIN or type(value) is types.FunctionType and value.__closure__ is None:
             continue
-        for function in (value.fget, value.fset, value.fdel) if type(value) is property else (value,):
+        for function in _MADE_OF[property][0](value) if type(value) is property else (value,):
             function = function if type(function) is types.FunctionType and function.__closure__ else _unwrapped(function)
             if type(function) is types.FunctionType:
                 for cell in function.__closure__ or ():
@@ -2345,15 +2348,17 @@ class _Replacer:
     def patch(self, holder):
         """Replace in one object; return it, or what has to stand in its place."""
         kind, find = type(holder), self.find
-        cls = find(kind)
-        if cls is not kind:
+        if find(kind) is not kind:
             try:
-                _set_class_of(holder, cls)
+                _set_class_of(holder, find(kind))
             except TypeError:  # an int, a tuple: it stays what it is
                 pass
-        if kind is dict or issubclass(kind, dict):
+        if kind in _MADE_OF:
+            parts, make = _MADE_OF[kind]
+            return make(*map(find, parts(holder))) if self.has(parts(holder)) else holder
+        if issubclass(kind, dict):
             self.patch_dict(holder)
-        elif kind is list or issubclass(kind, list):
+        elif issubclass(kind, list):
             for index, item in enumerate(holder):
                 if find(item) is not item:
                     list.__setitem__(holder, index, find(item))
@@ -2361,26 +2366,15 @@ class _Replacer:
             for item in [item for item in holder if find(item) is not item]:
                 holder.add(find(item))
                 holder.discard(item)
-        elif kind in (tuple, frozenset):
-            if self.has(holder):
-                return kind(map(find, holder))
         elif kind is types.CellType:
             if find(_content(holder)) is not _content(holder):
                 holder.cell_contents = find(holder.cell_contents)
         elif kind is types.FunctionType:
             if find(holder.__defaults__) is not holder.__defaults__:
                 holder.__defaults__ = find(holder.__defaults__)
-        elif kind is types.MethodType:
-            if self.has((holder.__func__, holder.__self__)):
-                return types.MethodType(find(holder.__func__), find(holder.__self__))
-        elif kind in (classmethod, staticmethod):
-            return kind(find(holder.__func__)) if self.has((holder.__func__,)) else holder
-        elif kind is property:
-            if self.has((holder.fget, holder.fset, holder.fdel)):
-                return property(find(holder.fget), find(holder.fset), find(holder.fdel), holder.__doc__)
         elif _is_class(holder):
             self.patch_class(holder)
-        elif kind is _partial_type():
+        elif kind is functools.partial:
             function, args, keywords, namespace = holder.__reduce__()[2]
             if self.has((function, args, *args)):
                 holder.__setstate__((find(function), tuple(map(find, find(args))), keywords, namespace))  # keywords are a dict of their own
@@ -2433,11 +2427,6 @@ def _referrers(objects):
         if holder is not objects and not (type(holder) is tuple and holder and holder[0] is objects):
             holders.append(holder)
     return holders
-
-
-def _partial_type():
-    functools = sys.modules.get("functools")
-    return functools and functools.partial
 
 
 # -- what changed on disk -----------------------------------------------------------------------------------------------
