@@ -1392,7 +1392,7 @@ class Batch:
             if _is_function(function):
                 old, new = self.nested.get(id(function.__code__), (None, None))
                 if old is not None:
-                    self.log.append((_set_function, function, _function_state(function), _annotations(function), dict(function.__dict__)))
+                    self.log.append((_set_code, function, old))
                     _set_code(function, new)
 
     def rename_elsewhere(self):
@@ -1726,7 +1726,7 @@ class View(collections.abc.MutableMapping):
             if self.is_stale(name):
                 self.live.pop(name, None)
 
-    # the mapping that exec() wants
+    # The mapping that exec() wants, and whoever asks for the locals of the module's frame
 
     def __getitem__(self, name):
         value = self.live[name]
@@ -1816,9 +1816,8 @@ def _star_names(base, namespace):
 # `old`: the old one, brought up to date in place, wherever Python allows.  One carries out: _Replacer puts the kept objects
 # into whatever the reload has made with the new ones before they were paired.
 
-_FUNCTION_STATE = tuple(name for name in ("__code__", "__defaults__", "__kwdefaults__", "__doc__", "__name__", "__module__",
-                                         "__type_params__")
-                        if hasattr(types.FunctionType, name))
+_FUNCTION_STATE = [name for name in ("__defaults__", "__kwdefaults__", "__doc__", "__name__", "__module__", "__type_params__")
+                   if hasattr(types.FunctionType, name)]  # besides the code
 _function_state = attrgetter(*_FUNCTION_STATE)
 _ANNOTATIONS = "__annotate__" if hasattr(types.FunctionType, "__annotate__") else "__annotations__"  # PEP 649: asking would evaluate them
 _annotations = attrgetter(_ANNOTATIONS)
@@ -2053,10 +2052,7 @@ def _keep_dispatch(batch, old, new):
 def _set_function(function, state, annotations, attributes):
     for name, had, value in zip(_FUNCTION_STATE, _function_state(function), state):
         if had is not value:
-            if name == "__code__":
-                _set_code(function, value)
-            else:
-                setattr(function, name, value)
+            setattr(function, name, value)
     if annotations or _annotations(function):
         setattr(function, _ANNOTATIONS, annotations)
     namespace = function.__dict__
