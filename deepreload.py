@@ -611,11 +611,6 @@ def _executed_inside(code):
     return [c for c in code.co_consts if type(c) is types.CodeType and (not c.co_flags & _IN_FUNCTION or c.co_name.endswith("comp>"))]
 
 
-def _class_names(code):
-    """The names of the classes whose statements stand in a code object, but not in a class or function of it."""
-    return {c.co_name for c in code.co_consts if type(c) is types.CodeType and not c.co_flags & _IN_FUNCTION}
-
-
 def _names_at_once(code):
     """The names in a class body or comprehension, or in those that a module's code executes."""
     own = () if code.co_name == "<module>" else code.co_names
@@ -1011,7 +1006,9 @@ class Batch:
         self.frozen, self.blocks = (gc.get_freeze_count(), sys.getallocatedblocks()) if hasattr(gc, "freeze") else (0, 0)
         _invalidate_finders()
         self.import_, self.gcd_import, self.build_class = builtins.__import__, _bootstrap._gcd_import, builtins.__build_class__
-        self.hooked_build_class = functools.partial(self.build_class, metaclass=self.hooked_class)  # in C: no frame comes in between
+        self.metaclass = functools.partial(self.class_as_stated)  # these are called by C code: no frame comes in between
+        self.metaclass.__prepare__ = self.prepare_class
+        self.hooked_build_class = functools.partial(self.build_class, metaclass=self.metaclass)
         self.started, _batch = True, self
         for name in reversed(self.plan.finished):
             _call_hook(name)
@@ -1036,7 +1033,9 @@ class Batch:
             builtins.__import__ = self.import_
         _bootstrap._gcd_import = self.gcd_import
         self.build_by(self.build_class)
-        self.hooked_build_class = self.build_class  # which holds no batch
+        if self.metaclass is not None:  # else a first try was interrupted
+            self.metaclass.__setstate__((self.class_as_stated, (), {}, self.metaclass.__dict__))  # for a module that keeps this hook
+        self.hooked_build_class = self.metaclass = None  # which hold the batch
         if self.committed:
             for cached in self.caches:
                 type(cached).cache_clear(cached)
@@ -1114,22 +1113,37 @@ class Batch:
             builtins.__build_class__ = builder
         return before
 
-    def hooked_class(self, name, bases, namespace, **keywords):
-        """Stand for the metaclass of a class statement; return the old class if the new one could only be like it."""
-        view = self.views.get(namespace.get("__module__")) if type(namespace) is dict else None
-        if view is not None and threading.get_ident() == self.thread and sys._getframe(1).f_code is view.source.code:
-            old = view.old_named(name, None)
-            if type(old) is type and not keywords and id(old) not in self.claimed and _vars_of_class(old)["__module__"] == view.name \
-                    and not view.imports(name) and _keep_as_stated(self, old, bases, namespace):
-                return old
+    def prepare_class(self, name, bases, **keywords):
+        """Stand for the __prepare__ of all metaclasses: choose what makes the class from the namespace of its statement."""
+        meta, namespace, _ = types.prepare_class(name, bases, keywords)
+        if _batch is self and threading.get_ident() == self.thread:
+            self.build_by(self.build_class)  # for the statements inside
+            self.stated = self.old_class(sys._getframe(1), name, bases, keywords)
+            maker = meta if self.stated is None else self.class_as_stated
+            self.metaclass.__setstate__((maker, (), {}, self.metaclass.__dict__))  # a metaclass may look at the frames above it
+        return namespace
+
+    def old_class(self, frame, name, bases, keywords):
+        """The class on which a statement in a frame may be carried out: nobody but Python itself sees such a class being made."""
+        view = self.views.get(frame.f_globals.get("__name__"))
+        if view is None or frame.f_code is not view.source.code or keywords:
+            return None
+        old, plain = view.old_named(name, None), _PLAIN | _ATTRIBUTES | {types.FunctionType}  # that have no __set_name__
+        if type(old) is type and _bases(old) == (bases or (object,)) and id(old) not in self.claimed and id(old) not in self.pairs \
+                and _vars_of_class(old).get("__module__") == view.name and _qualname(old) == _name(old) == name and not view.imports(name) \
+                and plain.issuperset(map(type, _vars_of_class(old).values())) \
+                and not any(["__init_subclass__" in _vars_of_class(cls) for cls in _mro(old)[1:-1]]):
+            return old
+        return None
+
+    def class_as_stated(self, name, bases, namespace, **keywords):
+        """Make a class, or return the old one if it could only be like it."""
+        if _batch is self and threading.get_ident() == self.thread:
+            self.build_by(self.hooked_build_class)
+            if _keep_as_stated(self, self.stated, namespace):
+                return self.stated
         meta = types._calculate_meta(type(bases[0]) if bases else type, bases)
         return meta(name, bases, namespace, **keywords)
-
-    def prepare(name, bases, **keywords):
-        return {} if set(map(type, bases)) <= {type} else types.prepare_class(name, bases, keywords)[1]
-
-    hooked_class.__prepare__ = prepare
-    del prepare
 
     @staticmethod
     def package(globals):
@@ -1200,7 +1214,7 @@ class Batch:
         try:
             view.prepare()
             spec._initializing = True
-            self.build_by(self.hooked_build_class if view.classes_are_plain() else self.build_class)
+            self.build_by(self.hooked_build_class if getrefcount else self.build_class)
             view.execute()
             view.finish()
         except BaseException as error:
@@ -1629,16 +1643,6 @@ class View(collections.abc.MutableMapping):
         gone = rest - facts.binds.keys()
         return _read_inside(code, gone) | _read_too_early(code, rest - gone)
 
-    def classes_are_plain(self):
-        """Whether all class statements make plain classes: a metaclass may look at the frames above it, where a hook would stand.
-
-        That of NamedTuple, which leaves no trace in its classes, does before Python 3.9.
-        """
-        code = self.source.code
-        return code is not None and getrefcount is not None and "NamedTuple" not in code.co_names \
-            and all([type(self.old.get(name)) is type for name in _class_names(code)]) \
-            and [kind for kind in set(map(type, self.old.values())) if issubclass(kind, type)] == [type]
-
     def execute(self):
         source, loader = self.source, self.source.spec.loader
         if source.code is None:
@@ -1708,9 +1712,9 @@ class View(collections.abc.MutableMapping):
         """Whether the old or the new code binds a name by an import."""
         seen = _seen.get(self.source.path)
         was = self.facts if seen is not None and seen.code is self.source.code else self.origin()[1]
-        if was is _NO_FACTS or "*" in was.imported:
+        if was is _NO_FACTS or "*" in was.imported or name not in was.binds:
             return _module_of(self.old.get(name)) != self.name
-        return name not in was.binds or name in was.imported or name in self.facts.imported
+        return name in was.imported or name in self.facts.imported
 
     def has(self, name):
         """Whether the module has bound the name by now, as far as a fresh process would know."""
@@ -1849,7 +1853,7 @@ def _keep_bound(batch, view, name, value):
 
 
 # What a class is for Python itself, whatever its metaclass makes of it
-_qualname, _bases, _mro = (type.__dict__[name].__get__ for name in ("__qualname__", "__bases__", "__mro__"))
+_name, _qualname, _bases, _mro = (type.__dict__[name].__get__ for name in ("__name__", "__qualname__", "__bases__", "__mro__"))
 _sizes = [type.__dict__[name].__get__ for name in ("__basicsize__", "__itemsize__") if name in type.__dict__]  # PyPy has none
 
 
@@ -2167,36 +2171,33 @@ def _kept_base(batch, base):
     return batch.pairs.get(id(base), (base, base))[1]
 
 
-def _keep_as_stated(batch, old, bases, namespace):
-    """Bring an old class up to date by the namespace of a class statement, if it needs nothing but new code for its functions.
-
-    Then Python need not make another one: there is neither a metaclass nor an __init_subclass__ or __set_name__ to see it.
-    """
+def _keep_as_stated(batch, old, namespace):
+    """Bring an old class up to date by the namespace of a class statement, if it needs nothing but new code for its functions."""
     before, pairs = _vars_of_class(old), {}
-    if (bases or (object,)) != _bases(old) or any(["__init_subclass__" in _vars_of_class(cls) for cls in _mro(old)[1:-1]]) \
-            or any([name not in _OF_EVERY_CLASS or before[name] is not None and name == "__doc__" for name in before.keys() - namespace.keys()]):
+    names = [name for name in namespace if name not in ("__qualname__", "__classcell__")]
+    made = list(before)[len(names):]  # by Python itself
+    if list(before)[:len(names)] != names or not _OF_EVERY_CLASS.issuperset(made) or "__doc__" in made and before["__doc__"] is not None:
         return False
     if "__classcell__" in namespace:
         namespace["__classcell__"].cell_contents = old
-    for name, value in namespace.items():
-        if name not in ("__qualname__", "__classcell__") and not _pair_attribute(before.get(name, _MISSING), value, pairs):
-            return False
+    if not all([_pair_attribute(before[name], namespace[name], pairs) for name in names]):
+        return False
     claimed = {id(was) for was, now in pairs.values()}
     if len(claimed) < len(pairs) or not claimed.isdisjoint(batch.claimed):
         return False
     for was, now in pairs.values():
         batch.pair_functions(was, now)
-    batch.pair(old, old)
+    batch.pairs[id(old)] = old, old  # a decorator may yet make another class of it
     return True
 
 
-_OF_EVERY_CLASS = ("__dict__", "__weakref__", "__doc__")
+_OF_EVERY_CLASS = {"__dict__", "__weakref__", "__doc__"}
 
 
 def _pair_attribute(old, new, pairs):
     """Add to {id(new): (old, new)} the functions in two attributes of a class; False if these differ in more than code."""
     kind = type(new)
-    if kind is not type(old) or old is new and kind not in _PLAIN | _ATTRIBUTES | {types.FunctionType}:  # it may have a __set_name__
+    if kind is not type(old):
         return False
     parts = _MADE_OF[kind][0] if kind in _ATTRIBUTES else lambda obj: (obj,)
     for was, now in zip(parts(old), parts(new)):
@@ -2283,7 +2284,7 @@ def _keep_members(batch, old, new):
         kept = old._member_map_.get(name)
         if kept is None or not plain and not (type(kept._value_) is type(member._value_) and kept._value_ == member._value_):
             kept = member
-        if name == member._name_ or id(member) not in mapped:  # an alias has no member of its own
+        if mapped.get(id(member), (member, member))[1] is member:  # of its names, the first that had a member decides
             mapped[id(member)] = member, kept
     for member, kept in mapped.values():
         namespace, state = kept.__dict__, dict(member.__dict__)
