@@ -298,7 +298,7 @@ def _signature(path):
 
 
 def _file_of(spec):
-    return spec.origin if spec.has_location else None
+    return spec.origin if spec is not None and spec.has_location else None
 
 
 _stamp = attrgetter("st_mtime_ns", "st_ctime_ns", "st_size", "st_ino")
@@ -1130,7 +1130,7 @@ class Batch:
             return None
         old, plain = view.old_named(name, None), _PLAIN | _ATTRIBUTES | {types.FunctionType}  # that have no __set_name__
         if type(old) is type and _bases(old) == (bases or (object,)) and id(old) not in self.claimed and id(old) not in self.pairs \
-                and _vars_of_class(old).get("__module__") == view.name and _qualname(old) == _name(old) == name and not view.imports(name) \
+                and _vars_of_class(old).get("__module__") == view.name and _qualname(old) == _name_of(old) == name and not view.imports(name) \
                 and plain.issuperset(map(type, _vars_of_class(old).values())) \
                 and not any(["__init_subclass__" in _vars_of_class(cls) for cls in _mro(old)[1:-1]]):
             return old
@@ -1845,7 +1845,8 @@ def _keep_bound(batch, view, name, value):
     if issubclass(kind, type):
         if not _same_class(old, value):
             old = view.old_named(_qualname(value), old)
-        if not _is_class(old) or view.imports(name) or _qualname(old) != _qualname(value) \
+        twice = id(old) in batch.pairs and name in view.bound
+        if not _is_class(old) or twice or view.imports(name) or _qualname(old) != _qualname(value) \
                 or _vars_of_class(value).get("__module__") not in (view.name, _vars_of_class(old).get("__module__")):
             return value
         return _keep_class(batch, old, value)
@@ -1853,7 +1854,8 @@ def _keep_bound(batch, view, name, value):
 
 
 # What a class is for Python itself, whatever its metaclass makes of it
-_name, _qualname, _bases, _mro = (type.__dict__[name].__get__ for name in ("__name__", "__qualname__", "__bases__", "__mro__"))
+_name_of, _qualname, _bases, _mro = (type.__dict__[name].__get__ for name in ("__name__", "__qualname__", "__bases__", "__mro__"))
+_set_name = type.__dict__["__name__"].__set__
 _sizes = [type.__dict__[name].__get__ for name in ("__basicsize__", "__itemsize__") if name in type.__dict__]  # PyPy has none
 
 
@@ -2147,11 +2149,14 @@ def _keep_class(batch, old, new):
         _keep_members(batch, old, new)
     if "_abc_impl" in after or "_abc_registry" in after:
         _keep_registered(batch, old, new)
+    if _name_of(old) != _name_of(new):
+        batch.log.append((_set_name, old, _name_of(old)))
+        _set_name(old, _name_of(new))
     changed = {}
     for name, value in after.items():
         was = before.get(name, _MISSING)
         if value is not was:
-            kept = value if was is _MISSING else _keep(batch, was, value)
+            kept = _keep(batch, was, value)
             if kept is not was and type(kept) not in _DESCRIPTORS:
                 changed[name] = kept
     if changed or len(before) != len(after):
