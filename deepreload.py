@@ -2772,35 +2772,17 @@ def deep_unload(module, *, include=(), exclude=(), force=False):
         names, outsiders = _plan_unload(name, _Scope(include, exclude, name))  # the hooks may have imported something
         watched, namespaces = _forget(names)
         gc.collect()
-        return Unloaded(tuple(names), types.MappingProxyType(_still_alive(name, names, watched, namespaces)))
+        return Unloaded(tuple(names), types.MappingProxyType(_still_alive(name, watched, namespaces)))
 
 
 def _plan_unload(root, scope):
     """The modules to unload, dependents first, and {outsider: [what it imports of them]}."""
-    plan, importers = Plan(scope), {}
-    for name, module in list(sys.modules.items()):
-        if not _fixed(name, module) and not _in_stdlib(_spec_of(module).origin):
-            for target, late in plan.edges(_running_source(name, module)):
-                if target != name:
-                    importers.setdefault(target, {}).setdefault(name, late)
-            importers.setdefault(name.rpartition(".")[0], {}).setdefault(name, True)
-    for target in _imports_of_main():
-        importers.setdefault(target, {})["__main__"] = True
+    importers = _importers(scope)
     inside = {name for name in list(sys.modules) if (name + ".").startswith(root + ".") and name in scope}
-    needed, stack = set(), list(inside)
-    while stack:
-        name = stack.pop()
-        new = {target for target, by in importers.items() if name in by and target in scope} - needed - inside - set(_parents(root))
-        needed |= new
-        stack += new
-    kept = True
-    while kept:
-        kept = {name for name in needed if not set(importers.get(name, ())) <= needed | inside}
-        needed -= kept
-    inside |= needed
+    inside |= _only_needed_by(inside, importers, {name for name in importers if name in scope}.difference(_parents(root)))
     outsiders = {}
-    for name in sorted(inside):
-        for importer, late in importers.get(name, {}).items():
+    for name in sorted(inside.intersection(importers)):
+        for importer, late in importers[name].items():
             if late is False and importer not in inside:
                 outsiders.setdefault(importer, []).append(name)
     order = Plan(scope, only=inside)
@@ -2809,22 +2791,45 @@ def _plan_unload(root, scope):
     return [name for name in reversed(order.finished) if name in sys.modules], outsiders
 
 
+def _importers(scope):
+    """{name: {importer: late}} of all that is loaded, in scope or not; a module counts as a late importer of its package."""
+    plan, importers = Plan(scope), {}
+    for name, module in list(sys.modules.items()):
+        if not _fixed(name, module) and not _in_stdlib(_spec_of(module).origin):
+            for target, late in [*plan.edges(_running_source(name, module)), (name.rpartition(".")[0], True)]:
+                importers.setdefault(target, {}).setdefault(name, late)
+    for target in _imports_of_main():
+        importers.setdefault(target, {})["__main__"] = True
+    return importers
+
+
+def _only_needed_by(inside, importers, candidates):
+    """Those of the candidates that nothing but the modules inside imports, by whatever way."""
+    needed, found = set(), inside
+    while found:
+        found = {name for name in candidates - inside - needed if not found.isdisjoint(importers[name])}
+        needed |= found
+    kept = needed
+    while kept:
+        kept = {name for name in needed if not needed.union(inside, [name]).issuperset(importers[name])}
+        needed = needed - kept
+    return needed
+
+
 def _forget(names):
-    """Take modules out of the interpreter's tables; return weak references to what was in them."""
-    saved, attributes, watched, namespaces = dict(sys.modules), [], {}, {}
+    """Take modules out of the interpreter's tables; return {name: weak references to it and what it made}, and
+    {id: name} of their namespaces, to which there are none."""
+    saved, watched, namespaces = dict(sys.modules), {}, {}
+    attributes = [(_namespace_of(parent), child, saved[name]) for name in names for parent, _, child in [name.rpartition(".")]
+                  if parent not in names and _namespace_of(parent).get(child) is saved[name]]
     try:
+        for above, child, module in attributes:
+            del above[child]
         for name in names:
-            module = sys.modules[name]
-            namespace = _dict_of(module)
+            namespace = _dict_of(sys.modules.pop(name))
             namespaces[id(namespace)] = name
             mine = [value for value in namespace.values() if _module_of(value) == name]
-            watched[name] = [weakref.ref(value) for value in [module] + mine]
-            parent, _, child = name.rpartition(".")
-            above = _namespace_of(parent)
-            if parent not in names and above.get(child) is module:
-                attributes.append((above, child, module))
-                del above[child]
-            del sys.modules[name]
+            watched[name] = [weakref.ref(value) for value in [saved[name]] + mine]
         specs = [_spec_of(saved[name]) for name in names]
         _drop_bytecode(specs)
         _clear_lines(spec.origin for spec in specs)
@@ -2843,14 +2848,15 @@ def _forget(names):
         raise
 
 
-def _still_alive(root, names, watched, namespaces):
+def _still_alive(root, watched, namespaces):
     """{name: holders} of the unloaded modules of which something is still held, and of the extension modules that stay."""
-    alive, until = {}, time.monotonic() + 5
-    for name in names:
-        objects = [obj for obj in (ref() for ref in watched[name]) if obj is not None]
-        if objects:
-            alive[name] = tuple(_Holders(name, names, namespaces, until).of(objects))
-        del objects
+    left = {name: [obj for obj in (ref() for ref in references) if obj is not None] for name, references in watched.items()}
+    for obj in gc.get_objects():
+        if id(obj) in namespaces and type(obj) is dict and obj.get("__name__") == namespaces[id(obj)]:
+            left[obj["__name__"]].append(obj)
+    holders = _Holders({id(obj): name for name, objects in left.items() for obj in objects})
+    holders.search()
+    alive = {name: tuple(holders.found[name]) for name, objects in left.items() if objects}
     for name, module in list(sys.modules.items()):
         if name.startswith(root + ".") and _fixed(name, module):
             alive[name] = (f"{name} (extension module)",)
@@ -2858,120 +2864,118 @@ def _still_alive(root, names, watched, namespaces):
 
 
 class _Holders:
-    """Finds who holds objects, in the words of the program: names, keys, attributes, frames."""
+    """Finds who holds what is left of unloaded modules, in the words of the program: names, keys, attributes, frames.
 
-    most = 20  # holders to name; of the ways through one object the shortest is
+    The search goes through what the loaded modules hold, the nearest first; then through what the running frames hold; and
+    last through what is left itself, where nothing else has been found to hold something.
+    """
 
-    def __init__(self, name, names, namespaces, until):
-        self.name, self.names, self.namespaces, self.until = name, names, namespaces, until
-        self.found, self.distant, self.unnamed = {}, {}, {}
+    most, seconds = 20, 5  # holders to name of each module, and the time to look for them
 
-    def of(self, objects):
-        """Go from holder to holder, all of one distance at a time, until each way has come to something with a name."""
-        self.modules = {id(_dict_of(m)): n for n, m in list(sys.modules.items()) if issubclass(type(m), types.ModuleType)}
-        self.seen = {id(self.__dict__), id(self)}
-        level = {id(obj): (obj, [""]) for obj in objects}
-        del objects
-        for depth in range(10):
-            if not level or len(self.found) >= self.most or time.monotonic() > self.until:
-                break
-            self.seen.update(level)
-            self.seen.add(id(level))
-            if depth < 2:
-                self.frames({i: pair for i, pair in level.items() if not depth or type(pair[0]) in (list, dict, tuple, set)
-                             or type(pair[0]).__module__ in self.names})
-            level = self.step(level)
-        return list(self.found or self.distant or self.unnamed)[:self.most]
+    def __init__(self, left):
+        self.left, self.rest = left, []  # {id of an object: the name of its module}, and those that have been found
+        self.found = {name: {} for name in left.values()}  # {name: {holder in words: None}}
+        self.roots = {}  # {id: in words} of what a search begins with
+        self.above = dict.fromkeys([id(globals()), id(_namespace_of("threading"))])  # {id: its holder}; a thread's frame says it
+        self.passed_by = {id(kind) for kind in (types.FrameType, *globals().values()) if _is_class(kind)}
 
-    def step(self, level):
-        above, pairs, self.owners = {}, list(level.values())[:300], None
-        ours = {id(pairs), id(above), id(level)} | set(map(id, pairs)) | {id(pair[1]) for pair in pairs}
-        holders = _referrers([obj for obj, suffixes in pairs])
-        ours.add(id(holders))
-        for index, holder in enumerate(holders):
+    def search(self):
+        self.until, self.wanted = time.monotonic() + self.seconds, set(self.found)
+        self.go_through(self.modules())
+        self.go_through(self.frames())
+        self.wanted = {name for name, holders in self.found.items() if not holders}
+        self.go_through(self.rest)
+        return self.found
+
+    def go_through(self, objects):
+        tracked = getattr(gc, "is_tracked", id)  # PyPy tracks all; what others do not track holds nothing
+        for holder in objects:  # to which the loop adds
             if time.monotonic() > self.until:
                 break
-            if index % 100 == 0:  # the collector looks through the whole heap: ask it for many at once
-                self.owners = self.find_owners(holders[index:index + 100])
-            if id(holder) in self.seen or id(holder) in ours or type(holder) in (types.FrameType, weakref.ref) \
-                    or type(holder).__module__ == __name__:
-                continue
-            module = self.modules.get(id(holder))
-            links = self.links(holder, level)
-            if module is None:
-                above[id(holder)] = holder, links or [""]
-            elif module != "threading":  # the thread's frame says it
-                for link in links:
-                    (self.distant if "\0" in link else self.found)[module + link.replace("\0", "")] = None
-        return above
+            left = {}
+            for part in holder if type(holder) in (list, tuple) else gc.get_referents(holder):  # which has these from behind
+                if id(part) in self.left:
+                    left[id(part)] = part
+                elif id(part) not in self.above and tracked(part) and id(type(part)) not in self.passed_by:
+                    self.above[id(part)] = holder
+                    objects.append(part)
+            for part in left.values():
+                self.note(holder, part)
 
-    def links(self, holder, level):
-        """How a holder comes to what it holds: .name, [key], or nothing; the first few."""
-        kind, found, owner = type(holder), [], self.owners.get(id(holder))
-        if kind is tuple and _is_function(owner) and owner.__closure__ is holder:
-            found = [suffix for cell in holder if id(cell) in level for suffix in level[id(cell)][1]]
-        elif kind is tuple and _is_function(owner) and owner.__defaults__ is holder:
-            found = [f".__defaults__[{index}]{suffix}" for index, value in enumerate(holder) if id(value) in level for suffix in level[id(value)][1]]
-        elif issubclass(kind, dict):
-            owned = id(holder) in self.modules or owner is not None
-            if owner is not None and id(holder) not in self.modules and not _is_class(owner) and not _is_function(owner):
-                self.note_owner(owner, holder, level)
-            for key, value in list(dict.items(holder)):
-                if id(value) in level and len(found) < self.most:
-                    found += [(f".{_text(key)}" if owned else f"[{self.repr(key)}]") + suffix for suffix in level[id(value)][1]]
-        elif issubclass(kind, (list, tuple)):
-            for index, value in enumerate(kind.__iter__(holder)):
-                if id(value) in level and len(found) < self.most:
-                    found += [f"[{index}]{suffix}" for suffix in level[id(value)][1]]
-        elif _is_class(holder) or _namespace(holder):
-            namespace = _vars_of_class(holder) if _is_class(holder) else _namespace(holder)
-            if not _is_class(holder) and not _is_function(holder):
-                self.note_owner(holder, namespace, level)
-            found = [f".{_text(key)}{suffix}" for key, value in list(namespace.items()) if id(value) in level for suffix in level[id(value)][1]]
-        if not found:
-            through = id(holder.__globals__) if _is_function(holder) else None  # a way that all functions of a module open
-            found = ["\0" if id(part) == through else suffix for part in gc.get_referents(holder) if id(part) in level
-                     for suffix in level[id(part)][1]]
-        return found[:self.most]
+    def modules(self):
+        """The namespaces of the modules, __main__ last: what it imports has its name from where it comes."""
+        names = sorted(list(sys.modules), key="__main__".__eq__)
+        return [self.root(_namespace_of(name), name + ".") for name in names if id(_namespace_of(name)) not in self.above]
 
-    def note_owner(self, owner, namespace, level):
-        if type(owner).__module__ != __name__:
-            self.unnamed.update((f"attribute {self.repr(key)} of <{type(owner).__name__} object>", None)
-                                for key, value in list(namespace.items()) if id(value) in level)
-
-    @staticmethod
-    def find_owners(parts):
-        """{id(part): owner} of the dicts and tuples that are a namespace, a closure or the defaults of their owner."""
-        owners, parts = {}, [part for part in parts if type(part) is tuple or issubclass(type(part), dict)]
-        for owner in gc.get_referrers(*parts) if parts else ():
-            own = [_namespace(owner)]
-            if _is_function(owner):
-                own += owner.__closure__, owner.__defaults__
-            elif _is_class(owner):
-                own = gc.get_referents(owner)
-            for part in own:
-                owners.setdefault(id(part), owner)
-        return owners
-
-    @staticmethod
-    def repr(key):
-        try:
-            return repr(key)
-        except Exception:
-            return f"<{type(key).__name__}>"
-
-    def frames(self, level):
-        """Frames that execute code of the unloaded module, or hold one of the objects in a local variable."""
-        threads = {t.ident: t.name for t in threading.enumerate()}
+    def frames(self):
+        """The variables of the running frames, each with the namespace that its code belongs to."""
+        threads, roots = {t.ident: t.name for t in threading.enumerate()}, []
         for ident, frame in sys._current_frames().items():
             while frame is not None:
-                code, module = frame.f_code, frame.f_globals.get("__name__", "?")
-                runs = self.namespaces.get(id(frame.f_globals)) == module == self.name
-                if runs or code.co_filename != __file__ and not _in_stdlib(code.co_filename) and id(frame.f_locals) not in self.modules \
-                        and any(id(value) in level for value in list(frame.f_locals.values())):
-                    where = getattr(code, "co_qualname", code.co_name)
-                    self.found[f"frame of {threads.get(ident, ident)} in {module}.{where}, line {frame.f_lineno}"] = None
+                code, held = frame.f_code, [frame.f_globals]
+                if code.co_filename != __file__ and not _in_stdlib(code.co_filename) and frame.f_locals is not frame.f_globals:
+                    held += frame.f_locals.values()
+                where = f"{frame.f_globals.get('__name__', '?')}.{getattr(code, 'co_qualname', code.co_name)}"
+                roots.append(self.root(held, f"frame of {threads.get(ident, ident)} in {where}, line {frame.f_lineno}"))
                 frame = frame.f_back
+        return roots
+
+    def root(self, obj, words):
+        self.roots[id(obj)], self.above[id(obj)] = words, None
+        return obj
+
+    def note(self, holder, part):
+        """Say that something of what is left is held."""
+        name = self.left[id(part)]
+        if id(part) not in self.above:
+            self.above[id(part)] = holder
+            self.rest.append(part)
+        if name in self.wanted and len(self.found[name]) < self.most:
+            for link in self.links(holder, part)[:self.most]:
+                self.found[name][self.words(holder, link)] = None
+
+    def words(self, holder, link):
+        """The way to a holder, and on to what it holds, as far as the program has words for it."""
+        top, way = holder, link
+        while id(top) not in self.roots:
+            part, top = top, self.above[id(top)]
+            above = self.links(top, part)[0]
+            way = above and above + way
+        if type(top) is dict:
+            return self.roots[id(top)] + way
+        owner = self.owner(holder) or holder
+        if _namespace(owner) and link and not _is_function(owner):
+            return f"attribute {link.lstrip('.')!r} of <{type(owner).__name__} object>"
+        return self.roots[id(top)]
+
+    def links(self, holder, part):
+        """How a holder comes to a part of it: .name, [key], "." to its own namespace and from there name; [""] for no words."""
+        kind, form = type(holder), "[{0!r}]".format
+        if issubclass(kind, dict):
+            items = list(dict.items(holder))
+            form = _text if id(holder) in self.roots or self.owner(holder) is not None else self.key
+        elif issubclass(kind, (list, tuple)):
+            items = enumerate((list if issubclass(kind, list) else tuple).__iter__(holder))
+        elif type(part) is dict and (_is_class(holder) or _namespace(holder) is part):
+            return ["."]
+        else:
+            namespace = _vars_of_class(holder) if _is_class(holder) else _namespace(holder) or {}
+            if _is_function(holder):
+                namespace = {"__globals__": holder.__globals__, "__defaults__": holder.__defaults__}
+            form, items = ".{}".format, list(namespace.items())
+        return [form(key) for key, value in items if value is part] or [""]
+
+    def owner(self, namespace):
+        """The object or class to which a dict belongs."""
+        above = self.above.get(id(namespace))
+        return above if type(namespace) is dict and (_is_class(above) or _namespace(above) is namespace) else None
+
+    @staticmethod
+    def key(key):
+        try:
+            return f"[{key!r}]"
+        except Exception:
+            return f"[<{type(key).__name__}>]"
 
 
 # -- automatic mode -----------------------------------------------------------------------------------------------------
