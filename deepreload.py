@@ -2873,19 +2873,45 @@ class _Holders:
     most, seconds = 20, 5  # holders to name of each module, and the time to look for them
 
     def __init__(self, left):
+        import reprlib
         self.left, self.rest = left, []  # {id of an object: the name of its module}, and those that have been found
         self.found = {name: {} for name in left.values()}  # {name: {holder in words: None}}
         self.roots = {}  # {id: in words} of what a search begins with
         self.above = dict.fromkeys([id(globals()), id(_namespace_of("threading"))])  # {id: its holder}; a thread's frame says it
+        shortener = reprlib.Repr()
+        shortener.maxstring = shortener.maxother = 200
+        self.repr = shortener.repr  # which minds no key that raises
         self.passed_by = {id(kind) for kind in (types.FrameType, *globals().values()) if _is_class(kind)}
 
     def search(self):
         self.until, self.wanted = time.monotonic() + self.seconds, set(self.found)
-        self.go_through(self.modules())
-        self.go_through(self.frames())
+        self.go_through([self.root(*pair) for pair in self.modules()])
+        self.go_through([self.root(*pair) for pair in self.frames()])
         self.wanted = {name for name, holders in self.found.items() if not holders}
         self.go_through(self.rest)
         return self.found
+
+    def root(self, words, obj):
+        self.roots[id(obj)], self.above[id(obj)] = words, None
+        return obj
+
+    def modules(self):
+        """The namespaces of the modules, __main__ last: what it imports has its name from where it comes."""
+        for name in sorted(list(sys.modules), key="__main__".__eq__):
+            if id(_namespace_of(name)) not in self.above:
+                yield name, _namespace_of(name)
+
+    def frames(self):
+        """The variables of the running frames, each with the namespace that its code belongs to."""
+        threads = {t.ident: t.name for t in threading.enumerate()}
+        for ident, frame in sys._current_frames().items():
+            while frame is not None:
+                code, held = frame.f_code, [frame.f_globals]
+                if code.co_filename != __file__ and not _in_stdlib(code.co_filename) and frame.f_locals is not frame.f_globals:
+                    held += frame.f_locals.values()
+                where = f"{frame.f_globals.get('__name__', '?')}.{getattr(code, 'co_qualname', code.co_name)}"
+                yield f"frame of {threads.get(ident, ident)} in {where}, line {frame.f_lineno}", held
+                frame = frame.f_back
 
     def go_through(self, objects):
         tracked = getattr(gc, "is_tracked", id)  # PyPy tracks all; what others do not track holds nothing
@@ -2902,80 +2928,49 @@ class _Holders:
             for part in left.values():
                 self.note(holder, part)
 
-    def modules(self):
-        """The namespaces of the modules, __main__ last: what it imports has its name from where it comes."""
-        names = sorted(list(sys.modules), key="__main__".__eq__)
-        return [self.root(_namespace_of(name), name + ".") for name in names if id(_namespace_of(name)) not in self.above]
-
-    def frames(self):
-        """The variables of the running frames, each with the namespace that its code belongs to."""
-        threads, roots = {t.ident: t.name for t in threading.enumerate()}, []
-        for ident, frame in sys._current_frames().items():
-            while frame is not None:
-                code, held = frame.f_code, [frame.f_globals]
-                if code.co_filename != __file__ and not _in_stdlib(code.co_filename) and frame.f_locals is not frame.f_globals:
-                    held += frame.f_locals.values()
-                where = f"{frame.f_globals.get('__name__', '?')}.{getattr(code, 'co_qualname', code.co_name)}"
-                roots.append(self.root(held, f"frame of {threads.get(ident, ident)} in {where}, line {frame.f_lineno}"))
-                frame = frame.f_back
-        return roots
-
-    def root(self, obj, words):
-        self.roots[id(obj)], self.above[id(obj)] = words, None
-        return obj
-
     def note(self, holder, part):
         """Say that something of what is left is held."""
-        name = self.left[id(part)]
+        found = self.found[self.left[id(part)]]
         if id(part) not in self.above:
             self.above[id(part)] = holder
             self.rest.append(part)
-        if name in self.wanted and len(self.found[name]) < self.most:
-            for link in self.links(holder, part)[:self.most]:
-                self.found[name][self.words(holder, link)] = None
+        if self.left[id(part)] in self.wanted and len(found) < self.most:
+            holder = self.owner(holder)
+            found.update((self.words(holder, link), None) for link in self.links(holder, part)[:self.most])
 
     def words(self, holder, link):
         """The way to a holder, and on to what it holds, as far as the program has words for it."""
         top, way = holder, link
         while id(top) not in self.roots:
-            part, top = top, self.above[id(top)]
+            part, top = top, self.owner(self.above[id(top)])
             above = self.links(top, part)[0]
             way = above and above + way
-        if type(top) is dict:
+        if type(top) is dict:  # the namespace of a module
             return self.roots[id(top)] + way
-        owner = self.owner(holder) or holder
-        if _namespace(owner) and link and not _is_function(owner):
-            return f"attribute {link.lstrip('.')!r} of <{type(owner).__name__} object>"
+        if link.startswith(".") and holder is not top and not _is_function(holder):
+            return f"attribute {link[1:]!r} of <{type(holder).__name__} object>"
         return self.roots[id(top)]
 
     def links(self, holder, part):
-        """How a holder comes to a part of it: .name, [key], "." to its own namespace and from there name; [""] for no words."""
-        kind, form = type(holder), "[{0!r}]".format
+        """How a holder comes to a part of it: .name, [key], or [""] for no words."""
+        kind = type(holder)
         if issubclass(kind, dict):
-            items = list(dict.items(holder))
-            form = _text if id(holder) in self.roots or self.owner(holder) is not None else self.key
+            items = dict.items(holder)
         elif issubclass(kind, (list, tuple)):
-            items = enumerate((list if issubclass(kind, list) else tuple).__iter__(holder))
-        elif type(part) is dict and (_is_class(holder) or _namespace(holder) is part):
-            return ["."]
+            items = enumerate(list.__iter__(holder) if issubclass(kind, list) else tuple.__iter__(holder))
+        elif _is_function(holder):
+            items = [("__globals__", holder.__globals__), ("__defaults__", holder.__defaults__), *holder.__dict__.items()]
         else:
-            namespace = _vars_of_class(holder) if _is_class(holder) else _namespace(holder) or {}
-            if _is_function(holder):
-                namespace = {"__globals__": holder.__globals__, "__defaults__": holder.__defaults__}
-            form, items = ".{}".format, list(namespace.items())
-        return [form(key) for key, value in items if value is part] or [""]
+            items = (_vars_of_class(holder) if _is_class(holder) else _namespace(holder) or {}).items()
+        keys = [key for key, value in list(items) if value is part]
+        if issubclass(kind, (dict, list, tuple)) and id(holder) not in self.roots:
+            return [f"[{self.repr(key)}]" for key in keys] or [""]
+        return [f".{_text(key)}" for key in keys] or [""]
 
-    def owner(self, namespace):
-        """The object or class to which a dict belongs."""
-        above = self.above.get(id(namespace))
-        return above if type(namespace) is dict and (_is_class(above) or _namespace(above) is namespace) else None
-
-    @staticmethod
-    def key(key):
-        try:
-            return f"[{key!r}]"
-        except Exception:
-            return f"[<{type(key).__name__}>]"
+    def owner(self, holder):
+        """The object or class whose namespace a dict is; anything else itself."""
+        above = self.above[id(holder)]
+        return above if type(holder) is dict and (_is_class(above) or _namespace(above) is holder) else holder
 
 
 # -- automatic mode -----------------------------------------------------------------------------------------------------
