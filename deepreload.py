@@ -2976,6 +2976,7 @@ class _Holders:
 # -- automatic mode -----------------------------------------------------------------------------------------------------
 
 _QUIET = 0.05  # seconds without a further save before a reload, so that a checkout of many files comes as one
+_watchers = weakref.WeakSet()
 
 
 def watch(interval=0.5, *, include=(), exclude=(), on_reload=None, on_error=None):
@@ -2989,7 +2990,9 @@ def watch(interval=0.5, *, include=(), exclude=(), on_reload=None, on_error=None
     for name, callback in (("on_reload", on_reload), ("on_error", on_error)):
         if callback is not None and not callable(callback):
             raise TypeError(f"{name} takes a function, not {type(callback).__name__}")
-    return Watcher(interval, include, exclude, on_reload, on_error)
+    watcher = Watcher(interval, include, exclude, on_reload, on_error or _log_error)
+    watcher._start()
+    return watcher
 
 
 class Watcher:
@@ -2997,13 +3000,15 @@ class Watcher:
 
     def __init__(self, interval, include, exclude, on_reload, on_error):
         self._interval, self._filters = min(interval, threading.TIMEOUT_MAX), {"include": include, "exclude": exclude}
-        self._on_reload, self._on_error = on_reload, on_error or self._log_error
         self._scope = _Scope(include, exclude)
+        self._on_reload, self._on_error = on_reload, on_error
+
+    def _start(self):
         with _lock:
             _changes(self._scope)  # from here on: what was not known of what runs is what is on disk now
         self._stopped, self._said = threading.Event(), None
         _watchers.add(self)
-        self._thread = threading.Thread(target=self._run, name="deepreload", daemon=True)
+        self._thread = threading.Thread(target=self._watch, name="deepreload", daemon=True)
         self._thread.start()
 
     def stop(self):
@@ -3018,23 +3023,21 @@ class Watcher:
     def __exit__(self, *exc_info):
         self.stop()
 
-    def _run(self):
+    def _watch(self):
         while not self._stopped.wait(self._interval):
             try:
-                if self._quiet():
+                if self._settled(self._stopped.wait) and not self._stopped.is_set():
                     self._reload()
             except BaseException:  # whatever user code raises: the next save must be seen
                 _log().exception("watching goes on")
 
-    def _quiet(self):
-        """Wait until what changed has stopped changing; return whether there is anything."""
-        before = None
-        while not self._stopped.is_set():
-            changes = self._changes()
-            if not changes or changes == before:
-                return bool(changes)
-            before = changes
-            self._stopped.wait(_QUIET)
+    def _settled(self, pause):
+        """Wait until what changed has stopped changing; return it."""
+        before, changes = {}, self._changes()
+        while changes != before:
+            pause(_QUIET)
+            before, changes = changes, self._changes()
+        return changes
 
     def _changes(self):
         with _lock:
@@ -3056,12 +3059,9 @@ class Watcher:
             self._said = said
             self._on_error(error)
 
-    @staticmethod
-    def _log_error(error):
-        _log().error("%s", error, exc_info=error.__cause__ or error)
 
-
-_watchers = weakref.WeakSet()
+def _log_error(error):
+    _log().error("%s", error, exc_info=error.__cause__ or error)
 
 
 def _after_fork():
@@ -3088,9 +3088,9 @@ def unload_ipython_extension(shell):
 def _before_cell(info=None):
     try:
         reload_changed()
+    except KeyboardInterrupt:
+        raise
     except BaseException as error:
-        if isinstance(error, KeyboardInterrupt):
-            raise
         print(_user_traceback(error.__cause__ or error) + f"deepreload: {_described(error)}", file=sys.stderr)
 
 
@@ -3101,7 +3101,7 @@ def main(argv=None):
 
     `argv` are the arguments, by default those of the command line.  Return the exit status.
     """
-    options = _parse(sys.argv[1:] if argv is None else list(argv))
+    options = _parse(argv)
     try:
         runner = _Runner(options)
         return _show_graph(runner, options.graph) if options.graph else runner.loop()
@@ -3118,155 +3118,111 @@ def _parse(argv):
     import argparse
     parser = argparse.ArgumentParser("deepreload", usage="python -m deepreload [options] script.py [args]\n"
                                      "       python -m deepreload [options] -m module [args]", description=main.__doc__.partition("\n")[0])
-    parser.add_argument("--interval", type=_seconds, default=0.5, metavar="SECONDS", help="time between two looks at the files (0.5)")
-    parser.add_argument("--include", action="append", default=[], metavar="NAME", help="reload these modules too: a name or glob; may be repeated")
+    parser.add_argument("--interval", type=float, default=0.5, metavar="SECONDS", help="time between two looks at the files (0.5)")
+    parser.add_argument("--include", action="append", default=[], metavar="NAME", help="reload these modules too: a name or glob")
     parser.add_argument("--exclude", action="append", default=[], metavar="NAME", help="leave these modules alone")
     parser.add_argument("--once", action="store_true", help="leave when the script ends, with its status")
     parser.add_argument("--quiet", action="store_true", help="say only what fails")
-    parser.add_argument("--graph", choices=("tree", "dot", "mermaid"), help="import, print the import graph (--graph, --graph=dot) and leave")
+    for form, *flags in ("tree", "--graph"), ("dot",), ("mermaid",):  # whole words, as what follows may be the script
+        parser.add_argument(*flags, f"--graph={form}", action="store_const", dest="graph", const=form, help="import, print the import graph and leave")
     parser.add_argument("--version", action="version", version=f"deepreload {__version__}")
     parser.add_argument("-m", dest="module", nargs=argparse.REMAINDER, metavar="module", help="run a module, as python -m does")
     parser.add_argument("script", nargs=argparse.REMAINDER, help="the script to run, and its arguments")
-    for index, arg in enumerate(argv):
-        if arg == "--graph":
-            argv[index] = "--graph=tree"
-        elif not arg.startswith("-") and argv[index - 1] not in ("--interval", "--include", "--exclude") or arg == "-m":
-            break
     options = parser.parse_args(argv)
+    if not options.interval > 0:
+        parser.error("argument --interval: takes a number of seconds greater than 0")
     if not (options.module or options.script):
         parser.error("name a script, or -m and a module")
     return options
 
 
-def _seconds(text):
-    import argparse
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0
-    if not value > 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds greater than 0")
-    return value
-
-
-class _Runner:
+class _Runner(Watcher):
     """Runs the script as __main__, again and again, and swaps in what is saved meanwhile."""
 
     def __init__(self, options):
-        self.options, self.as_module = options, bool(options.module)
-        self.argv = options.module or options.script
-        self.status, self.source, self.ran, self.path = 0, b"", None, None
+        super().__init__(options.interval, options.include, options.exclude, None, self.not_reloaded)
+        self.options, self.argv = options, options.module or options.script
+        self.stderr = sys.stderr
         self.color = hasattr(sys.stderr, "isatty") and sys.stderr.isatty() and not os.environ.get("NO_COLOR")
-        name = self.argv[0]
-        self.is_file = not self.as_module and os.path.isfile(name) and not self.importer(name)
-        if self.as_module:
-            folder = os.getcwd()
-        elif self.is_file:
-            folder, self.path = os.path.dirname(os.path.realpath(name)), os.path.join(os.getcwd(), name)
-        elif os.path.exists(name) and self.importer(name):
-            folder = os.path.abspath(name)
+        self.path, self.ran, self.source = None, None, b""  # the script's file, and what it was when it ran
+        name, self.is_file = self.argv[0], False
+        path = os.path.abspath(name)
+        if options.module:
+            folder, self.find = os.getcwd(), lambda: _spec_to_run(name)
+        elif _find_spec("__main__", [path]):  # a folder or an archive
+            folder, self.find = path, lambda: _find_spec("__main__", [path])
+        elif os.path.isfile(name):
+            folder, path, self.is_file = os.path.dirname(os.path.realpath(name)), os.path.join(os.getcwd(), name), True
+            self.find = lambda: _spec_of_script("__main__", path)
         else:
             raise _NothingToRun(f"there is no file {name!r} to run")
-        if not getattr(sys.flags, "safe_path", False) or not (self.as_module or self.is_file):
+        if not getattr(sys.flags, "safe_path", False) or folder == path:
             sys.path[0] = folder
-        if self.as_module and _find_spec(name.partition(".")[0], None) is None:
+        if options.module and _find_spec(name.partition(".")[0], None) is None:
             raise _NothingToRun(f"there is no module {name!r} to run")
 
-    @staticmethod
-    def importer(path):
-        """The importer of a folder or an archive with a __main__.py."""
-        import pkgutil
-        importer = pkgutil.get_importer(os.path.abspath(path))
-        return importer if importer is not None and importer.find_spec("__main__") is not None else None
-
-    def find(self):
-        """The spec of what to run as a module, a folder or an archive; raise ImportError if there is none."""
-        name = self.argv[0]
-        if not self.as_module:
-            return self.importer(name).find_spec("__main__")
-        try:
-            spec = importlib.util.find_spec(name)
-            if spec is not None and spec.submodule_search_locations is not None:
-                spec = importlib.util.find_spec(name + ".__main__")
-        except ModuleNotFoundError as error:
-            if error.name != name:
-                raise
-            spec = None
-        if spec is None or not spec.has_location or not hasattr(spec.loader, "get_source"):
-            raise _NothingToRun(f"there is no module {name!r} with a source file to run")
-        return spec
-
     def loop(self):
-        self.stderr, self.outside = sys.stderr, _Outside()
+        outside, name = _Outside(), self.argv[0]
         try:
             while True:
-                self.run()
-                self.outside.restore()
+                self.run(outside)
+                outside.restore()
                 if self.options.once:
                     return self.status
-                if self.outdated:
-                    self.say(f"{self.argv[0]} ended with status {self.status}; it was saved meanwhile and runs again")
-                else:
-                    self.say(f"{self.argv[0]} ended with status {self.status}; it runs again on the next save")
-                    self.wait()
+                then = "it was saved meanwhile and runs again" if self.outdated else "it runs again on the next save"
+                self.say(f"{name} ended with status {self.status}; {then}")
+                while not self.outdated and not self._settled(time.sleep):
+                    time.sleep(self._interval)
                 self.forget()
         except KeyboardInterrupt:
+            import contextlib
             for stream in (sys.stdout, self.stderr):
-                try:
+                with contextlib.suppress(OSError, ValueError, AttributeError):
                     stream.flush()
-                except (OSError, ValueError, AttributeError):
-                    pass
             os._exit(self.status)  # at once, whatever threads the script has left behind
 
-    def run(self):
+    def run(self, outside):
         """One run, from a fresh __main__ to its atexit handlers, its status in self.status."""
         global _compiled
-        self.failed, self.outdated, _compiled = {}, False, {}
-        self.status = 130  # what an interrupt leaves with
+        self.failed, self.refused, self.outdated, _compiled = {}, {}, False, {}
+        self.status, failed = 130, {}  # what an interrupt leaves with
         try:
             code = self.start()
-            _ScriptWatcher(self)
+            self._start()
             exec(code, _dict_of(sys.modules["__main__"]))
             self.join_threads()
-            status = 0
+            self.status = 0
         except SystemExit as error:
-            status = self.exit_status(error)
+            self.status = self.exit_status(error)
         except (KeyboardInterrupt, _NothingToRun):
             raise
         except BaseException as error:
-            self.failed = {path: _signature(path) for path in _files_of(_failure(error, "__main__", (), self.path)) | _files_of(error)}
-            trace = error.__traceback__
-            while trace is not None and (trace.tb_frame.f_code.co_filename == __file__ or trace.tb_frame.f_code.co_filename.startswith(_IMPORT_SYSTEM)):
+            failed = {path: _signature(path) for path in _files_of(_failure(error, "__main__", (), self.path)) | _files_of(error)}
+            trace, self.status = error.__traceback__, 1
+            while trace is not None and _is_machinery(trace.tb_frame.f_code.co_filename):
                 trace = trace.tb_next
             sys.excepthook(type(error), error.with_traceback(trace), trace)
-            status = 1
         finally:
             for watcher in list(_watchers):  # ours, and those that the script has left behind
                 watcher.stop()
-            loaded = {path for path in map(_path_of, _Scope().loaded()) if path}
-            self.failed.update((path, _signature(path)) for path in _compiled if path not in loaded and path != self.path)
-            self.outside.run_exit_functions()
-        self.status = status
+            self.refused, passed = {}, {self.path, *map(_path_of, _Scope().loaded())}
+            self.failed = {**failed, **{path: _signature(path) for path in _compiled if path not in passed}}
+            outside.run_exit_functions()
 
     def start(self):
         """Make a fresh __main__ and return the code to execute in it."""
-        module = types.ModuleType("__main__")
+        sys.modules["__main__"] = module = types.ModuleType("__main__")
+        sys.argv[:] = ["-m" if self.options.module else self.argv[0]] + self.argv[1:]
+        spec = self.find()
+        self.path, known = spec.origin, None if self.is_file else spec
+        if self.options.module:
+            sys.argv[0] = self.path
         namespace = _dict_of(module)
-        sys.modules["__main__"] = module
         if sys.version_info < (3, 14):
             namespace["__annotations__"] = {}
-        if self.is_file:
-            loader, spec = importlib.machinery.SourceFileLoader("__main__", self.path), None
-            namespace.update(__package__=None)
-        else:
-            sys.argv[:] = ["-m" if self.as_module else self.argv[0]] + self.argv[1:]
-            spec = self.find()
-            loader, self.path = spec.loader, spec.origin
-            namespace.update(__package__=spec.parent)
-        sys.argv[:] = [self.path if self.as_module else self.argv[0]] + self.argv[1:]
-        namespace.update(__builtins__=builtins, __file__=self.path, __cached__=spec and spec.cached, __spec__=spec, __loader__=loader)
-        self.ran = _signature(self.path)
-        self.source = loader.get_data(self.path)
+        namespace.update(__builtins__=builtins, __file__=self.path, __cached__=known and known.cached, __spec__=known,
+                         __loader__=spec.loader, __package__=known and known.parent)
+        self.ran, self.source = _signature(self.path), spec.loader.get_data(self.path)
         code = compile(self.source, self.path, "exec", dont_inherit=True)
         _seen[self.path] = Seen(self.ran, False, code, None)
         return code
@@ -3288,38 +3244,67 @@ class _Runner:
         print(error.code, file=sys.stderr)
         return 1
 
-    def wait(self):
-        """Wait for the next save of the script, of what it has imported, or of what has made it fail."""
-        scope = _Scope(self.options.include, self.options.exclude)
-        before = None
-        while True:
-            with _lock:
-                changes = _changes(scope)
-            changes.update((path, _signature(path)) for path in self.failed if _signature(path) not in (None, self.failed[path]))
-            if self.path and _signature(self.path) not in (None, self.ran) and self.read() != self.source:
-                changes[self.path] = _signature(self.path)
-            if changes and changes == before:
-                return
-            before = changes
-            time.sleep(_QUIET if changes else self.options.interval)
-
-    def read(self):
-        try:
-            with open(self.path, "rb") as file:
-                return file.read()
-        except OSError:
-            return self.source
-
     def forget(self):
         """The next run imports the user's modules anew; all others stay loaded."""
-        names = list(_Scope(self.options.include, self.options.exclude).loaded())
+        names = list(self._scope.loaded())
         for name in reversed(names):
             _call_hook(name)
-        _drop_bytecode(_spec_of(sys.modules[name]) for name in names if name in sys.modules)
-        for name in names:
-            sys.modules.pop(name, None)
+        _forget([name for name in names if name in sys.modules])
         _tried.clear()
-        _invalidate_finders()
+
+    # What is saved
+
+    def _changes(self):
+        changes, edited = super()._changes(), self.edited()
+        changes.update((path, _signature(path)) for path, was in self.failed.items() if _signature(path) not in (None, was))
+        if edited:
+            changes["__main__"] = edited[0]
+        return changes
+
+    def edited(self):
+        """The signature and the source of the script if it was saved since it ran, and not as it was when it failed to be swapped in."""
+        signature = _signature(self.path)
+        if signature in (None, self.ran) or self.refused and all(_signature(path) == was for path, was in self.refused.items()):
+            return None
+        try:
+            with open(self.path, "rb") as file:
+                source = file.read()
+        except OSError:  # gone for a moment
+            return None
+        if source == self.source:  # touched
+            self.ran = signature
+            return None
+        return signature, source
+
+    def _reload(self):
+        """The modules first: what the script imports anew may be among them."""
+        start = time.perf_counter()
+        self._on_reload = lambda names: self.reloaded(names, start)
+        super()._reload()
+        edited = self.edited()
+        if edited:
+            try:
+                self.swap(*edited)
+            except BaseException as error:
+                self.refused = {path: _signature(path) for path in _files_of(error) | {self.path}}
+                self._fail(error)
+
+    def swap(self, signature, source):
+        """Execute the changed definitions and imports of the script, and nothing else of it."""
+        start, main = time.perf_counter(), sys.modules["__main__"]
+        code, others, undecorated = _changed_definitions(self.source, source, self.path)
+        with _lock:
+            plan, spec = Plan(_Scope()), importlib.machinery.ModuleSpec("__main__", None)
+            plan.sources["__main__"] = Source("__main__", main, spec, self.path, signature, code, _facts(code))
+            batch = Batch(lambda: plan)
+            batch.undecorated = undecorated
+            batch.execute()
+            _renumber(_dict_of(main), compile(source, self.path, "exec", dont_inherit=True), _dict_of(main))
+        self.ran, self.source, self.refused = signature, source, {}
+        self.outdated = self.outdated or others
+        self.reloaded(["__main__"], start)
+        if others:
+            self.say(f"other statements of {self.argv[0]} changed: they are executed when it runs again")
 
     # What is said, all on stderr
 
@@ -3332,8 +3317,9 @@ class _Runner:
             except (OSError, ValueError, AttributeError):  # closed, or None from the start
                 pass
 
-    def reloaded(self, names, seconds):
-        self.say(f"reloaded {', '.join(names)} ({len(names)} module{'s' * (len(names) != 1)}, {seconds * 1000:.0f} ms)")
+    def reloaded(self, names, start):
+        milliseconds = (time.perf_counter() - start) * 1000
+        self.say(f"reloaded {', '.join(names)} ({len(names)} module{'s' * (len(names) != 1)}, {milliseconds:.0f} ms)")
 
     def not_reloaded(self, error):
         self.say(_user_traceback(error.__cause__ or error).rstrip() + f"\n{_described(error)}; the old code goes on", 31)
@@ -3346,8 +3332,8 @@ class _Outside:
         import atexit
         import signal
         self.path, self.folder, self.kept = list(sys.path), os.getcwd(), []
-        self.names = {name: getattr(sys, name) for name in ("stdin", "stdout", "stderr", "excepthook", "displayhook")}
-        self.signals = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        self.state = [(setattr, sys, name, getattr(sys, name)) for name in ("stdin", "stdout", "stderr", "excepthook", "displayhook")]
+        self.state += [(signal.signal, number, signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM)]
         self.register, atexit.register = atexit.register, self.note_register
 
     def note_register(self, function, *args, **kwargs):
@@ -3368,61 +3354,11 @@ class _Outside:
             self.register(function, *args, **kwargs)
 
     def restore(self):
-        import signal
         sys.path[:] = self.path
-        for name, value in self.names.items():
-            setattr(sys, name, value)
-        for number, handler in self.signals.items():
-            signal.signal(number, handler)
+        for restore, *arguments in self.state:
+            restore(*arguments)
         if os.path.isdir(self.folder):
             os.chdir(self.folder)
-
-
-class _ScriptWatcher(Watcher):
-    """Watches the modules and the script of a run."""
-
-    def __init__(self, runner):
-        self._runner, self._failed = runner, {}
-        super().__init__(runner.options.interval, runner.options.include, runner.options.exclude, None, runner.not_reloaded)
-
-    def _changes(self):
-        changes, path = super()._changes(), self._runner.path
-        if _signature(path) not in (None, self._runner.ran) and not (
-                self._failed and all(_signature(p) == signature for p, signature in self._failed.items())):
-            changes["__main__"] = _signature(path)
-        return changes
-
-    def _reload(self):
-        """The modules first: what the script imports anew may be among them."""
-        start = time.perf_counter()
-        self._on_reload = lambda names: self._runner.reloaded(names, time.perf_counter() - start)
-        super()._reload()
-        if "__main__" in self._changes():
-            try:
-                self._swap_script()
-            except BaseException as error:
-                self._failed = {path: _signature(path) for path in _files_of(error) | {self._runner.path}}
-                self._fail(error)
-
-    def _swap_script(self):
-        """Execute the changed definitions and imports of the script, and nothing else of it."""
-        runner, start = self._runner, time.perf_counter()
-        ran, source = _signature(runner.path), runner.read()
-        if source != runner.source:
-            code, others, undecorated = _changed_definitions(runner.source, source, runner.path)
-            with _lock:
-                main = sys.modules["__main__"]
-                plan = Plan(_Scope())
-                plan.sources["__main__"] = Source("__main__", main, importlib.machinery.ModuleSpec("__main__", None), runner.path, ran, code, _facts(code))
-                batch = Batch(lambda: plan)
-                batch.undecorated = undecorated
-                batch.execute()
-                _renumber(_dict_of(main), compile(source, runner.path, "exec", dont_inherit=True), _dict_of(main))
-            runner.source, runner.outdated = source, runner.outdated or others
-            runner.reloaded(["__main__"], time.perf_counter() - start)
-            if others:
-                runner.say(f"other statements of {runner.argv[0]} changed: they are executed when it runs again")
-        runner.ran, self._failed = ran, {}
 
 
 def _changed_definitions(was, source, path):
@@ -3475,55 +3411,87 @@ def _is_machinery(filename):
     return filename == __file__ or filename.startswith(_IMPORT_SYSTEM) or filename == getattr(sys.modules.get("ast"), "__file__", None)
 
 
+def _spec_of_script(name, path):
+    """The spec of a source file, whatever its name ends in."""
+    return importlib.util.spec_from_loader(name, importlib.machinery.SourceFileLoader(name, path))
+
+
+def _spec_to_run(name):
+    """The spec of what to run as a module; raise ImportError if there is none."""
+    try:
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.submodule_search_locations is not None:
+            spec = importlib.util.find_spec(name + ".__main__")
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        spec = None
+    if spec is None or not spec.has_location or not hasattr(spec.loader, "get_source"):
+        raise _NothingToRun(f"there is no module {name!r} with a source file to run")
+    return spec
+
+
 def _show_graph(runner, form):
     """Import what would be run, and print who imports whom."""
     import contextlib
-    name = runner.argv[0] if runner.as_module else os.path.splitext(os.path.basename(os.path.abspath(runner.argv[0])))[0]
     sys.argv[:] = runner.argv
     try:
         with contextlib.redirect_stdout(sys.stderr):  # what the modules print is not part of the picture
-            if runner.is_file:
-                spec = importlib.util.spec_from_file_location(name, runner.path)
-                sys.modules[name] = module = importlib.util.module_from_spec(spec)
-                spec.loader.exec_module(module)
-            else:
-                try:
-                    name = runner.find().name
-                except _NothingToRun:  # a package without __main__: its own imports are what can be shown
-                    name = runner.argv[0]
-                importlib.import_module(name)
+            name = _import_to_show(runner)
     except KeyboardInterrupt:
         return 130
-    except SystemExit:
-        pass
     except Exception as error:
         print(_user_traceback(error), end="", file=sys.stderr)
         return 1
     graph = import_graph(include=[*runner.options.include, name], exclude=runner.options.exclude)
-    edges = [(name, target) for name, targets in graph.items() for target in targets]
-    if form == "dot":
-        lines = ["digraph imports {"] + [f'  "{node}";' for node in graph] + [f'  "{a}" -> "{b}";' for a, b in edges] + ["}"]
-    elif form == "mermaid":
-        ids = {node: f"n{index}" for index, node in enumerate(graph)}
-        lines = ["graph TD"] + [f'  {i}["{node}"]' for node, i in ids.items()] + [f"  {ids[a]} --> {ids[b]}" for a, b in edges]
-    else:
-        lines = _tree_lines(graph, name)
-    print("\n".join(lines))
+    print("\n".join(_GRAPHS[form](graph, name)))
     return 0
+
+
+def _import_to_show(runner):
+    """Import what would be run as a module of its own name; return the name."""
+    import contextlib
+    name = runner.argv[0]
+    with contextlib.suppress(SystemExit):
+        if runner.options.module:
+            with contextlib.suppress(_NothingToRun):  # a package without __main__: its own imports are what can be shown
+                name = runner.find().name
+            importlib.import_module(name)
+        else:
+            name = os.path.splitext(os.path.basename(os.path.abspath(name)))[0]
+            spec = _spec_of_script(name, runner.find().origin)
+            sys.modules[name] = module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+    return name
+
+
+def _dot_lines(graph, root):
+    yield "digraph imports {"
+    yield from (f'  "{name}";' for name in graph)
+    yield from (f'  "{name}" -> "{target}";' for name in graph for target in graph[name])
+    yield "}"
+
+
+def _mermaid_lines(graph, root):
+    ids = {name: f"n{index}" for index, name in enumerate(graph)}
+    yield "graph TD"
+    yield from (f'  {ids[name]}["{name}"]' for name in graph)
+    yield from (f"  {ids[name]} --> {ids[target]}" for name in graph for target in graph[name])
 
 
 def _tree_lines(graph, root):
     """The import graph as an indented tree, each module's imports once."""
-    lines, shown, stack = [], set(), [(root, ())]
+    shown, stack = set(), [(root, ())]
     while stack:
         name, above = stack.pop()
         mark = " (cycle)" if name in above else " (see above)" if name in shown and graph.get(name) else ""
-        lines.append("    " * len(above) + name + mark)
+        yield "    " * len(above) + name + mark
         if not mark:
             shown.add(name)
             stack += [(target, above + (name,)) for target in reversed(graph.get(name, ()))]
-    return lines
 
+
+_GRAPHS = {"tree": _tree_lines, "dot": _dot_lines, "mermaid": _mermaid_lines}
 
 if __name__ == "__main__":
     import deepreload  # the script's `import deepreload` must be the module that runs it
