@@ -2914,18 +2914,19 @@ class _Holders:
                 frame = frame.f_back
 
     def go_through(self, objects):
+        left, above = self.left, self.above
         tracked = getattr(gc, "is_tracked", id)  # PyPy tracks all; what others do not track holds nothing
         for holder in objects:  # to which the loop adds
             if time.monotonic() > self.until:
                 break
-            left = {}
+            found = {}
             for part in holder if type(holder) in (list, tuple) else gc.get_referents(holder):  # which has these from behind
-                if id(part) in self.left:
-                    left[id(part)] = part
-                elif id(part) not in self.above and tracked(part) and id(type(part)) not in self.passed_by:
-                    self.above[id(part)] = holder
+                if id(part) in left:
+                    found[id(part)] = part
+                elif id(part) not in above and tracked(part) and id(type(part)) not in self.passed_by:
+                    above[id(part)] = holder
                     objects.append(part)
-            for part in left.values():
+            for part in found.values():
                 self.note(holder, part)
 
     def note(self, holder, part):
@@ -2990,9 +2991,7 @@ def watch(interval=0.5, *, include=(), exclude=(), on_reload=None, on_error=None
     for name, callback in (("on_reload", on_reload), ("on_error", on_error)):
         if callback is not None and not callable(callback):
             raise TypeError(f"{name} takes a function, not {type(callback).__name__}")
-    watcher = Watcher(interval, include, exclude, on_reload, on_error or _log_error)
-    watcher._start()
-    return watcher
+    return Watcher(interval, include, exclude, on_reload, on_error or _log_error)._start()
 
 
 class Watcher:
@@ -3004,12 +3003,12 @@ class Watcher:
         self._on_reload, self._on_error = on_reload, on_error
 
     def _start(self):
-        with _lock:
-            _changes(self._scope)  # from here on: what was not known of what runs is what is on disk now
+        self._changes()  # from here on: what was not known of what runs is what is on disk now
         self._stopped, self._said = threading.Event(), None
         _watchers.add(self)
         self._thread = threading.Thread(target=self._watch, name="deepreload", daemon=True)
         self._thread.start()
+        return self
 
     def stop(self):
         """Stop watching; a reload under way is finished first."""
@@ -3124,7 +3123,8 @@ def _parse(argv):
     parser.add_argument("--once", action="store_true", help="leave when the script ends, with its status")
     parser.add_argument("--quiet", action="store_true", help="say only what fails")
     for form, *flags in ("tree", "--graph"), ("dot",), ("mermaid",):  # whole words, as what follows may be the script
-        parser.add_argument(*flags, f"--graph={form}", action="store_const", dest="graph", const=form, help="import, print the import graph and leave")
+        parser.add_argument(*flags, "--graph=" + form, action="store_const", dest="graph", const=form,
+                            help=f"import, print the import graph as {form} and leave")
     parser.add_argument("--version", action="version", version=f"deepreload {__version__}")
     parser.add_argument("-m", dest="module", nargs=argparse.REMAINDER, metavar="module", help="run a module, as python -m does")
     parser.add_argument("script", nargs=argparse.REMAINDER, help="the script to run, and its arguments")
@@ -3198,10 +3198,7 @@ class _Runner(Watcher):
             raise
         except BaseException as error:
             failed = {path: _signature(path) for path in _files_of(_failure(error, "__main__", (), self.path)) | _files_of(error)}
-            trace, self.status = error.__traceback__, 1
-            while trace is not None and _is_machinery(trace.tb_frame.f_code.co_filename):
-                trace = trace.tb_next
-            sys.excepthook(type(error), error.with_traceback(trace), trace)
+            self.status = self.show(error)
         finally:
             for watcher in list(_watchers):  # ours, and those that the script has left behind
                 watcher.stop()
@@ -3236,6 +3233,15 @@ class _Runner(Watcher):
         for thread in threading.enumerate():
             if not thread.daemon and thread is not threading.current_thread():
                 thread.join()
+
+    @staticmethod
+    def show(error):
+        """Show an exception as Python does, from the script's frame on; return the status that it leaves with."""
+        trace = error.__traceback__
+        while trace is not None and _is_machinery(trace.tb_frame.f_code.co_filename):
+            trace = trace.tb_next
+        sys.excepthook(type(error), error.with_traceback(trace), trace)
+        return 1
 
     @staticmethod
     def exit_status(error):
@@ -3367,7 +3373,8 @@ def _changed_definitions(was, source, path):
     import ast
     before, tree = (compile(text, path, "exec", ast.PyCF_ONLY_AST, dont_inherit=True) for text in (was, source))
     known = {ast.dump(node) for node in before.body}
-    functions, kinds = (ast.FunctionDef, ast.AsyncFunctionDef), (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
+    functions = ast.FunctionDef, ast.AsyncFunctionDef
+    kinds = (*functions, ast.ClassDef, ast.Import, ast.ImportFrom)
     decorated = {node.name: list(map(ast.dump, node.decorator_list)) for node in before.body if isinstance(node, functions)}
     nodes = [node for node in tree.body if ast.dump(node) not in known]
     others, undecorated = any(not isinstance(node, kinds) for node in nodes), set()
@@ -3444,7 +3451,7 @@ def _show_graph(runner, form):
         print(_user_traceback(error), end="", file=sys.stderr)
         return 1
     graph = import_graph(include=[*runner.options.include, name], exclude=runner.options.exclude)
-    print("\n".join(_GRAPHS[form](graph, name)))
+    print("\n".join(_tree_lines(graph, name) if form == "tree" else _picture(graph, *_PICTURES[form])))
     return 0
 
 
@@ -3465,18 +3472,14 @@ def _import_to_show(runner):
     return name
 
 
-def _dot_lines(graph, root):
-    yield "digraph imports {"
-    yield from (f'  "{name}";' for name in graph)
-    yield from (f'  "{name}" -> "{target}";' for name in graph for target in graph[name])
-    yield "}"
+_PICTURES = {"dot": ("digraph imports {", '"{0}"', "->", "}"), "mermaid": ("graph TD", 'n{1}["{0}"]', "-->")}
 
 
-def _mermaid_lines(graph, root):
-    ids = {name: f"n{index}" for index, name in enumerate(graph)}
-    yield "graph TD"
-    yield from (f'  {ids[name]}["{name}"]' for name in graph)
-    yield from (f"  {ids[name]} --> {ids[target]}" for name in graph for target in graph[name])
+def _picture(graph, head, node, arrow, *end):
+    """The import graph in a language that draws it."""
+    nodes = {name: node.format(name, index) for index, name in enumerate(graph)}
+    edges = [f"{nodes[name]} {arrow} {nodes[target]}" for name, targets in graph.items() for target in targets]
+    return [head, *(f"  {item};" for item in [*nodes.values(), *edges]), *end]
 
 
 def _tree_lines(graph, root):
@@ -3490,8 +3493,6 @@ def _tree_lines(graph, root):
             shown.add(name)
             stack += [(target, above + (name,)) for target in reversed(graph.get(name, ()))]
 
-
-_GRAPHS = {"tree": _tree_lines, "dot": _dot_lines, "mermaid": _mermaid_lines}
 
 if __name__ == "__main__":
     import deepreload  # the script's `import deepreload` must be the module that runs it
