@@ -2903,15 +2903,15 @@ class _Holders:
 
     def frames(self):
         """The variables of the running frames, each with the namespace that its code belongs to."""
+        import traceback
         threads = {t.ident: t.name for t in threading.enumerate()}
-        for ident, frame in sys._current_frames().items():
-            while frame is not None:
+        for ident, top in sys._current_frames().items():
+            for frame, line in traceback.walk_stack(top):
                 code, held = frame.f_code, [frame.f_globals]
                 if code.co_filename != __file__ and not _in_stdlib(code.co_filename) and frame.f_locals is not frame.f_globals:
                     held += frame.f_locals.values()
                 where = f"{frame.f_globals.get('__name__', '?')}.{getattr(code, 'co_qualname', code.co_name)}"
-                yield f"frame of {threads.get(ident, ident)} in {where}, line {frame.f_lineno}", held
-                frame = frame.f_back
+                yield f"frame of {threads.get(ident, ident)} in {where}, line {line}", held
 
     def go_through(self, objects):
         left, above = self.left, self.above
