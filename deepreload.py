@@ -2797,7 +2797,8 @@ def _importers(scope):
     for name, module in list(sys.modules.items()):
         if not _fixed(name, module) and not _in_stdlib(_spec_of(module).origin):
             for target, late in [*plan.edges(_running_source(name, module)), (name.rpartition(".")[0], True)]:
-                importers.setdefault(target, {}).setdefault(name, late)
+                if target != name:
+                    importers.setdefault(target, {}).setdefault(name, late)
     for target in _imports_of_main():
         importers.setdefault(target, {})["__main__"] = True
     return importers
@@ -2811,7 +2812,8 @@ def _only_needed_by(inside, importers, candidates):
         needed |= found
     kept = needed
     while kept:
-        kept = {name for name in needed if not needed.union(inside, [name]).issuperset(importers[name])}
+        known = needed | inside
+        kept = {name for name in needed if not known.issuperset(importers[name])}
         needed = needed - kept
     return needed
 
@@ -2828,7 +2830,7 @@ def _forget(names):
         for name in names:
             namespace = _dict_of(sys.modules.pop(name))
             namespaces[id(namespace)] = name
-            mine = [value for value in namespace.values() if _module_of(value) == name]
+            mine = [value for value in list(namespace.values()) if _module_of(value) == name]
             watched[name] = [weakref.ref(value) for value in [saved[name]] + mine]
         specs = [_spec_of(saved[name]) for name in names]
         _drop_bytecode(specs)
@@ -2854,9 +2856,8 @@ def _still_alive(root, watched, namespaces):
     for obj in gc.get_objects():
         if id(obj) in namespaces and type(obj) is dict and obj.get("__name__") == namespaces[id(obj)]:
             left[obj["__name__"]].append(obj)
-    holders = _Holders({id(obj): name for name, objects in left.items() for obj in objects})
-    holders.search()
-    alive = {name: tuple(holders.found[name]) for name, objects in left.items() if objects}
+    found = _Holders({id(obj): name for name, objects in left.items() for obj in objects}).search()
+    alive = {name: tuple(found[name]) for name, objects in left.items() if objects}
     for name, module in list(sys.modules.items()):
         if name.startswith(root + ".") and _fixed(name, module):
             alive[name] = (f"{name} (extension module)",)
@@ -2917,7 +2918,7 @@ class _Holders:
         left, above = self.left, self.above
         tracked = getattr(gc, "is_tracked", id)  # PyPy tracks all; what others do not track holds nothing
         for holder in objects:  # to which the loop adds
-            if time.monotonic() > self.until:
+            if not self.wanted or time.monotonic() > self.until:
                 break
             found = {}
             for part in holder if type(holder) in (list, tuple) else gc.get_referents(holder):  # which has these from behind
