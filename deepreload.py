@@ -2761,35 +2761,17 @@ def deep_unload(module, *, include=(), exclude=(), force=False):
         names, outsiders = _plan_unload(name, _Scope(include, exclude, name))  # the hooks may have imported something
         watched, namespaces = _forget(names)
         gc.collect()
-        return Unloaded(tuple(names), types.MappingProxyType(_still_alive(name, names, watched, namespaces)))
+        return Unloaded(tuple(names), types.MappingProxyType(_still_alive(name, watched, namespaces)))
 
 
 def _plan_unload(root, scope):
     """The modules to unload, dependents first, and {outsider: [what it imports of them]}."""
-    plan, importers = Plan(scope), {}
-    for name, module in list(sys.modules.items()):
-        if not _fixed(name, module) and not _in_stdlib(_spec_of(module).origin):
-            for target, late in plan.edges(_running_source(name, module)):
-                if target != name:
-                    importers.setdefault(target, {}).setdefault(name, late)
-            importers.setdefault(name.rpartition(".")[0], {}).setdefault(name, True)
-    for target in _imports_of_main():
-        importers.setdefault(target, {})["__main__"] = True
+    importers = _importers(scope)
     inside = {name for name in list(sys.modules) if (name + ".").startswith(root + ".") and name in scope}
-    needed, stack = set(), list(inside)
-    while stack:
-        name = stack.pop()
-        new = {target for target, by in importers.items() if name in by and target in scope} - needed - inside - set(_parents(root))
-        needed |= new
-        stack += new
-    kept = True
-    while kept:
-        kept = {name for name in needed if not set(importers.get(name, ())) <= needed | inside}
-        needed -= kept
-    inside |= needed
+    inside |= _only_needed_by(inside, importers, {name for name in importers if name in scope}.difference(_parents(root)))
     outsiders = {}
-    for name in sorted(inside):
-        for importer, late in importers.get(name, {}).items():
+    for name in sorted(inside.intersection(importers)):
+        for importer, late in importers[name].items():
             if late is False and importer not in inside:
                 outsiders.setdefault(importer, []).append(name)
     order = Plan(scope, only=inside)
@@ -2798,22 +2780,47 @@ def _plan_unload(root, scope):
     return [name for name in reversed(order.finished) if name in sys.modules], outsiders
 
 
+def _importers(scope):
+    """{name: {importer: late}} of all that is loaded, in scope or not; a module counts as a late importer of its package."""
+    plan, importers = Plan(scope), {}
+    for name, module in list(sys.modules.items()):
+        if not _fixed(name, module) and not _in_stdlib(_spec_of(module).origin):
+            for target, late in [*plan.edges(_running_source(name, module)), (name.rpartition(".")[0], True)]:
+                if target != name:
+                    importers.setdefault(target, {}).setdefault(name, late)
+    for target in _imports_of_main():
+        importers.setdefault(target, {})["__main__"] = True
+    return importers
+
+
+def _only_needed_by(inside, importers, candidates):
+    """Those of the candidates that nothing but the modules inside imports, by whatever way."""
+    needed, found = set(), inside
+    while found:
+        found = {name for name in candidates - inside - needed if not found.isdisjoint(importers[name])}
+        needed |= found
+    kept = needed
+    while kept:
+        known = needed | inside
+        kept = {name for name in needed if not known.issuperset(importers[name])}
+        needed = needed - kept
+    return needed
+
+
 def _forget(names):
-    """Take modules out of the interpreter's tables; return weak references to what was in them."""
-    saved, attributes, watched, namespaces = dict(sys.modules), [], {}, {}
+    """Take modules out of the interpreter's tables; return {name: weak references to it and what it made}, and
+    {id: name} of their namespaces, to which there are none."""
+    saved, watched, namespaces = dict(sys.modules), {}, {}
+    attributes = [(_namespace_of(parent), child, saved[name]) for name in names for parent, _, child in [name.rpartition(".")]
+                  if parent not in names and _namespace_of(parent).get(child) is saved[name]]
     try:
+        for above, child, module in attributes:
+            del above[child]
         for name in names:
-            module = sys.modules[name]
-            namespace = _dict_of(module)
+            namespace = _dict_of(sys.modules.pop(name))
             namespaces[id(namespace)] = name
-            mine = [value for value in namespace.values() if _module_of(value) == name]
-            watched[name] = [weakref.ref(value) for value in [module] + mine]
-            parent, _, child = name.rpartition(".")
-            above = _namespace_of(parent)
-            if parent not in names and above.get(child) is module:
-                attributes.append((above, child, module))
-                del above[child]
-            del sys.modules[name]
+            mine = [value for value in list(namespace.values()) if _module_of(value) == name]
+            watched[name] = [weakref.ref(value) for value in [saved[name]] + mine]
         specs = [_spec_of(saved[name]) for name in names]
         _drop_bytecode(specs)
         _clear_lines(spec.origin for spec in specs)
@@ -2832,14 +2839,14 @@ def _forget(names):
         raise
 
 
-def _still_alive(root, names, watched, namespaces):
+def _still_alive(root, watched, namespaces):
     """{name: holders} of the unloaded modules of which something is still held, and of the extension modules that stay."""
-    alive, until = {}, time.monotonic() + 5
-    for name in names:
-        objects = [obj for obj in (ref() for ref in watched[name]) if obj is not None]
-        if objects:
-            alive[name] = tuple(_Holders(name, names, namespaces, until).of(objects))
-        del objects
+    left = {name: [obj for obj in (ref() for ref in references) if obj is not None] for name, references in watched.items()}
+    for obj in gc.get_objects():
+        if id(obj) in namespaces and type(obj) is dict and obj.get("__name__") == namespaces[id(obj)]:
+            left[obj["__name__"]].append(obj)
+    found = _Holders({id(obj): name for name, objects in left.items() for obj in objects}).search()
+    alive = {name: tuple(found[name]) for name, objects in left.items() if objects}
     for name, module in list(sys.modules.items()):
         if name.startswith(root + ".") and _fixed(name, module):
             alive[name] = (f"{name} (extension module)",)
@@ -2847,125 +2854,120 @@ def _still_alive(root, names, watched, namespaces):
 
 
 class _Holders:
-    """Finds who holds objects, in the words of the program: names, keys, attributes, frames."""
+    """Finds who holds what is left of unloaded modules, in the words of the program: names, keys, attributes, frames.
 
-    most = 20  # holders to name; of the ways through one object the shortest is
+    The search goes through what the loaded modules hold, the nearest first; then through what the running frames hold; and
+    last through what is left itself, where nothing else has been found to hold something.
+    """
 
-    def __init__(self, name, names, namespaces, until):
-        self.name, self.names, self.namespaces, self.until = name, names, namespaces, until
-        self.found, self.distant, self.unnamed = {}, {}, {}
+    most, seconds = 20, 5  # holders to name of each module, and the time to look for them
 
-    def of(self, objects):
-        """Go from holder to holder, all of one distance at a time, until each way has come to something with a name."""
-        self.modules = {id(_dict_of(m)): n for n, m in list(sys.modules.items()) if issubclass(type(m), types.ModuleType)}
-        self.seen = {id(self.__dict__), id(self)}
-        level = {id(obj): (obj, [""]) for obj in objects}
-        del objects
-        for depth in range(10):
-            if not level or len(self.found) >= self.most or time.monotonic() > self.until:
-                break
-            self.seen.update(level)
-            self.seen.add(id(level))
-            if depth < 2:
-                self.frames({i: pair for i, pair in level.items() if not depth or type(pair[0]) in (list, dict, tuple, set)
-                             or type(pair[0]).__module__ in self.names})
-            level = self.step(level)
-        return list(self.found or self.distant or self.unnamed)[:self.most]
+    def __init__(self, left):
+        import reprlib
+        self.left, self.rest = left, []  # {id of an object: the name of its module}, and those that have been found
+        self.found = {name: {} for name in left.values()}  # {name: {holder in words: None}}
+        self.roots = {}  # {id: in words} of what a search begins with
+        self.above = dict.fromkeys([id(globals()), id(_namespace_of("threading"))])  # {id: its holder}; a thread's frame says it
+        shortener = reprlib.Repr()
+        shortener.maxstring = shortener.maxother = 200
+        self.repr = shortener.repr  # which minds no key that raises
+        self.passed_by = {id(kind) for kind in (types.FrameType, *globals().values()) if _is_class(kind)}
 
-    def step(self, level):
-        above, pairs, self.owners = {}, list(level.values())[:300], None
-        ours = {id(pairs), id(above), id(level)} | set(map(id, pairs)) | {id(pair[1]) for pair in pairs}
-        holders = _referrers([obj for obj, suffixes in pairs])
-        ours.add(id(holders))
-        for index, holder in enumerate(holders):
-            if time.monotonic() > self.until:
-                break
-            if index % 100 == 0:  # the collector looks through the whole heap: ask it for many at once
-                self.owners = self.find_owners(holders[index:index + 100])
-            if id(holder) in self.seen or id(holder) in ours or type(holder) in (types.FrameType, weakref.ref) \
-                    or type(holder).__module__ == __name__:
-                continue
-            module = self.modules.get(id(holder))
-            links = self.links(holder, level)
-            if module is None:
-                above[id(holder)] = holder, links or [""]
-            elif module != "threading":  # the thread's frame says it
-                for link in links:
-                    (self.distant if "\0" in link else self.found)[module + link.replace("\0", "")] = None
-        return above
+    def search(self):
+        self.until, self.wanted = time.monotonic() + self.seconds, set(self.found)
+        self.go_through([self.root(*pair) for pair in self.modules()])
+        self.go_through([self.root(*pair) for pair in self.frames()])
+        self.wanted = {name for name, holders in self.found.items() if not holders}
+        self.go_through(self.rest)
+        return self.found
 
-    def links(self, holder, level):
-        """How a holder comes to what it holds: .name, [key], or nothing; the first few."""
-        kind, found, owner = type(holder), [], self.owners.get(id(holder))
-        if kind is tuple and _is_function(owner) and owner.__closure__ is holder:
-            found = [suffix for cell in holder if id(cell) in level for suffix in level[id(cell)][1]]
-        elif kind is tuple and _is_function(owner) and owner.__defaults__ is holder:
-            found = [f".__defaults__[{index}]{suffix}" for index, value in enumerate(holder) if id(value) in level for suffix in level[id(value)][1]]
-        elif issubclass(kind, dict):
-            owned = id(holder) in self.modules or owner is not None
-            if owner is not None and id(holder) not in self.modules and not _is_class(owner) and not _is_function(owner):
-                self.note_owner(owner, holder, level)
-            for key, value in list(dict.items(holder)):
-                if id(value) in level and len(found) < self.most:
-                    found += [(f".{_text(key)}" if owned else f"[{self.repr(key)}]") + suffix for suffix in level[id(value)][1]]
-        elif issubclass(kind, (list, tuple)):
-            for index, value in enumerate(kind.__iter__(holder)):
-                if id(value) in level and len(found) < self.most:
-                    found += [f"[{index}]{suffix}" for suffix in level[id(value)][1]]
-        elif _is_class(holder) or _namespace(holder):
-            namespace = _vars_of_class(holder) if _is_class(holder) else _namespace(holder)
-            if not _is_class(holder) and not _is_function(holder):
-                self.note_owner(holder, namespace, level)
-            found = [f".{_text(key)}{suffix}" for key, value in list(namespace.items()) if id(value) in level for suffix in level[id(value)][1]]
-        if not found:
-            through = id(holder.__globals__) if _is_function(holder) else None  # a way that all functions of a module open
-            found = ["\0" if id(part) == through else suffix for part in gc.get_referents(holder) if id(part) in level
-                     for suffix in level[id(part)][1]]
-        return found[:self.most]
+    def root(self, words, obj):
+        self.roots[id(obj)], self.above[id(obj)] = words, None
+        return obj
 
-    def note_owner(self, owner, namespace, level):
-        if type(owner).__module__ != __name__:
-            self.unnamed.update((f"attribute {self.repr(key)} of <{type(owner).__name__} object>", None)
-                                for key, value in list(namespace.items()) if id(value) in level)
+    def modules(self):
+        """The namespaces of the modules, __main__ last: what it imports has its name from where it comes."""
+        for name in sorted(list(sys.modules), key="__main__".__eq__):
+            if id(_namespace_of(name)) not in self.above:
+                yield name, _namespace_of(name)
 
-    @staticmethod
-    def find_owners(parts):
-        """{id(part): owner} of the dicts and tuples that are a namespace, a closure or the defaults of their owner."""
-        owners, parts = {}, [part for part in parts if type(part) is tuple or issubclass(type(part), dict)]
-        for owner in gc.get_referrers(*parts) if parts else ():
-            own = [_namespace(owner)]
-            if _is_function(owner):
-                own += owner.__closure__, owner.__defaults__
-            elif _is_class(owner):
-                own = gc.get_referents(owner)
-            for part in own:
-                owners.setdefault(id(part), owner)
-        return owners
-
-    @staticmethod
-    def repr(key):
-        try:
-            return repr(key)
-        except Exception:
-            return f"<{type(key).__name__}>"
-
-    def frames(self, level):
-        """Frames that execute code of the unloaded module, or hold one of the objects in a local variable."""
+    def frames(self):
+        """The variables of the running frames, each with the namespace that its code belongs to."""
+        import traceback
         threads = {t.ident: t.name for t in threading.enumerate()}
-        for ident, frame in sys._current_frames().items():
-            while frame is not None:
-                code, module = frame.f_code, frame.f_globals.get("__name__", "?")
-                runs = self.namespaces.get(id(frame.f_globals)) == module == self.name
-                if runs or code.co_filename != __file__ and not _in_stdlib(code.co_filename) and id(frame.f_locals) not in self.modules \
-                        and any(id(value) in level for value in list(frame.f_locals.values())):
-                    where = getattr(code, "co_qualname", code.co_name)
-                    self.found[f"frame of {threads.get(ident, ident)} in {module}.{where}, line {frame.f_lineno}"] = None
-                frame = frame.f_back
+        for ident, top in sys._current_frames().items():
+            for frame, line in traceback.walk_stack(top):
+                code, held = frame.f_code, [frame.f_globals]
+                if code.co_filename != __file__ and not _in_stdlib(code.co_filename) and frame.f_locals is not frame.f_globals:
+                    held += frame.f_locals.values()
+                where = f"{frame.f_globals.get('__name__', '?')}.{getattr(code, 'co_qualname', code.co_name)}"
+                yield f"frame of {threads.get(ident, ident)} in {where}, line {line}", held
+
+    def go_through(self, objects):
+        left, above = self.left, self.above
+        tracked = getattr(gc, "is_tracked", id)  # PyPy tracks all; what others do not track holds nothing
+        for holder in objects:  # to which the loop adds
+            if not self.wanted or time.monotonic() > self.until:
+                break
+            found = {}
+            for part in holder if type(holder) in (list, tuple) else gc.get_referents(holder):  # which has these from behind
+                if id(part) in left:
+                    found[id(part)] = part
+                elif id(part) not in above and tracked(part) and id(type(part)) not in self.passed_by:
+                    above[id(part)] = holder
+                    objects.append(part)
+            for part in found.values():
+                self.note(holder, part)
+
+    def note(self, holder, part):
+        """Say that something of what is left is held."""
+        found = self.found[self.left[id(part)]]
+        if id(part) not in self.above:
+            self.above[id(part)] = holder
+            self.rest.append(part)
+        if self.left[id(part)] in self.wanted and len(found) < self.most:
+            holder = self.owner(holder)
+            found.update((self.words(holder, link), None) for link in self.links(holder, part)[:self.most])
+
+    def words(self, holder, link):
+        """The way to a holder, and on to what it holds, as far as the program has words for it."""
+        top, way = holder, link
+        while id(top) not in self.roots:
+            part, top = top, self.owner(self.above[id(top)])
+            above = self.links(top, part)[0]
+            way = above and above + way
+        if type(top) is dict:  # the namespace of a module
+            return self.roots[id(top)] + way
+        if link.startswith(".") and holder is not top and not _is_function(holder):
+            return f"attribute {link[1:]!r} of <{type(holder).__name__} object>"
+        return self.roots[id(top)]
+
+    def links(self, holder, part):
+        """How a holder comes to a part of it: .name, [key], or [""] for no words."""
+        kind = type(holder)
+        if issubclass(kind, dict):
+            items = dict.items(holder)
+        elif issubclass(kind, (list, tuple)):
+            items = enumerate(list.__iter__(holder) if issubclass(kind, list) else tuple.__iter__(holder))
+        elif _is_function(holder):
+            items = [("__globals__", holder.__globals__), ("__defaults__", holder.__defaults__), *holder.__dict__.items()]
+        else:
+            items = (_vars_of_class(holder) if _is_class(holder) else _namespace(holder) or {}).items()
+        keys = [key for key, value in list(items) if value is part]
+        if issubclass(kind, (dict, list, tuple)) and id(holder) not in self.roots:
+            return [f"[{self.repr(key)}]" for key in keys] or [""]
+        return [f".{_text(key)}" for key in keys] or [""]
+
+    def owner(self, holder):
+        """The object or class whose namespace a dict is; anything else itself."""
+        above = self.above[id(holder)]
+        return above if type(holder) is dict and (_is_class(above) or _namespace(above) is holder) else holder
 
 
 # -- automatic mode -----------------------------------------------------------------------------------------------------
 
 _QUIET = 0.05  # seconds without a further save before a reload, so that a checkout of many files comes as one
+_watchers = weakref.WeakSet()
 
 
 def watch(interval=0.5, *, include=(), exclude=(), on_reload=None, on_error=None):
@@ -2979,7 +2981,7 @@ def watch(interval=0.5, *, include=(), exclude=(), on_reload=None, on_error=None
     for name, callback in (("on_reload", on_reload), ("on_error", on_error)):
         if callback is not None and not callable(callback):
             raise TypeError(f"{name} takes a function, not {type(callback).__name__}")
-    return Watcher(interval, include, exclude, on_reload, on_error)
+    return Watcher(interval, include, exclude, on_reload, on_error or _log_error)._start()
 
 
 class Watcher:
@@ -2987,14 +2989,16 @@ class Watcher:
 
     def __init__(self, interval, include, exclude, on_reload, on_error):
         self._interval, self._filters = min(interval, threading.TIMEOUT_MAX), {"include": include, "exclude": exclude}
-        self._on_reload, self._on_error = on_reload, on_error or self._log_error
         self._scope = _Scope(include, exclude)
-        with _lock:
-            _changes(self._scope)  # from here on: what was not known of what runs is what is on disk now
+        self._on_reload, self._on_error = on_reload, on_error
+
+    def _start(self):
+        self._changes()  # from here on: what was not known of what runs is what is on disk now
         self._stopped, self._said = threading.Event(), None
         _watchers.add(self)
-        self._thread = threading.Thread(target=self._run, name="deepreload", daemon=True)
+        self._thread = threading.Thread(target=self._watch, name="deepreload", daemon=True)
         self._thread.start()
+        return self
 
     def stop(self):
         """Stop watching; a reload under way is finished first."""
@@ -3008,23 +3012,21 @@ class Watcher:
     def __exit__(self, *exc_info):
         self.stop()
 
-    def _run(self):
+    def _watch(self):
         while not self._stopped.wait(self._interval):
             try:
-                if self._quiet():
+                if self._settled(self._stopped.wait) and not self._stopped.is_set():
                     self._reload()
             except BaseException:  # whatever user code raises: the next save must be seen
                 _log().exception("watching goes on")
 
-    def _quiet(self):
-        """Wait until what changed has stopped changing; return whether there is anything."""
-        before = None
-        while not self._stopped.is_set():
-            changes = self._changes()
-            if not changes or changes == before:
-                return bool(changes)
-            before = changes
-            self._stopped.wait(_QUIET)
+    def _settled(self, pause):
+        """Wait until what changed has stopped changing; return it."""
+        before, changes = {}, self._changes()
+        while changes != before:
+            pause(_QUIET)
+            before, changes = changes, self._changes()
+        return changes
 
     def _changes(self):
         with _lock:
@@ -3046,12 +3048,9 @@ class Watcher:
             self._said = said
             self._on_error(error)
 
-    @staticmethod
-    def _log_error(error):
-        _log().error("%s", error, exc_info=error.__cause__ or error)
 
-
-_watchers = weakref.WeakSet()
+def _log_error(error):
+    _log().error("%s", error, exc_info=error.__cause__ or error)
 
 
 def _after_fork():
@@ -3078,9 +3077,9 @@ def unload_ipython_extension(shell):
 def _before_cell(info=None):
     try:
         reload_changed()
+    except KeyboardInterrupt:
+        raise
     except BaseException as error:
-        if isinstance(error, KeyboardInterrupt):
-            raise
         print(_user_traceback(error.__cause__ or error) + f"deepreload: {_described(error)}", file=sys.stderr)
 
 
@@ -3091,7 +3090,7 @@ def main(argv=None):
 
     `argv` are the arguments, by default those of the command line.  Return the exit status.
     """
-    options = _parse(sys.argv[1:] if argv is None else list(argv))
+    options = _parse(argv)
     try:
         runner = _Runner(options)
         return _show_graph(runner, options.graph) if options.graph else runner.loop()
@@ -3108,155 +3107,109 @@ def _parse(argv):
     import argparse
     parser = argparse.ArgumentParser("deepreload", usage="python -m deepreload [options] script.py [args]\n"
                                      "       python -m deepreload [options] -m module [args]", description=main.__doc__.partition("\n")[0])
-    parser.add_argument("--interval", type=_seconds, default=0.5, metavar="SECONDS", help="time between two looks at the files (0.5)")
-    parser.add_argument("--include", action="append", default=[], metavar="NAME", help="reload these modules too: a name or glob; may be repeated")
+    parser.add_argument("--interval", type=float, default=0.5, metavar="SECONDS", help="time between two looks at the files (0.5)")
+    parser.add_argument("--include", action="append", default=[], metavar="NAME", help="reload these modules too: a name or glob")
     parser.add_argument("--exclude", action="append", default=[], metavar="NAME", help="leave these modules alone")
     parser.add_argument("--once", action="store_true", help="leave when the script ends, with its status")
     parser.add_argument("--quiet", action="store_true", help="say only what fails")
-    parser.add_argument("--graph", choices=("tree", "dot", "mermaid"), help="import, print the import graph (--graph, --graph=dot) and leave")
+    for form, *flags in ("tree", "--graph"), ("dot",), ("mermaid",):  # whole words, as what follows may be the script
+        parser.add_argument(*flags, "--graph=" + form, action="store_const", dest="graph", const=form,
+                            help=f"import, print the import graph as {form} and leave")
     parser.add_argument("--version", action="version", version=f"deepreload {__version__}")
     parser.add_argument("-m", dest="module", nargs=argparse.REMAINDER, metavar="module", help="run a module, as python -m does")
     parser.add_argument("script", nargs=argparse.REMAINDER, help="the script to run, and its arguments")
-    for index, arg in enumerate(argv):
-        if arg == "--graph":
-            argv[index] = "--graph=tree"
-        elif not arg.startswith("-") and argv[index - 1] not in ("--interval", "--include", "--exclude") or arg == "-m":
-            break
     options = parser.parse_args(argv)
+    if not options.interval > 0:
+        parser.error("argument --interval: takes a number of seconds greater than 0")
     if not (options.module or options.script):
         parser.error("name a script, or -m and a module")
     return options
 
 
-def _seconds(text):
-    import argparse
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0
-    if not value > 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds greater than 0")
-    return value
-
-
-class _Runner:
+class _Runner(Watcher):
     """Runs the script as __main__, again and again, and swaps in what is saved meanwhile."""
 
     def __init__(self, options):
-        self.options, self.as_module = options, bool(options.module)
-        self.argv = options.module or options.script
-        self.status, self.source, self.ran, self.path = 0, b"", None, None
+        super().__init__(options.interval, options.include, options.exclude, None, self.not_reloaded)
+        self.options, self.argv = options, options.module or options.script
+        self.stderr = sys.stderr
         self.color = hasattr(sys.stderr, "isatty") and sys.stderr.isatty() and not os.environ.get("NO_COLOR")
-        name = self.argv[0]
-        self.is_file = not self.as_module and os.path.isfile(name) and not self.importer(name)
-        if self.as_module:
-            folder = os.getcwd()
-        elif self.is_file:
-            folder, self.path = os.path.dirname(os.path.realpath(name)), os.path.join(os.getcwd(), name)
-        elif os.path.exists(name) and self.importer(name):
-            folder = os.path.abspath(name)
+        self.path, self.ran, self.source = None, None, b""  # the script's file, and what it was when it ran
+        name, self.is_file = self.argv[0], False
+        path = os.path.abspath(name)
+        if options.module:
+            folder, self.find = os.getcwd(), lambda: _spec_to_run(name)
+        elif _find_spec("__main__", [path]):  # a folder or an archive
+            folder, self.find = path, lambda: _find_spec("__main__", [path])
+        elif os.path.isfile(name):
+            folder, path, self.is_file = os.path.dirname(os.path.realpath(name)), os.path.join(os.getcwd(), name), True
+            self.find = lambda: _spec_of_script("__main__", path)
         else:
             raise _NothingToRun(f"there is no file {name!r} to run")
-        if not getattr(sys.flags, "safe_path", False) or not (self.as_module or self.is_file):
+        if not getattr(sys.flags, "safe_path", False) or folder == path:
             sys.path[0] = folder
-        if self.as_module and _find_spec(name.partition(".")[0], None) is None:
+        if options.module and _find_spec(name.partition(".")[0], None) is None:
             raise _NothingToRun(f"there is no module {name!r} to run")
 
-    @staticmethod
-    def importer(path):
-        """The importer of a folder or an archive with a __main__.py."""
-        import pkgutil
-        importer = pkgutil.get_importer(os.path.abspath(path))
-        return importer if importer is not None and importer.find_spec("__main__") is not None else None
-
-    def find(self):
-        """The spec of what to run as a module, a folder or an archive; raise ImportError if there is none."""
-        name = self.argv[0]
-        if not self.as_module:
-            return self.importer(name).find_spec("__main__")
-        try:
-            spec = importlib.util.find_spec(name)
-            if spec is not None and spec.submodule_search_locations is not None:
-                spec = importlib.util.find_spec(name + ".__main__")
-        except ModuleNotFoundError as error:
-            if error.name != name:
-                raise
-            spec = None
-        if spec is None or not spec.has_location or not hasattr(spec.loader, "get_source"):
-            raise _NothingToRun(f"there is no module {name!r} with a source file to run")
-        return spec
-
     def loop(self):
-        self.stderr, self.outside = sys.stderr, _Outside()
+        outside, name = _Outside(), self.argv[0]
         try:
             while True:
-                self.run()
-                self.outside.restore()
+                self.run(outside)
+                outside.restore()
                 if self.options.once:
                     return self.status
-                if self.outdated:
-                    self.say(f"{self.argv[0]} ended with status {self.status}; it was saved meanwhile and runs again")
-                else:
-                    self.say(f"{self.argv[0]} ended with status {self.status}; it runs again on the next save")
-                    self.wait()
+                then = "it was saved meanwhile and runs again" if self.outdated else "it runs again on the next save"
+                self.say(f"{name} ended with status {self.status}; {then}")
+                while not self.outdated and not self._settled(time.sleep):
+                    time.sleep(self._interval)
                 self.forget()
         except KeyboardInterrupt:
+            import contextlib
             for stream in (sys.stdout, self.stderr):
-                try:
+                with contextlib.suppress(OSError, ValueError, AttributeError):
                     stream.flush()
-                except (OSError, ValueError, AttributeError):
-                    pass
             os._exit(self.status)  # at once, whatever threads the script has left behind
 
-    def run(self):
+    def run(self, outside):
         """One run, from a fresh __main__ to its atexit handlers, its status in self.status."""
         global _compiled
-        self.failed, self.outdated, _compiled = {}, False, {}
-        self.status = 130  # what an interrupt leaves with
+        self.failed, self.refused, self.outdated, _compiled = {}, {}, False, {}
+        self.status, failed = 130, {}  # what an interrupt leaves with
         try:
             code = self.start()
-            _ScriptWatcher(self)
+            self._start()
             exec(code, _dict_of(sys.modules["__main__"]))
             self.join_threads()
-            status = 0
+            self.status = 0
         except SystemExit as error:
-            status = self.exit_status(error)
+            self.status = self.exit_status(error)
         except (KeyboardInterrupt, _NothingToRun):
             raise
         except BaseException as error:
-            self.failed = {path: _signature(path) for path in _files_of(_failure(error, "__main__", (), self.path)) | _files_of(error)}
-            trace = error.__traceback__
-            while trace is not None and (trace.tb_frame.f_code.co_filename == __file__ or trace.tb_frame.f_code.co_filename.startswith(_IMPORT_SYSTEM)):
-                trace = trace.tb_next
-            sys.excepthook(type(error), error.with_traceback(trace), trace)
-            status = 1
+            failed = {path: _signature(path) for path in _files_of(_failure(error, "__main__", (), self.path)) | _files_of(error)}
+            self.status = self.show(error)
         finally:
             for watcher in list(_watchers):  # ours, and those that the script has left behind
                 watcher.stop()
-            loaded = {path for path in map(_path_of, _Scope().loaded()) if path}
-            self.failed.update((path, _signature(path)) for path in _compiled if path not in loaded and path != self.path)
-            self.outside.run_exit_functions()
-        self.status = status
+            self.refused, passed = {}, {self.path, *map(_path_of, _Scope().loaded())}
+            self.failed = {**failed, **{path: _signature(path) for path in _compiled if path not in passed}}
+            outside.run_exit_functions()
 
     def start(self):
         """Make a fresh __main__ and return the code to execute in it."""
-        module = types.ModuleType("__main__")
+        sys.modules["__main__"] = module = types.ModuleType("__main__")
+        sys.argv[:] = ["-m" if self.options.module else self.argv[0]] + self.argv[1:]
+        spec = self.find()
+        self.path, known = spec.origin, None if self.is_file else spec
+        if self.options.module:
+            sys.argv[0] = self.path
         namespace = _dict_of(module)
-        sys.modules["__main__"] = module
         if sys.version_info < (3, 14):
             namespace["__annotations__"] = {}
-        if self.is_file:
-            loader, spec = importlib.machinery.SourceFileLoader("__main__", self.path), None
-            namespace.update(__package__=None)
-        else:
-            sys.argv[:] = ["-m" if self.as_module else self.argv[0]] + self.argv[1:]
-            spec = self.find()
-            loader, self.path = spec.loader, spec.origin
-            namespace.update(__package__=spec.parent)
-        sys.argv[:] = [self.path if self.as_module else self.argv[0]] + self.argv[1:]
-        namespace.update(__builtins__=builtins, __file__=self.path, __cached__=spec and spec.cached, __spec__=spec, __loader__=loader)
-        self.ran = _signature(self.path)
-        self.source = loader.get_data(self.path)
+        namespace.update(__builtins__=builtins, __file__=self.path, __cached__=known and known.cached, __spec__=known,
+                         __loader__=spec.loader, __package__=known and known.parent)
+        self.ran, self.source = _signature(self.path), spec.loader.get_data(self.path)
         code = compile(self.source, self.path, "exec", dont_inherit=True)
         _seen[self.path] = Seen(self.ran, False, code, None)
         return code
@@ -3272,44 +3225,82 @@ class _Runner:
                 thread.join()
 
     @staticmethod
+    def show(error):
+        """Show an exception as Python does, from the script's frame on; return the status that it leaves with."""
+        trace = error.__traceback__
+        while trace is not None and _is_machinery(trace.tb_frame.f_code.co_filename):
+            trace = trace.tb_next
+        sys.excepthook(type(error), error.with_traceback(trace), trace)
+        return 1
+
+    @staticmethod
     def exit_status(error):
         if error.code is None or isinstance(error.code, int):
             return (error.code or 0) & 0xFF
         print(error.code, file=sys.stderr)
         return 1
 
-    def wait(self):
-        """Wait for the next save of the script, of what it has imported, or of what has made it fail."""
-        scope = _Scope(self.options.include, self.options.exclude)
-        before = None
-        while True:
-            with _lock:
-                changes = _changes(scope)
-            changes.update((path, _signature(path)) for path in self.failed if _signature(path) not in (None, self.failed[path]))
-            if self.path and _signature(self.path) not in (None, self.ran) and self.read() != self.source:
-                changes[self.path] = _signature(self.path)
-            if changes and changes == before:
-                return
-            before = changes
-            time.sleep(_QUIET if changes else self.options.interval)
-
-    def read(self):
-        try:
-            with open(self.path, "rb") as file:
-                return file.read()
-        except OSError:
-            return self.source
-
     def forget(self):
         """The next run imports the user's modules anew; all others stay loaded."""
-        names = list(_Scope(self.options.include, self.options.exclude).loaded())
+        names = list(self._scope.loaded())
         for name in reversed(names):
             _call_hook(name)
-        _drop_bytecode(_spec_of(sys.modules[name]) for name in names if name in sys.modules)
-        for name in names:
-            sys.modules.pop(name, None)
+        _forget([name for name in names if name in sys.modules])
         _tried.clear()
-        _invalidate_finders()
+
+    # What is saved
+
+    def _changes(self):
+        changes, edited = super()._changes(), self.edited()
+        changes.update((path, _signature(path)) for path, was in self.failed.items() if _signature(path) not in (None, was))
+        if edited:
+            changes["__main__"] = edited[0]
+        return changes
+
+    def edited(self):
+        """The signature and the source of the script if it was saved since it ran, and not as it was when it failed to be swapped in."""
+        signature = _signature(self.path)
+        if signature in (None, self.ran) or self.refused and all(_signature(path) == was for path, was in self.refused.items()):
+            return None
+        try:
+            with open(self.path, "rb") as file:
+                source = file.read()
+        except OSError:  # gone for a moment
+            return None
+        if source == self.source:  # touched
+            self.ran = signature
+            return None
+        return signature, source
+
+    def _reload(self):
+        """The modules first: what the script imports anew may be among them."""
+        start = time.perf_counter()
+        self._on_reload = lambda names: self.reloaded(names, start)
+        super()._reload()
+        edited = self.edited()
+        if edited:
+            try:
+                self.swap(*edited)
+            except BaseException as error:
+                self.refused = {path: _signature(path) for path in _files_of(error) | {self.path}}
+                self._fail(error)
+
+    def swap(self, signature, source):
+        """Execute the changed definitions and imports of the script, and nothing else of it."""
+        start, main = time.perf_counter(), sys.modules["__main__"]
+        code, others, undecorated = _changed_definitions(self.source, source, self.path)
+        with _lock:
+            plan, spec = Plan(_Scope()), importlib.machinery.ModuleSpec("__main__", None)
+            plan.sources["__main__"] = Source("__main__", main, spec, self.path, signature, code, _facts(code))
+            batch = Batch(lambda: plan)
+            batch.undecorated = undecorated
+            batch.execute()
+            _renumber(_dict_of(main), compile(source, self.path, "exec", dont_inherit=True), _dict_of(main))
+        self.ran, self.source, self.refused = signature, source, {}
+        self.outdated = self.outdated or others
+        self.reloaded(["__main__"], start)
+        if others:
+            self.say(f"other statements of {self.argv[0]} changed: they are executed when it runs again")
 
     # What is said, all on stderr
 
@@ -3322,8 +3313,9 @@ class _Runner:
             except (OSError, ValueError, AttributeError):  # closed, or None from the start
                 pass
 
-    def reloaded(self, names, seconds):
-        self.say(f"reloaded {', '.join(names)} ({len(names)} module{'s' * (len(names) != 1)}, {seconds * 1000:.0f} ms)")
+    def reloaded(self, names, start):
+        milliseconds = (time.perf_counter() - start) * 1000
+        self.say(f"reloaded {', '.join(names)} ({len(names)} module{'s' * (len(names) != 1)}, {milliseconds:.0f} ms)")
 
     def not_reloaded(self, error):
         self.say(_user_traceback(error.__cause__ or error).rstrip() + f"\n{_described(error)}; the old code goes on", 31)
@@ -3336,8 +3328,8 @@ class _Outside:
         import atexit
         import signal
         self.path, self.folder, self.kept = list(sys.path), os.getcwd(), []
-        self.names = {name: getattr(sys, name) for name in ("stdin", "stdout", "stderr", "excepthook", "displayhook")}
-        self.signals = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        self.state = [(setattr, sys, name, getattr(sys, name)) for name in ("stdin", "stdout", "stderr", "excepthook", "displayhook")]
+        self.state += [(signal.signal, number, signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM)]
         self.register, atexit.register = atexit.register, self.note_register
 
     def note_register(self, function, *args, **kwargs):
@@ -3358,61 +3350,11 @@ class _Outside:
             self.register(function, *args, **kwargs)
 
     def restore(self):
-        import signal
         sys.path[:] = self.path
-        for name, value in self.names.items():
-            setattr(sys, name, value)
-        for number, handler in self.signals.items():
-            signal.signal(number, handler)
+        for restore, *arguments in self.state:
+            restore(*arguments)
         if os.path.isdir(self.folder):
             os.chdir(self.folder)
-
-
-class _ScriptWatcher(Watcher):
-    """Watches the modules and the script of a run."""
-
-    def __init__(self, runner):
-        self._runner, self._failed = runner, {}
-        super().__init__(runner.options.interval, runner.options.include, runner.options.exclude, None, runner.not_reloaded)
-
-    def _changes(self):
-        changes, path = super()._changes(), self._runner.path
-        if _signature(path) not in (None, self._runner.ran) and not (
-                self._failed and all(_signature(p) == signature for p, signature in self._failed.items())):
-            changes["__main__"] = _signature(path)
-        return changes
-
-    def _reload(self):
-        """The modules first: what the script imports anew may be among them."""
-        start = time.perf_counter()
-        self._on_reload = lambda names: self._runner.reloaded(names, time.perf_counter() - start)
-        super()._reload()
-        if "__main__" in self._changes():
-            try:
-                self._swap_script()
-            except BaseException as error:
-                self._failed = {path: _signature(path) for path in _files_of(error) | {self._runner.path}}
-                self._fail(error)
-
-    def _swap_script(self):
-        """Execute the changed definitions and imports of the script, and nothing else of it."""
-        runner, start = self._runner, time.perf_counter()
-        ran, source = _signature(runner.path), runner.read()
-        if source != runner.source:
-            code, others, undecorated = _changed_definitions(runner.source, source, runner.path)
-            with _lock:
-                main = sys.modules["__main__"]
-                plan = Plan(_Scope())
-                plan.sources["__main__"] = Source("__main__", main, importlib.machinery.ModuleSpec("__main__", None), runner.path, ran, code, _facts(code))
-                batch = Batch(lambda: plan)
-                batch.undecorated = undecorated
-                batch.execute()
-                _renumber(_dict_of(main), compile(source, runner.path, "exec", dont_inherit=True), _dict_of(main))
-            runner.source, runner.outdated = source, runner.outdated or others
-            runner.reloaded(["__main__"], time.perf_counter() - start)
-            if others:
-                runner.say(f"other statements of {runner.argv[0]} changed: they are executed when it runs again")
-        runner.ran, self._failed = ran, {}
 
 
 def _changed_definitions(was, source, path):
@@ -3421,7 +3363,8 @@ def _changed_definitions(was, source, path):
     import ast
     before, tree = (compile(text, path, "exec", ast.PyCF_ONLY_AST, dont_inherit=True) for text in (was, source))
     known = {ast.dump(node) for node in before.body}
-    functions, kinds = (ast.FunctionDef, ast.AsyncFunctionDef), (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
+    functions = ast.FunctionDef, ast.AsyncFunctionDef
+    kinds = (*functions, ast.ClassDef, ast.Import, ast.ImportFrom)
     decorated = {node.name: list(map(ast.dump, node.decorator_list)) for node in before.body if isinstance(node, functions)}
     nodes = [node for node in tree.body if ast.dump(node) not in known]
     others, undecorated = any(not isinstance(node, kinds) for node in nodes), set()
@@ -3465,54 +3408,80 @@ def _is_machinery(filename):
     return filename == __file__ or filename.startswith(_IMPORT_SYSTEM) or filename == getattr(sys.modules.get("ast"), "__file__", None)
 
 
+def _spec_of_script(name, path):
+    """The spec of a source file, whatever its name ends in."""
+    return importlib.util.spec_from_loader(name, importlib.machinery.SourceFileLoader(name, path))
+
+
+def _spec_to_run(name):
+    """The spec of what to run as a module; raise ImportError if there is none."""
+    try:
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.submodule_search_locations is not None:
+            spec = importlib.util.find_spec(name + ".__main__")
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        spec = None
+    if spec is None or not spec.has_location or not hasattr(spec.loader, "get_source"):
+        raise _NothingToRun(f"there is no module {name!r} with a source file to run")
+    return spec
+
+
 def _show_graph(runner, form):
     """Import what would be run, and print who imports whom."""
     import contextlib
-    name = runner.argv[0] if runner.as_module else os.path.splitext(os.path.basename(os.path.abspath(runner.argv[0])))[0]
     sys.argv[:] = runner.argv
     try:
         with contextlib.redirect_stdout(sys.stderr):  # what the modules print is not part of the picture
-            if runner.is_file:
-                spec = importlib.util.spec_from_file_location(name, runner.path)
-                sys.modules[name] = module = importlib.util.module_from_spec(spec)
-                spec.loader.exec_module(module)
-            else:
-                try:
-                    name = runner.find().name
-                except _NothingToRun:  # a package without __main__: its own imports are what can be shown
-                    name = runner.argv[0]
-                importlib.import_module(name)
+            name = _import_to_show(runner)
     except KeyboardInterrupt:
         return 130
-    except SystemExit:
-        pass
     except Exception as error:
         print(_user_traceback(error), end="", file=sys.stderr)
         return 1
     graph = import_graph(include=[*runner.options.include, name], exclude=runner.options.exclude)
-    edges = [(name, target) for name, targets in graph.items() for target in targets]
-    if form == "dot":
-        lines = ["digraph imports {"] + [f'  "{node}";' for node in graph] + [f'  "{a}" -> "{b}";' for a, b in edges] + ["}"]
-    elif form == "mermaid":
-        ids = {node: f"n{index}" for index, node in enumerate(graph)}
-        lines = ["graph TD"] + [f'  {i}["{node}"]' for node, i in ids.items()] + [f"  {ids[a]} --> {ids[b]}" for a, b in edges]
-    else:
-        lines = _tree_lines(graph, name)
-    print("\n".join(lines))
+    print("\n".join(_tree_lines(graph, name) if form == "tree" else _picture(graph, *_PICTURES[form])))
     return 0
+
+
+def _import_to_show(runner):
+    """Import what would be run as a module of its own name; return the name."""
+    import contextlib
+    name = runner.argv[0]
+    with contextlib.suppress(SystemExit):
+        if runner.options.module:
+            with contextlib.suppress(_NothingToRun):  # a package without __main__: its own imports are what can be shown
+                name = runner.find().name
+            importlib.import_module(name)
+        else:
+            name = os.path.splitext(os.path.basename(os.path.abspath(name)))[0]
+            spec = _spec_of_script(name, runner.find().origin)
+            sys.modules[name] = module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+    return name
+
+
+_PICTURES = {"dot": ("digraph imports {", '"{0}"', "->", "}"), "mermaid": ("graph TD", 'n{1}["{0}"]', "-->")}
+
+
+def _picture(graph, head, node, arrow, *end):
+    """The import graph in a language that draws it."""
+    nodes = {name: node.format(name, index) for index, name in enumerate(graph)}
+    edges = [f"{nodes[name]} {arrow} {nodes[target]}" for name, targets in graph.items() for target in targets]
+    return [head, *(f"  {item};" for item in [*nodes.values(), *edges]), *end]
 
 
 def _tree_lines(graph, root):
     """The import graph as an indented tree, each module's imports once."""
-    lines, shown, stack = [], set(), [(root, ())]
+    shown, stack = set(), [(root, ())]
     while stack:
         name, above = stack.pop()
         mark = " (cycle)" if name in above else " (see above)" if name in shown and graph.get(name) else ""
-        lines.append("    " * len(above) + name + mark)
+        yield "    " * len(above) + name + mark
         if not mark:
             shown.add(name)
             stack += [(target, above + (name,)) for target in reversed(graph.get(name, ()))]
-    return lines
 
 
 if __name__ == "__main__":

@@ -5245,6 +5245,13 @@ class Graph(Programs):
         said = [line.strip() for line in self.shown("--graph", "-m", "pk")]
         self.assertEqual([line for line in said if line in ("pk", "pk.x", "pk.y")][-3:], ["pk", "pk.x", "pk.y"])
 
+    def test_folder_and_a_name_that_does_not_end_in_py(self):
+        self.put("folder/__main__.py", "import x")
+        self.put("folder/x.py", "V = 1")
+        self.put("tool", "import m")
+        self.assertEqual(self.shown("--graph", "folder"), ["folder", " x"])
+        self.assertEqual(self.shown("--graph", "tool")[:2], ["tool", " m"])
+
     def test_failure(self):
         self.put("s.py", "import m\n1/0")
         program = self.start("--graph", "s.py")
@@ -5720,6 +5727,25 @@ class UnloadReport(Unloads):
                 del app, sys.modules["app"]
             """)
         self.assertEqual(said.split("\n"), [f"{text} & ->" + (f" & {words}" if words else "") for text, words in cases.items()])
+
+    def test_a_name_and_an_object_without_one(self):
+        said = self.alive("""
+            import app, pk
+            app.host = app.Host()
+            app.host.table = {"k": [pk.a.f]}
+            def work():
+                host = app.Host()
+                host.plugin = pk.a.C
+                del globals()["pk"]
+                return deep_unload("pk")
+            r = work()
+            """)
+        self.assertEqual(said, "app.host.table['k'][0] & attribute 'plugin' of <Host object>")
+
+    def test_what_only_another_unloaded_module_holds(self):
+        self.assertEqual(self.alive("""
+            from pk.a import f
+            """, "pk.a", "helper1"), "__main__.f\n__main__.f.__globals__['helper1']")
 
     def test_an_object_that_has_no_name(self):
         self.assertEqual(self.alive("""
