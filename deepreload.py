@@ -1157,7 +1157,7 @@ class Batch:
         for name in (*_parents(base), base):
             if name not in self.views and name not in self.bound:
                 self.enter(name)
-                if name in self.gone:
+                if self.is_gone(name):
                     raise ModuleNotFoundError(f"No module named {name!r}", name=name)
                 if name in self.modules and name not in self.views:  # its package is executed again, itself it is not
                     self.bound.add(name)
@@ -1175,8 +1175,12 @@ class Batch:
         name = f"{base}.{child}"
         if name in sys.modules and (view is None or not view.has(child) or view.live[child] is sys.modules[name]):
             self.enter(name)
-            if name in self.gone:
+            if self.is_gone(name):
                 raise ImportError(f"cannot import name {child!r} from {base!r}", name=base)
+
+    def is_gone(self, name):
+        """Whether a module has lost its file, and nothing else has come to its name meanwhile."""
+        return name in self.gone and sys.modules.get(name) is self.gone[name].module
 
     def enter(self, name):
         """Execute a module that is still pending, its parents before it."""

@@ -4151,6 +4151,7 @@ class Corners(Case):
         """
 
     def test_a_module_that_is_made_in_the_place_of_one_whose_file_is_gone(self):
+        self.addCleanup(sys.modules.pop, "a", None)
         self.write(a="X = 1", mod="import a")
         mod = self.imported("mod")
         os.remove(self.path("a.py"))
