@@ -51,7 +51,7 @@ __all__ = ["deep_reload", "deep_unload", "reload_changed", "is_changed", "watch"
            "ReloadError"]
 
 # The data, in the order in which a reload makes it:
-#   Facts     what a code object says of its module: imports in order, names it binds (from its bytecode or its source)
+#   Facts     what a code object says of its module: imports in order, names it binds (from its bytecode)
 #   _seen     {path: Seen}: the code that was last executed from each file, what the file was then, and the names that
 #             importlib.reload() has left of older code
 #   Source    what a module's file says now: spec, code, facts
@@ -350,16 +350,14 @@ def _noting(get_code):
 
 def _note(loader, name, signature, code):
     """Keep the code that is about to be executed as `name`, if it is known, and what its file was."""
-    path, facts = loader.path, None
+    path = loader.path
     if _compiled is not None:
         _compiled[path] = None
     before = _seen.get(path, _UNKNOWN)
     if signature is None or before.signature not in (None, signature) and _runs_as_another(path, name):
         return
-    if code is not None and not _knows_bytecode() and not _in_stdlib(path):
-        facts = _read_source(loader, name)  # later the file may be another
-    left = before.left.union(_facts(before.code, None, path).binds) if name in sys.modules and before.code not in (None, code) else ()
-    _seen[path] = Seen(signature, _settled(signature), code, facts, frozenset(left))
+    left = before.left.union(_facts(before.code, path).binds) if name in sys.modules and before.code not in (None, code) else ()
+    _seen[path] = Seen(signature, _settled(signature), code, None, frozenset(left))
 
 
 def _runs_as_another(path, name):
@@ -374,7 +372,7 @@ def _load(name, module, spec):
     seen = _running(name, spec, signature) if signature and module is not None and spec is _spec_of(module) else None
     if seen and seen.code and seen.settled and seen.signature == signature and type(spec.loader) is importlib.machinery.SourceFileLoader \
             and not _became_package(path):
-        return Source(name, module, spec, path, signature, seen.code, _facts(seen.code, spec, path))
+        return Source(name, module, spec, path, signature, seen.code, _facts(seen.code, path))
     if not _opaque(spec) and (signature is None or _became_package(path)) or path is None and _became_regular(spec):
         spec = _find_spec(name)
         if spec is None:
@@ -382,7 +380,7 @@ def _load(name, module, spec):
         path = _file_of(spec)
         signature = path and _signature(path)
     code = _code_of(name, spec, path, signature)
-    return Source(name, module, spec, path, signature, code, _facts(code, spec, path))
+    return Source(name, module, spec, path, signature, code, _facts(code, path))
 
 
 def _became_regular(spec):
@@ -466,49 +464,44 @@ _PROBE = "import a.b\nfrom . import c as d\nfrom ..e import *\ndef f():\n import
 _IN_FUNCTION = 1  # CO_OPTIMIZED: set for functions, not for modules and class bodies
 
 
-def _facts(code, spec=None, path=None):
-    """What code says, from its bytecode; from the source if this Python has opcodes that are not known here."""
+def _facts(code, path=None):
+    """What code says; of the code that a file runs, this is read once."""
     if code is None:
         return _NO_FACTS
-    seen = _seen.get(path)
-    if seen is not None and seen.code is code and seen.facts is not None:
-        return seen.facts
-    if _knows_bytecode():
-        facts = _read_code(code)
-    else:
-        loader = spec.loader if spec is not None else importlib.machinery.SourceFileLoader("__main__", path)
-        facts = _read_source(loader, loader.name)
-    if seen is not None and seen.code is code:
-        _seen[path] = seen._replace(facts=facts)
-    return facts
+    seen = _seen.get(path, _UNKNOWN)
+    if seen.code is not code:
+        return _read_code(code)
+    if seen.facts is None:
+        _seen[path] = seen = seen._replace(facts=_read_code(code))
+    return seen.facts
 
 
 def _knows_bytecode(known=[]):
     """Whether the opcodes mean what this file thinks, tried once on a probe whose facts are known."""
     if not known:
+        known.append(True)
         try:
             facts = _read_code(compile(_PROBE, "", "exec"))
-            known.append(facts.imports == (("a.b", 0, (), False), ("", 1, ("c",), False), ("e", 2, ("*",), False), ("l", 0, ("m",), False),
-                                           ("g", 0, (), True)) and facts.froms == (("", 1, "c", "d"), ) and {*"adfhk"} <= set(facts.binds))
+            known[0] = facts.imports == (("a.b", 0, (), False), ("", 1, ("c",), False), ("e", 2, ("*",), False), ("l", 0, ("m",), False),
+                                         ("g", 0, (), True)) and facts.froms == (("", 1, "c", "d"), ) and {*"adfhk"} <= set(facts.binds)
         except LookupError:
-            known.append(False)
+            known[0] = False
     return known[0]
 
 
 def _read_code(code):
+    """The facts of a module's code and of all code inside it."""
     imports, froms, binds, set_globally = [], [], {}, {}
-    _scan(code, False, imports, binds, set_globally, froms)
+    decode = _decoded if _knows_bytecode() else _disassembled
     every, importers, inspects = [(code, False)], set(), _INSPECTORS.intersection(code.co_names)
     for outer, late in every:
+        if outer is code or _IMPORT_NAME in outer.co_code or _STORE_GLOBAL in outer.co_code:
+            _scan(decode(outer, _NESTED if outer is not code else _AT_TOP), late, imports, binds, set_globally, froms if outer is code else None)
         if not _IMPORTERS.isdisjoint(outer.co_names):
             importers.add(outer)
         for inner in outer.co_consts:
             if type(inner) is types.CodeType:
-                inside = late or inner.co_flags & _IN_FUNCTION != 0
-                every.append((inner, inside))
-                raw = inner.co_code
-                if _IMPORT_NAME in raw or _STORE_GLOBAL in raw:
-                    _scan(inner, inside, imports, binds, set_globally)
+                every.append((inner, late or inner.co_flags & _IN_FUNCTION != 0))
                 if inner.co_name[-1] == ">" and inner.co_name.endswith(("comp>", "genexpr>")):
                     inspects |= _INSPECTORS.intersection(inner.co_names)
     imports.sort(key=_late)
@@ -517,12 +510,8 @@ def _read_code(code):
         in_functions = {(const, True) for each in importers for const in _dotted(each.co_consts)}
         late = False if code in importers else _AT_RUN_TIME
         dynamic = tuple((const, late) for const in _dotted(code.co_consts)) + tuple(sorted(in_functions))
-    return Facts(tuple(imports), tuple(froms), _imported_names(imports, froms), binds, set_globally, inspects, dynamic)
-
-
-def _imported_names(imports, froms):
-    """The names that from imports bind; "*" stands for those of star imports."""
-    return frozenset([bound for *_, bound in froms] + ["*" for item in imports if item.names == ("*",)])
+    imported = frozenset([bound for *_, bound in froms] + ["*" for item in imports if item.names == ("*",)])
+    return Facts(tuple(imports), tuple(froms), imported, binds, set_globally, inspects, dynamic)
 
 
 _late = attrgetter("late")
@@ -537,28 +526,16 @@ def _dotted(constants):
     return [c for c in flat if c.replace(".", "a").isidentifier()]
 
 
-def _scan(code, late, imports, binds, set_globally, froms=None):
-    """Collect what one code object imports and binds."""
-    raw, names = code.co_code, code.co_names
-    ops = raw[::2]
+def _scan(instructions, late, imports, binds, set_globally, froms):
+    """Collect what one code object imports and binds; `froms` is None for code inside a module's own."""
     current = attribute = None
-    skipped = _type_checking(code) if "TYPE_CHECKING" in names else ()
-    for index in compress(range(len(ops)), ops.translate(_NESTED if froms is None else _AT_TOP)):
-        if skipped and any(start <= index < end for start, end in skipped):
-            continue
-        op, arg, before = ops[index], raw[2 * index + 1], index - 1
-        if ops[before] == _EXTENDED_ARG:
-            arg, before = _argument(raw, ops, index)
+    for op, name, level, names in instructions:
         if op == _IMPORT_NAME:
-            fromlist, before = _constant(code, raw, ops, before)
-            level, before = _constant(code, raw, ops, before)
-            current = Import(names[arg >> _NAME_SHIFT], level, fromlist or (), late)
+            current, attribute = Import(name, level, names or (), late), None
             imports.append(current)
-            attribute = None
         elif op == _IMPORT_FROM:
-            attribute = names[arg]
+            attribute = name
         else:
-            name = names[arg]
             binds[name] = binds.get(name, 0) + 1
             if op == _STORE_GLOBAL:  # past the view: by the module itself (True), or by a function (False)
                 set_globally[name] = set_globally.get(name, False) or froms is not None
@@ -568,58 +545,80 @@ def _scan(code, late, imports, binds, set_globally, froms=None):
                 attribute = None
 
 
-def _type_checking(code):
-    """The (start, end) of what stands under `if TYPE_CHECKING:`, in instructions: it is not executed."""
+def _decoded(code, wanted):
+    """Yield (op, name, level, names) of the instructions that import or bind a name, by hand: `dis` takes ten times as long."""
+    raw, names = code.co_code, code.co_names
+    ops = raw[::2]
+    skipped = _type_checking(code) if "TYPE_CHECKING" in names else ()
+    for index in compress(range(len(ops)), ops.translate(wanted)):
+        if skipped and index in skipped:
+            continue
+        op, arg, before = ops[index], raw[2 * index + 1], index - 1
+        if ops[before] == _EXTENDED_ARG:
+            arg, before = _argument(raw, ops, index)
+        if op == _IMPORT_NAME:
+            fromlist, before = _constant(code, raw, ops, before)
+            level, before = _constant(code, raw, ops, before)
+            yield op, names[arg >> _NAME_SHIFT], level, fromlist
+        else:
+            yield op, names[arg], None, None
+
+
+def _disassembled(code, wanted):
+    """The same for a Python whose opcodes are not known here."""
     import dis
-    spans, instructions = [], list(dis.get_instructions(code))
+    skipped = _type_checking(code)
+    instructions = [i for i in dis.get_instructions(code) if i.opname != "EXTENDED_ARG"]
+    for index, instruction in enumerate(instructions):
+        if wanted[instruction.opcode] and instruction.offset // 2 not in skipped:
+            level, names = [i.argval for i in instructions[index - 2:index]] if instruction.opcode == _IMPORT_NAME else (None, None)
+            yield instruction.opcode, instruction.argval, level, names
+
+
+def _type_checking(code):
+    """The indices of the instructions that stand under `if TYPE_CHECKING:`: they are not executed."""
+    import dis
+    skipped, instructions = set(), list(dis.get_instructions(code))
     for index, instruction in enumerate(instructions):
         if instruction.argval == "TYPE_CHECKING" and instruction.opname.startswith("LOAD"):
             jumps = [i for i in instructions[index + 1:index + 4] if "JUMP_IF_FALSE" in i.opname or "JUMP_FORWARD_IF_FALSE" in i.opname]
-            spans += [(instruction.offset // 2, jump.argval // 2) for jump in jumps[:1]]
-    return spans
+            skipped.update(*[range(instruction.offset // 2, jump.argval // 2) for jump in jumps[:1]])
+    return skipped
 
 
-def _read_inside(code, names):
-    """Those of the names that the functions and class bodies in a code object read as globals."""
-    found = set()
-    for inner in [const for const in code.co_consts if type(const) is types.CodeType] if names else ():
-        if not names.isdisjoint(inner.co_names):
-            import dis
-            found |= names.intersection(i.argval for i in dis.get_instructions(inner) if i.opname in _READS)
-        found |= _read_inside(inner, names)
-    return found
-
-
-def _read_too_early(code, names):
-    """Those of the names that a class body or comprehension in a module's code reads before the module binds them."""
-    if names.isdisjoint(_names_at_once(code)):
+def _read_unbound(code, names, never):
+    """Those of the names that code inside a module's reads as globals before the module has bound them: class bodies and
+    comprehensions, which are executed at once, any of them; functions those that it never binds."""
+    if not _may_read(code, names, never):
         return set()
     import dis
-    bound, found, at_once = set(), set(), _executed_inside(code)
+    found, unbound, reads = set(), set(names), _READS if code.co_name != "<module>" else ()
     for instruction in dis.get_instructions(code):
         value = instruction.argval
-        if instruction.opname == "STORE_NAME":
-            bound.add(value)
-        elif type(value) is types.CodeType and value in at_once:
-            found |= _read_too_early(value, names - bound)
-        elif instruction.opname in _READS and code.co_name != "<module>":
-            found |= {value} & names - bound
+        if type(value) is types.CodeType:
+            found |= _read_unbound(value, unbound if _at_once(value) else never, never)
+        elif instruction.opname in reads:
+            found |= {value} & unbound
+        elif instruction.opname == "STORE_NAME":
+            unbound.discard(value)
     return found
 
 
-def _executed_inside(code):
-    return [c for c in code.co_consts if type(c) is types.CodeType and (not c.co_flags & _IN_FUNCTION or c.co_name.endswith("comp>"))]
+def _may_read(code, names, never):
+    """Whether one of the names stands in code where it matters: this is much faster to find out."""
+    if code.co_name != "<module>" and not names.isdisjoint(code.co_names):
+        return True
+    inside = [(c, names if _at_once(c) else never) for c in code.co_consts if type(c) is types.CodeType]
+    return any([wanted and _may_read(c, wanted, never) for c, wanted in inside])
+
+
+def _at_once(code):
+    return not code.co_flags & _IN_FUNCTION or code.co_name.endswith("comp>")
 
 
 def _class_names(code):
     """The names of the classes whose statements stand in a code object, but not in a class or function of it."""
     return {c.co_name for c in code.co_consts if type(c) is types.CodeType and not c.co_flags & _IN_FUNCTION}
-
-
-def _names_at_once(code):
-    """The names in a class body or comprehension, or in those that a module's code executes."""
-    own = () if code.co_name == "<module>" else code.co_names
-    return set(own).union(*map(_names_at_once, _executed_inside(code)))
 
 
 _READS = ("LOAD_NAME", "LOAD_GLOBAL", "LOAD_FROM_DICT_OR_GLOBALS")
@@ -645,74 +644,17 @@ def _constant(code, raw, ops, index):
     raise LookupError(f"instruction {ops[index]} before an import")
 
 
-def _source_tree(loader, name):
-    """The source as text and as a syntax tree; (None, None) if there is none."""
-    import ast
-    try:
-        source = loader.get_source(name)
-        return source, ast.parse(source)
-    except (AttributeError, OSError, SyntaxError, TypeError, ValueError):
-        return None, None
-
-
 def _guarded(source):
     """The names that a module's code reads in `try: x` with `except NameError:`: these survive a reload."""
     if source.code is None or "NameError" not in source.code.co_names:
         return frozenset()
     import ast
-    names, (_, tree) = set(), _source_tree(source.spec.loader, source.spec.name)
-    for node in ast.walk(tree) if tree else ():
-        if isinstance(node, ast.Try) and any("NameError" in ast.dump(handler.type) for handler in node.handlers if handler.type):
-            names.update(n.value.id for n in node.body if isinstance(n, ast.Expr) and isinstance(n.value, ast.Name))
-    return names
-
-
-def _read_source(loader, name):
-    """Facts from the source, for a Python whose opcodes are not known here."""
-    tree = _source_tree(loader, name)[1]
-    facts = Facts([], [], (), {}, {}, set(), set())
-    if tree is None:
-        return _NO_FACTS
-    _read_tree(tree, facts, True, False, set())
-    imports = sorted(facts.imports, key=_late)
-    dynamic = tuple((text, _AT_RUN_TIME) for text in _dotted(sorted(facts.dynamic))) if "import_module" in facts.dynamic else None
-    return facts._replace(imports=tuple(imports), froms=tuple(facts.froms), imported=_imported_names(imports, facts.froms), dynamic=dynamic)
-
-
-def _read_tree(node, facts, top, late, declared):
-    """Add what is below a node to the facts: `top` in the module's own scope, `late` in a function; `declared` is global."""
-    import ast
-    for child in ast.iter_child_nodes(node):
-        kind, bound = type(child), []
-        if kind is ast.Import:
-            facts.imports.extend(Import(alias.name, 0, (), late) for alias in child.names)
-            bound = [alias.asname or alias.name.partition(".")[0] for alias in child.names]
-        elif kind is ast.ImportFrom:
-            module, names = child.module or "", tuple(alias.name for alias in child.names)
-            facts.imports.append(Import(module, child.level, names, late))
-            bound = [alias.asname or alias.name for alias in child.names if names != ("*",)]
-            facts.froms.extend((module, child.level, name, as_name) for name, as_name in zip(names, bound) if top)
-        elif kind is ast.If and getattr(child.test, "id", getattr(child.test, "attr", "")) == "TYPE_CHECKING":
-            child = ast.Module(child.orelse, [])
-        elif kind is ast.Global:
-            declared.update(child.names)
-        elif kind is ast.Name and not isinstance(child.ctx, ast.Load):
-            bound = [child.id]
-        elif kind in (ast.Name, ast.Attribute):
-            name = child.id if kind is ast.Name else child.attr
-            facts.dynamic.update({"import_module"} if name in _IMPORTERS else ())
-            facts.inspects.update({name} & _INSPECTORS if top else ())
-        elif kind in (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.ExceptHandler):
-            bound = [child.name] if child.name else []
-        elif kind is ast.Constant and isinstance(child.value, str):
-            facts.dynamic.add(child.value)
-        for name in bound if top else declared.intersection(bound):
-            facts.binds[name] = facts.binds.get(name, 0) + 1
-            if name in declared:
-                facts.globals[name] = facts.globals.get(name, False) or top
-        function = kind in (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
-        scope = function or kind is ast.ClassDef
-        _read_tree(child, facts, top and not scope, late or function, set() if scope else declared)
+    try:
+        nodes = list(ast.walk(ast.parse(source.spec.loader.get_source(source.spec.name))))
+    except (AttributeError, OSError, SyntaxError, TypeError, ValueError):
+        return frozenset()
+    guards = [n for n in nodes if isinstance(n, ast.Try) and any("NameError" in ast.dump(h.type) for h in n.handlers if h.type)]
+    return {n.value.id for guard in guards for n in guard.body if isinstance(n, ast.Expr) and isinstance(n.value, ast.Name)}
 
 
 # -- the plan -----------------------------------------------------------------------------------------------------------
@@ -1483,14 +1425,14 @@ def _facts_of_main(namespace):
     for frame in sys._current_frames().values():
         while frame is not None:
             if frame.f_globals is namespace and frame.f_code.co_name == "<module>" and not frame.f_code.co_filename.startswith("<"):
-                return _facts(frame.f_code, namespace.get("__spec__"), frame.f_code.co_filename)
+                return _facts(frame.f_code, frame.f_code.co_filename)
             frame = frame.f_back
     path = namespace.get("__file__")
     try:
         if path in _seen and _seen[path].code is not None:
-            return _facts(_seen[path].code, None, path)
+            return _facts(_seen[path].code, path)
         with open(path, "rb") as file:
-            return _facts(compile(file.read(), path, "exec", dont_inherit=True), None, path)
+            return _facts(compile(file.read(), path, "exec", dont_inherit=True), path)
     except (OSError, TypeError, ValueError, SyntaxError):
         return None
 
@@ -1626,7 +1568,7 @@ class View(collections.abc.MutableMapping):
         was = self.origin()[1].binds
         rest = {name for name in rest if name in was and type(self.old[name]) not in (types.ModuleType, _Reloading) and self.is_stale(name)}
         gone = rest - facts.binds.keys()
-        return _read_inside(code, gone) | _read_too_early(code, rest - gone)
+        return _read_unbound(code, rest, gone)
 
     def classes_are_plain(self):
         """Whether all class statements make plain classes: a metaclass may look at the frames above it, where a hook would stand.
@@ -1790,7 +1732,7 @@ def _names_of(source, namespace):
     seen = _running(source.name, spec)
     if seen is None or seen.code is None:  # nothing is known but what each object says of itself
         return {n for n, v in namespace.items() if n in source.facts.binds or _module_of(v) == source.name}, _NO_FACTS
-    facts = _facts(seen.code, spec, _file_of(spec))
+    facts = _facts(seen.code, _file_of(spec))
     facts = facts._replace(binds={**dict.fromkeys(seen.left, 1), **facts.binds}) if seen.left else facts
     if not facts.inspects.isdisjoint(_INSPECTORS - {"dir", "locals"}) or "__getattr__" in facts.binds:
         return set(namespace), facts  # it may have bound names that no statement shows
@@ -2660,7 +2602,7 @@ def _running_source(name, module):
     spec = _spec_of(module)
     path = _file_of(spec)
     code = (_running(name, spec) or _UNKNOWN).code
-    return Source(name, module, spec, path, None, code, _facts(code, spec, path))
+    return Source(name, module, spec, path, None, code, _facts(code, path))
 
 
 _NEVER = _MISSING, {}
