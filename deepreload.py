@@ -56,6 +56,7 @@ __all__ = ["deep_reload", "deep_unload", "reload_changed", "is_changed", "watch"
 #             importlib.reload() has left of older code
 #   Source    what a module's file says now: spec, code, facts
 #   _Table    what is known of the modules in a scope as long as the same ones are loaded: stamps of files, edges, plans
+#   Edges     the imports of one module of them: of which code, while it held which modules, {name: late}
 #   Plan      {name: Source} of the modules to execute, in the order in which a fresh import would start them
 #   Batch     one reload under way: the plan, what is not executed yet, and the log that undoes everything
 #   View      the namespace that one module's code sees while the batch executes it
@@ -63,10 +64,12 @@ Import = collections.namedtuple("Import", "name level names late")
 Facts = collections.namedtuple("Facts", "imports froms imported binds globals inspects dynamic")
 Seen = collections.namedtuple("Seen", "signature settled code facts left", defaults=(frozenset(),))
 Source = collections.namedtuple("Source", "name module spec path signature code facts")
+Edges = collections.namedtuple("Edges", "code modules edges")
 
 _MISSING = object()
 _lock = threading.RLock()
 _UNKNOWN = Seen(None, False, None, None)
+_NO_EDGES = Edges(_MISSING, None, {})
 _seen = {}
 _batch = None
 _grown = 0  # blocks of memory that reloads have left allocated since they last collected all garbage
@@ -246,13 +249,24 @@ class _Table:
                     if isinstance(folder, str):
                         self.at.setdefault(folder, []).append(name)
         self.stamps = {}  # {path: what os.stat said of it when nothing there had changed}
-        self.named, self.edges, self.dependents = {}, {}, {}  # {name: (code, edges)}, the same, {name: {importer: late}}
+        self.edges, self.dependents = {}, {}  # {name: Edges of the code that runs}, {name: {importer: late}}
         self.plans = {}  # {name: the last plan for a deep reload of it}
         modules = [module for module in list(sys.modules.values()) if issubclass(type(module), types.ModuleType)]
         self.alive = [weakref.ref(module, self.outlive) for module in modules]
 
     def outlive(self, reference):
         self.key = None  # another module may come to the same name and the same address
+
+    def note(self, name, new):
+        """Keep what a module imports, and who imports whom in step with it."""
+        old = self.edges.get(name, _NO_EDGES)
+        if new.code is old.code:
+            self.plans.clear()  # they were made when it held other modules
+        for target in old.edges:
+            self.dependents[target].pop(name, None)
+        for target, late in new.edges.items():
+            self.dependents.setdefault(target, {})[name] = late
+        self.edges[name] = new
 
 
 _tables = {}
@@ -368,19 +382,27 @@ def _runs_as_another(path, name):
 def _load(name, module, spec):
     """Find and compile what a module's file says now; a Source without spec is a module whose file is gone."""
     path = _file_of(spec)
-    signature = path and _signature(path)
-    seen = _running(name, spec, signature) if signature and module is not None and spec is _spec_of(module) else None
-    if seen and seen.code and seen.settled and seen.signature == signature and type(spec.loader) is importlib.machinery.SourceFileLoader \
-            and not _became_package(path):
-        return Source(name, module, spec, path, signature, seen.code, _facts(seen.code, path))
-    if not _opaque(spec) and (signature is None or _became_package(path)) or path is None and _became_regular(spec):
-        spec = _find_spec(name)
-        if spec is None:
-            return Source(name, module, None, path, None, None, _NO_FACTS)
-        path = _file_of(spec)
-        signature = path and _signature(path)
+    signature = _signature(path)
+    if signature and module is not None and spec is _spec_of(module):
+        _running(name, spec, signature)  # which may be what the file says
+    found = _spec_now(name, spec, signature)
+    if found is None:
+        return Source(name, module, None, path, None, None, _NO_FACTS)
+    if found is not spec:
+        spec, path = found, _file_of(found)
+        signature = _signature(path)
     code = _code_of(name, spec, path, signature)
     return Source(name, module, spec, path, signature, code, _facts(code, path))
+
+
+def _spec_now(name, spec, signature):
+    """The spec itself, or what the finders say if its file is gone or has become a package; None if they find nothing."""
+    path = _file_of(spec)
+    if path is None:
+        moved = _became_regular(spec)
+    else:
+        moved = not _opaque(spec) and (signature is None or _became_package(path))
+    return _find_spec(name) if moved else spec
 
 
 def _became_regular(spec):
@@ -422,10 +444,8 @@ def _code_of(name, spec, path, signature):
         sys.modules["zipimport"]._zip_directory_cache.pop(loader.archive, None)
         loader = type(loader)(os.path.join(loader.archive, loader.prefix))
     if getattr(type(loader), "get_code", None) is not importlib.machinery.SourceFileLoader.get_code or _bytecode_is_sound(spec, signature):
-        code = loader.get_code(name)
-    else:
-        code = loader.source_to_code(loader.get_data(path), path)
-    return code
+        return loader.get_code(name)
+    return loader.source_to_code(loader.get_data(path), path)
 
 
 def _executes_itself(loader):
@@ -663,26 +683,27 @@ class Plan:
     """The modules to execute: `sources` in the order in which a fresh import would start them, `finished` in the order in
     which it would finish them.  `depth` is how deep these imports nest."""
 
-    def __init__(self, scope, skip=(), only=None):
-        self.scope, self.table, self.skip, self.only = scope, scope.table(), set(skip), only
+    def __init__(self, scope, skip=()):
+        self.scope, self.table, self.skip = scope, scope.table(), set(skip)
         self.sources, self.finished, self.late, self.read, self.passed = {}, [], [], {}, {}
-        self.depth, self.modules, self.dependents = 0, {}, None  # {name: the modules that it held}
+        self.depth, self.dependents = 0, None
 
     def copy(self, module_of=lambda name: None):
         """This plan as it was made; a table keeps it without the module objects, which it must not keep alive."""
-        other = Plan(self.scope, self.skip, self.only)
+        other = Plan(self.scope, self.skip)
         other.sources = {name: Source(name, module_of(name), *source[2:]) for name, source in self.sources.items()}
-        other.finished, other.depth, other.modules, other.passed = list(self.finished), self.depth, self.modules, self.passed
+        other.finished, other.depth, other.passed = list(self.finished), self.depth, self.passed
         return other
 
     def holds(self):
         """Whether this plan would be made again: the files are what runs, and the modules hold the same modules."""
-        paths = [source.path for source in self.sources.values()]
+        sources, edges = self.sources.values(), self.table.edges
+        paths = [source.path for source in sources]
         seen = [_seen.get(path, _UNKNOWN) for path in paths]
-        return all([each.code is not None and each.code is source.code and each.settled for each, source in zip(seen, self.sources.values())]) \
+        return all([each.code is not None and each.code is source.code and each.settled for each, source in zip(seen, sources)]) \
             and _stamps(paths) == [each.signature for each in seen] and not any(map(_became_package, paths)) \
             and all([_signature(source.path) == source.signature for source in self.passed.values()]) \
-            and all([_modules_in(sys.modules.get(name)) == self.modules.get(name) for name in self.sources])
+            and all([name in edges and edges[name].modules == _modules_in(sys.modules.get(name)) for name in self.sources])
 
     def visit(self, root):
         """Walk what root imports, depth first, with a stack of its own: chains may be thousands of modules long."""
@@ -714,17 +735,15 @@ class Plan:
         source = self.load(name) if name not in self.passed else None
         if source is not None:
             self.passed[name] = source
-            self.late += [target for target, late in self.edges(source)]
+            self.late += self.edges(source)
 
     def enters(self, name):
-        if name in self.sources or name in self.skip or self.only is not None and name not in self.only:
-            return False
-        return self.load(name) is not None
+        return name not in self.sources and name not in self.skip and self.load(name) is not None
 
     def start(self, name):
         self.sources[name] = source = self.load(name)
         targets = []
-        for target, late in self.edges(source):
+        for target, late in self.edges(source).items():
             if late:
                 self.late.append(target)
             elif target in sys.modules or not _runs(source):  # what has run without importing it will do so again
@@ -754,7 +773,7 @@ class Plan:
         if name in sys.modules or name.partition(".")[0] in sys.builtin_module_names:
             return None
         above = self.load(parent) if parent else None
-        if parent and (above is None or above.spec is None or above.spec.submodule_search_locations is None):
+        if parent and not _is_package(above):
             return None
         spec = _find_spec(name, above and above.spec.submodule_search_locations)
         if spec is None or not self.scope.covers(name, spec) or isinstance(spec.loader, importlib.machinery.ExtensionFileLoader):
@@ -762,45 +781,46 @@ class Plan:
         return _load(name, None, spec)
 
     def edges(self, source):
-        """[(name, late)] of all that a module imports: what its code says, and what it holds that its code does not name.
+        """{name: late} of all that a module imports: what its code says, and what it holds that its code does not name.
 
         `late` is false for what the module's own code imports, true for its functions, _AT_RUN_TIME for what is seen only there.
         """
         if source.spec is None:
-            return []
-        code, edges = self.table.named.get(source.name, (None, None))
-        if code is None or code is not source.code:
-            edges = list(self.named(source))
-            self.table.named[source.name] = source.code, edges
-        found = [(name, _AT_RUN_TIME) for name in self.held(source)]
-        if source.facts.dynamic is not None and source.spec.submodule_search_locations is not None:
-            found += [(name, _AT_RUN_TIME) for name in list(sys.modules) if name.rpartition(".")[0] == source.name]  # plug-ins
-        return edges + found if found else edges
+            return {}
+        modules, known = _modules_in(source.module), self.table.edges.get(source.name)
+        if known is not None and known.code is source.code and known.modules == modules:
+            return known.edges
+        edges = {}
+        for target, late, _ in (*self.named(source), *[(target, _AT_RUN_TIME, True) for target in self.held(source, modules)]):
+            edges[target] = late if target not in edges else min(edges[target], late, key=_LATENESS.index)
+        if source.name in self.table.names and _runs(source):
+            self.table.note(source.name, Edges(source.code, modules, edges))
+        return edges
 
-    def named(self, source, parents=True):
-        """Yield (name, late) of what a module's code says that it imports."""
-        own = _parents(source.name)  # these packages are there already
-        package = source.name if source.spec.submodule_search_locations is not None else source.name.rpartition(".")[0]
+    def named(self, source):
+        """Yield (name, late, named) of what a module's code imports; `named` is false for the packages that this brings in."""
+        own = {*_parents(source.name), source.name}  # these packages are there already
+        package = source.name if _is_package(source) else source.name.rpartition(".")[0]
         for imported, level, names, late in source.facts.imports:
             base = _absolute(imported, level, package)
-            for name in _parents(base) if parents or not names else ():
-                if not names or name not in own and name != source.name:
-                    yield name, late
+            for name in _parents(base):
+                if not names or name not in own:
+                    yield name, late, not names
             submodules = self.submodules(base, names) if names else ()
-            if parents or names in ((), ("*",)) or len(submodules) < len(names):
-                yield base, late
+            yield base, late, names in ((), ("*",)) or len(submodules) < len(names)
             for name in submodules:
-                yield name, late
+                yield name, late, True
         for text, late in source.facts.dynamic or ():
             name = _absolute(text.lstrip("."), len(text) - len(text.lstrip(".")), package)
             if name in sys.modules:
-                yield name, late
+                yield name, late, True
 
     def imports(self, source):
         """{name: late} of what a module itself imports, in order, without the packages that this brings in."""
-        found, named = {}, self.named(source, parents=False) if source.spec else ()
-        for target, late in [*named, *[edge for edge in self.edges(source) if edge[1] == _AT_RUN_TIME]]:
-            found.setdefault(target, late)
+        named = [(name, late) for name, late, named in self.named(source) if named] if source.spec else []
+        found = {}
+        for name, late in named + [edge for edge in self.edges(source).items() if edge[1] == _AT_RUN_TIME]:
+            found.setdefault(name, late)
         return found
 
     def submodules(self, base, names):
@@ -809,19 +829,24 @@ class Plan:
             exported = _dict_of(sys.modules[base]).get("__all__") if base in self.scope else ()
             names = [n for n in exported if isinstance(n, str)] if isinstance(exported, (list, tuple)) else ()
         above = self.load(base) if names else None
-        if above is not None and above.spec is not None and above.spec.submodule_search_locations is not None:
+        if _is_package(above):
             full = [(name, f"{base}.{name}") for name in names]
             return [child for name, child in full if child in sys.modules or name not in above.facts.binds and self.load(child)]
         return [child for child in map((base + ".").__add__, names) if child in sys.modules]
 
-    def held(self, source):
-        """Modules that a module's own code has bound without an import statement that names them."""
-        self.modules[source.name] = modules = _modules_in(source.module)
+    def held(self, source, modules):
+        """Yield the modules that a module's own code has bound without an import statement that names them, and plug-ins."""
         for name, _ in modules:
             value = _dict_of(source.module).get(name)
             target = _dict_of(value).get("__name__") if type(value) is types.ModuleType else None
             if source.facts.binds.get(name) and type(target) is str and target != f"{source.name}.{name}" and sys.modules.get(target) is value:
                 yield target
+        if source.facts.dynamic is not None and _is_package(source):
+            yield from [name for name in list(sys.modules) if name.rpartition(".")[0] == source.name]
+
+
+def _is_package(source):
+    return source is not None and source.spec is not None and source.spec.submodule_search_locations is not None
 
 
 def _modules_in(module):
@@ -2479,13 +2504,11 @@ def _stamps(paths):
 
 def _is_changed(name, spec):
     path = _file_of(spec)
-    if _opaque(spec):
-        return path is None and _became_regular(spec)
     signature = _signature(path)
-    if signature is None or _became_package(path):
-        found = _find_spec(name)  # a file that is gone for a moment, or a module that became a package
-        return found is not None and found.origin != path
-    seen = _running(name, spec)
+    found = _spec_now(name, spec, signature)
+    if found is not spec:  # a file that is gone for a moment, or a module that became a package
+        return found is not None and (path is None or found.origin != path)
+    seen = _running(name, spec) if not _opaque(spec) else None
     if seen is None or seen.signature == signature and seen.settled:
         return False
     if signature[2] != seen.signature[2]:
@@ -2496,10 +2519,10 @@ def _is_changed(name, spec):
             code = spec.loader.source_to_code(spec.loader.get_data(path), path)
     except Exception:
         return True
-    if seen.code is not None and _same_code(code, seen.code):
-        _seen[path] = seen._replace(signature=signature, settled=_settled(signature))
-        return False
-    return True
+    if seen.code is None or not _same_code(code, seen.code):
+        return True
+    _seen[path] = seen._replace(signature=signature, settled=_settled(signature))
+    return False
 
 
 def _same_code(one, other):
@@ -2514,20 +2537,17 @@ def _running(name, spec, signature=None, compiles=True):
     """What is known of the code that a module runs; for one imported before deepreload its bytecode file tells."""
     path = _file_of(spec)
     seen = _seen.get(path)
-    if path is None or seen is not None and seen.code is not None:
-        return seen
     signature = signature or _signature(path)
-    if signature is None:
+    if signature is None or seen is not None and seen.code is not None:
         return seen
     code, header = _bytecode(spec)
     if code is not None and header != (signature[0] // 1_000_000_000 & 0xFFFFFFFF, signature[2] & 0xFFFFFFFF) \
             and not sys.dont_write_bytecode and os.access(os.path.dirname(spec.cached), os.W_OK):
         seen = Seen((-1, -1, header[1], -1), True, code, None)
-    else:
-        if seen is None or seen.signature == signature:
-            if code is None or not _bytecode_is_sound(spec, signature):
-                code = _code_or_none(name, spec, path, signature) if compiles else None
-            seen = Seen(signature, _settled(signature), code, None)
+    elif seen is None or seen.signature == signature:
+        if code is None or not _bytecode_is_sound(spec, signature):
+            code = _code_or_none(name, spec, path, signature) if compiles else None
+        seen = Seen(signature, _settled(signature), code, None)
     _seen[path] = seen
     return seen
 
@@ -2564,7 +2584,7 @@ def _plan_changed(scope, changed):
         if name not in affected:
             affected[name] = None
             stack += [other for other, late in dependents.get(name, {}).items() if late is not True]
-    plan = Plan(scope, only=_Affected(affected))
+    plan = Plan(scope, skip=sys.modules.keys() - affected.keys())  # what is not loaded yet may come in
     plan.read, plan.dependents = reader.read, dependents  # what is compiled already, and known
     tops = [name for name in list(sys.modules) if name in affected and not any(d in affected and d != name for d in dependents.get(name, ()))]
     for name in _imports_of_main() + tops + [name for name in reversed(list(sys.modules)) if name in affected]:
@@ -2582,19 +2602,8 @@ def _dependents(plan):
 
 def _running_edges(plan, name):
     """{target: late} of what a loaded module in scope imports, by the code that it runs."""
-    table = plan.table
-    code, edges = table.edges.get(name, _NEVER)
-    running = (_seen.get(table.names[name]) or _UNKNOWN).code
-    if code is not running or running is None:
-        for target in edges:
-            table.dependents[target].pop(name, None)
-        source, edges = _running_source(name, sys.modules[name]), {}
-        for target, late in plan.edges(source):
-            edges[target] = late if target not in edges else min(edges[target], late, key=_LATENESS.index)
-        table.edges[name] = source.code, edges
-        for target, late in edges.items():
-            table.dependents.setdefault(target, {})[name] = late
-    return edges
+    known, running = plan.table.edges.get(name, _NO_EDGES), _seen.get(plan.table.names[name], _UNKNOWN).code
+    return known.edges if known.code is running is not None else plan.edges(_running_source(name, sys.modules[name]))
 
 
 def _running_source(name, module):
@@ -2605,7 +2614,6 @@ def _running_source(name, module):
     return Source(name, module, spec, path, None, code, _facts(code, path))
 
 
-_NEVER = _MISSING, {}
 _LATENESS = [False, _AT_RUN_TIME, True]
 
 
@@ -2640,13 +2648,6 @@ def _by_order_below(reader, names):
         below = {name for name in below if imports[name] & below}
         below &= set().union(*[imports[name] for name in below])
     return below | stars
-
-
-class _Affected(dict):
-    """The modules to execute: those affected, and those not loaded yet."""
-
-    def __contains__(self, name):
-        return dict.__contains__(self, name) or name not in sys.modules
 
 
 def _imports_of_main():
@@ -2722,7 +2723,7 @@ def _plan_unload(root, scope):
     plan, importers = Plan(scope), {}
     for name, module in list(sys.modules.items()):
         if not _fixed(name, module) and not _in_stdlib(_spec_of(module).origin):
-            for target, late in plan.edges(_running_source(name, module)):
+            for target, late in plan.edges(_running_source(name, module)).items():
                 if target != name:
                     importers.setdefault(target, {}).setdefault(name, late)
             importers.setdefault(name.rpartition(".")[0], {}).setdefault(name, True)
@@ -2745,7 +2746,7 @@ def _plan_unload(root, scope):
         for importer, late in importers.get(name, {}).items():
             if late is False and importer not in inside:
                 outsiders.setdefault(importer, []).append(name)
-    order = Plan(scope, only=inside)
+    order = Plan(scope, skip=sys.modules.keys() - inside)
     for name in [root] + [name for name in list(sys.modules) if name in inside]:
         order.visit(name)
     return [name for name in reversed(order.finished) if name in sys.modules], outsiders
