@@ -121,7 +121,7 @@ def _named(module):
     """The name in sys.modules of what the caller asked for, or the error that says what to do."""
     if not isinstance(module, (str, types.ModuleType)):
         raise TypeError(f"expected a module or its dotted name, not {type(module).__name__}")
-    name = module if isinstance(module, str) else _own_name(module)
+    name = module if isinstance(module, str) else getattr(_spec_of(module), "name", None) or _dict_of(module).get("__name__") or "?"
     if not name:
         raise TypeError("expected a module or its dotted name, not an empty string")
     found = sys.modules.get(name)
@@ -133,10 +133,6 @@ def _named(module):
     if reason:
         raise ImportError(f"{name!r} {reason}", name=name)
     return name
-
-
-def _own_name(module):
-    return getattr(_spec_of(module), "name", None) or _dict_of(module).get("__name__") or "?"
 
 
 def _fixed(name, module):
@@ -240,14 +236,13 @@ class _Table:
         self.key, self.names = key, names  # {name: path of its file}
         self.at = {}  # {path of a file or folder: [names of the modules that a change there may concern]}
         for name, path in names.items():
-            spec = _spec_of(sys.modules[name])
+            spec, places = _spec_of(sys.modules[name]), ()
             if not _opaque(spec):
-                self.at.setdefault(path, []).append(name)
-                self.at.setdefault(os.path.dirname(path), []).append(name)  # a package may appear beside a module of its name
+                places = path, os.path.dirname(path)  # a package may appear beside a module of its name
             elif path is None:
-                for folder in spec.submodule_search_locations or ():
-                    if isinstance(folder, str):
-                        self.at.setdefault(folder, []).append(name)
+                places = [folder for folder in spec.submodule_search_locations or () if isinstance(folder, str)]
+            for place in places:
+                self.at.setdefault(place, []).append(name)
         self.stamps = {}  # {path: what os.stat said of it when nothing there had changed}
         self.edges, self.dependents = {}, {}  # {name: Edges of the code that runs}, {name: {importer: late}}
         self.plans = {}  # {name: the last plan for a deep reload of it}
@@ -399,15 +394,11 @@ def _spec_now(name, spec, signature):
     """The spec itself, or what the finders say if its file is gone or has become a package; None if they find nothing."""
     path = _file_of(spec)
     if path is None:
-        moved = _became_regular(spec)
+        folders = spec.submodule_search_locations or ()  # of a namespace package
+        moved = any(os.path.isfile(os.path.join(folder, "__init__.py")) for folder in folders if isinstance(folder, str))
     else:
         moved = not _opaque(spec) and (signature is None or _became_package(path))
     return _find_spec(name) if moved else spec
-
-
-def _became_regular(spec):
-    """Whether a namespace package has got an __init__.py."""
-    return any(os.path.isfile(os.path.join(folder, "__init__.py")) for folder in spec.submodule_search_locations or () if isinstance(folder, str))
 
 
 def _opaque(spec):
@@ -424,12 +415,7 @@ def _find_spec(name, path=_MISSING):
     if path is _MISSING:
         parent = name.rpartition(".")[0]
         path = _dict_of(sys.modules[parent]).get("__path__", ()) if parent else None
-    for finder in sys.meta_path:
-        find = getattr(finder, "find_spec", None)
-        spec = find and find(name, path, None)
-        if spec is not None:
-            return spec
-    return None
+    return _bootstrap._find_spec(name, path)
 
 
 def _code_of(name, spec, path, signature):
@@ -702,83 +688,68 @@ class Plan:
         seen = [_seen.get(path, _UNKNOWN) for path in paths]
         return all([each.code is not None and each.code is source.code and each.settled for each, source in zip(seen, sources)]) \
             and _stamps(paths) == [each.signature for each in seen] and not any(map(_became_package, paths)) \
-            and all([_signature(source.path) == source.signature for source in self.passed.values()]) \
+            and all([_signature(source.path) == source.signature for source in filter(None, self.passed.values())]) \
             and all([name in edges and edges[name].modules == _modules_in(sys.modules.get(name)) for name in self.sources])
 
     def visit(self, root):
         """Walk what root imports, depth first, with a stack of its own: chains may be thousands of modules long."""
-        if not self.enters(root):
-            return
-        stack = [(root, self.start(root))]
+        stack = self.start(root)
         while stack:
             self.depth = max(self.depth, len(stack))
             name, targets = stack[-1]
-            for target in targets:
-                if target not in self.sources and self.enters(target):
-                    stack.append((target, self.start(target)))
-                    break
-            else:
+            below = next(filter(None, map(self.start, targets)), None)
+            if below is None:
                 stack.pop()
                 self.finished.append(name)
-
-    def visit_late(self):
-        """Walk what functions import: last, each with its parents before it."""
-        for target in self.late:  # to which each visit adds
-            for name in (*_parents(target), target):
-                if name not in sys.modules:
-                    self.pass_through(name)
-                elif name not in self.sources:
-                    self.visit(name)
-
-    def pass_through(self, name):
-        """What only functions import and nobody has imported yet is not executed; but what it imports may be loaded."""
-        source = self.load(name) if name not in self.passed else None
-        if source is not None:
-            self.passed[name] = source
-            self.late += self.edges(source)
-
-    def enters(self, name):
-        return name not in self.sources and name not in self.skip and self.load(name) is not None
+            else:
+                stack += below
 
     def start(self, name):
-        self.sources[name] = source = self.load(name)
-        targets = []
-        for target, late in self.edges(source).items():
-            if late:
-                self.late.append(target)
-            elif target in sys.modules or not _runs(source):  # what has run without importing it will do so again
-                targets.append(target)
-        return iter(targets)
+        """[(name, what its own code imports)], or [] for what has been met already or is not executed."""
+        source = None if name in self.sources or name in self.skip else self.load(name)
+        if source is None:
+            return []
+        self.sources[name], edges = source, self.edges(source).items()
+        self.late += [target for target, late in edges if late]
+        every = not _runs(source)  # what has run without importing it will do so again
+        return [(name, iter([target for target, late in edges if not late and (every or target in sys.modules)]))]
+
+    def visit_late(self):
+        """Walk what functions import: last, each with its parents before it.
+
+        What nobody has imported yet is not executed; but what it imports may be loaded.
+        """
+        for target in self.late:  # to which each visit adds
+            for name in (*_parents(target), target):
+                if name in sys.modules:
+                    self.visit(name)
+                elif name not in self.passed:
+                    self.passed[name] = source = self.load(name)
+                    self.late += self.edges(source) if source is not None else ()
 
     def load(self, name):
         """The Source of a module in scope, loaded or new; None for all others."""
         if name not in self.read:
-            self.read[name] = None
-            module = sys.modules.get(name)
+            self.read[name], module = None, sys.modules.get(name)
             try:
-                if module is not None:
-                    if name in self.table.names or name in self.scope:
-                        self.read[name] = _load(name, module, _dict_of(module)["__spec__"])
-                else:
-                    self.read[name] = self.load_new(name)
+                spec = self.spec_of(name, module)
+                self.read[name] = _load(name, module, spec) if spec is not None else None
             except Exception as error:
-                if module is None:  # whether it is imported at all, and in a try statement, its importer decides
-                    return None
-                raise _failure(error, name, (), getattr(_spec_of(module), "origin", None)) from error
+                if module is not None:  # whether a new one is imported at all, and in a try statement, its importer decides
+                    raise _failure(error, name, (), getattr(_spec_of(module), "origin", None)) from error
         return self.read[name]
 
-    def load_new(self, name):
-        """The Source of a module that is not loaded yet, if it is in scope."""
+    def spec_of(self, name, module):
+        """The spec of a module in scope, loaded or to be found; None for all others."""
+        if module is not None:
+            return _dict_of(module)["__spec__"] if name in self.table.names or name in self.scope else None
         parent = name.rpartition(".")[0]
-        if name in sys.modules or name.partition(".")[0] in sys.builtin_module_names:
-            return None
         above = self.load(parent) if parent else None
-        if parent and not _is_package(above):
+        if name in sys.modules or name in sys.builtin_module_names or parent and not _is_package(above):
             return None
         spec = _find_spec(name, above and above.spec.submodule_search_locations)
-        if spec is None or not self.scope.covers(name, spec) or isinstance(spec.loader, importlib.machinery.ExtensionFileLoader):
-            return None
-        return _load(name, None, spec)
+        new = spec is not None and self.scope.covers(name, spec) and not isinstance(spec.loader, importlib.machinery.ExtensionFileLoader)
+        return spec if new else None
 
     def edges(self, source):
         """{name: late} of all that a module imports: what its code says, and what it holds that its code does not name.
@@ -791,14 +762,22 @@ class Plan:
         if known is not None and known.code is source.code and known.modules == modules:
             return known.edges
         edges = {}
-        for target, late, _ in (*self.named(source), *[(target, _AT_RUN_TIME, True) for target in self.held(source, modules)]):
+        for target, late, _ in self.targets(source, modules):
             edges[target] = late if target not in edges else min(edges[target], late, key=_LATENESS.index)
         if source.name in self.table.names and _runs(source):
             self.table.note(source.name, Edges(source.code, modules, edges))
         return edges
 
-    def named(self, source):
-        """Yield (name, late, named) of what a module's code imports; `named` is false for the packages that this brings in."""
+    def imports(self, source):
+        """{name: late} of what a module itself imports, in order, without the packages that this brings in."""
+        found = {}
+        for name, late, named in self.targets(source, _modules_in(source.module)) if source.spec else ():
+            if named:
+                found.setdefault(name, late)
+        return found
+
+    def targets(self, source, modules):
+        """Yield (name, late, named) of what a module imports; `named` is false for the packages that this brings in."""
         own = {*_parents(source.name), source.name}  # these packages are there already
         package = source.name if _is_package(source) else source.name.rpartition(".")[0]
         for imported, level, names, late in source.facts.imports:
@@ -814,14 +793,8 @@ class Plan:
             name = _absolute(text.lstrip("."), len(text) - len(text.lstrip(".")), package)
             if name in sys.modules:
                 yield name, late, True
-
-    def imports(self, source):
-        """{name: late} of what a module itself imports, in order, without the packages that this brings in."""
-        named = [(name, late) for name, late, named in self.named(source) if named] if source.spec else []
-        found = {}
-        for name, late in named + [edge for edge in self.edges(source).items() if edge[1] == _AT_RUN_TIME]:
-            found.setdefault(name, late)
-        return found
+        for name in self.held(source, modules):
+            yield name, _AT_RUN_TIME, True
 
     def submodules(self, base, names):
         """Those of the names imported from base that are submodules, loaded or to be found."""
@@ -2485,13 +2458,10 @@ def _changes(scope):
         folder = os.path.splitext(spec.origin or "")[0]
         if folder not in table.at and os.path.isdir(folder):  # where the __init__.py of a package may appear
             table.at[folder] = [name]
-    for path in suspects:
+    for path in suspects:  # all are looked at until they run what their files say
         stamp, known = stamps[path], _seen.get(path, _UNKNOWN).signature  # there is none for folders
-        changed = [table.names[name] for name in table.at[path] if name in changes]
-        if stamp is not None and _settled(stamp) and known in (stamp, None) and path not in changed and None not in changed:
+        if stamp is not None and _settled(stamp) and known in (stamp, None) and changes.keys().isdisjoint(table.at[path]):
             table.stamps[path] = stamp
-    for name in changes:  # these are looked at until they run, whatever the folder says
-        table.stamps.pop(table.names[name], None)
     return changes
 
 
@@ -2546,7 +2516,10 @@ def _running(name, spec, signature=None, compiles=True):
         seen = Seen((-1, -1, header[1], -1), True, code, None)
     elif seen is None or seen.signature == signature:
         if code is None or not _bytecode_is_sound(spec, signature):
-            code = _code_or_none(name, spec, path, signature) if compiles else None
+            try:
+                code = _code_of(name, spec, path, signature) if compiles else None
+            except Exception:
+                code = None
         seen = Seen(signature, _settled(signature), code, None)
     _seen[path] = seen
     return seen
@@ -2566,28 +2539,20 @@ def _bytecode(spec):
     return None, None
 
 
-def _code_or_none(name, spec, path, signature):
-    try:
-        return _code_of(name, spec, path, signature)
-    except Exception:
-        return None
-
-
 def _plan_changed(scope, changed):
     """Plan the changed modules and all that import them, in the order in which the program came to import them."""
-    reader = Plan(scope)
-    dependents = _dependents(reader)
-    affected, stack = {}, list(changed)
-    stack += _by_order_below(reader, [name for name in changed if _imports_changed(reader, name)])
+    plan = Plan(scope)
+    plan.dependents = dependents = _dependents(plan)
+    affected, stack = {}, [*changed, *_by_order_below(plan, [name for name in changed if _imports_changed(plan, name)])]
     while stack:
         name = stack.pop()
         if name not in affected:
             affected[name] = None
             stack += [other for other, late in dependents.get(name, {}).items() if late is not True]
-    plan = Plan(scope, skip=sys.modules.keys() - affected.keys())  # what is not loaded yet may come in
-    plan.read, plan.dependents = reader.read, dependents  # what is compiled already, and known
-    tops = [name for name in list(sys.modules) if name in affected and not any(d in affected and d != name for d in dependents.get(name, ()))]
-    for name in _imports_of_main() + tops + [name for name in reversed(list(sys.modules)) if name in affected]:
+    plan.skip = sys.modules.keys() - affected.keys()  # what is not loaded yet may come in
+    loaded = [name for name in list(sys.modules) if name in affected]
+    tops = [name for name in loaded if not any(d in affected and d != name for d in dependents.get(name, ()))]
+    for name in _imports_of_main() + tops + loaded[::-1]:
         plan.visit(name)
     return plan
 
