@@ -872,13 +872,9 @@ def _text(obj):
 
 def _places(trace):
     """The (file, line) of a traceback, from the outermost on, without our own and the import system's."""
-    places = []
-    while trace is not None:
-        place = trace.tb_frame.f_code.co_filename, trace.tb_lineno
-        if place[0] != __file__ and not place[0].startswith(_IMPORT_SYSTEM):
-            places.append(place)
-        trace = trace.tb_next
-    return places
+    import traceback
+    places = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(trace)]
+    return [place for place in places if place[0] != __file__ and not place[0].startswith(_IMPORT_SYSTEM)]
 
 
 _IMPORT_SYSTEM = "<frozen", "<builtin>/frozen"  # the files of the import system, in CPython and in PyPy
@@ -2631,12 +2627,9 @@ def _files_of(error):
             files.update(os.path.dirname(f) for f in list(files) if f)
             files.update(sys.path)
             files.update(_namespace_of((cause.name or "").rpartition(".")[0]).get("__path__", ()))
-        trace = cause.__traceback__
-        while trace is not None:
-            files.add(trace.tb_frame.f_code.co_filename)
-            trace = trace.tb_next
+        files.update(path for path, line in _places(cause.__traceback__))
         cause = cause.__cause__ or cause.__context__
-    return {f for f in files if isinstance(f, str) and f != __file__ and not f.startswith("<")}
+    return {file for file in files if isinstance(file, str) and not file.startswith("<")}
 
 
 # -- unloading ----------------------------------------------------------------------------------------------------------
