@@ -185,11 +185,10 @@ def _plan_deep(name, include, exclude):
         return known.copy(sys.modules.get)
     plan = Plan(scope, skip=_parents(name))
     plan.visit(name)
-    if plan.sources[name].spec is None:
-        raise ReloadError(f"{name}: its file {plan.sources[name].path} is gone; nothing was reloaded", name=name, path=plan.sources[name].path)
-    for other in list(sys.modules):
-        if other.startswith(name + ".") and other in scope:
-            plan.late.append(other)
+    source = plan.sources[name]
+    if source.spec is None:
+        raise ReloadError(f"{name}: its file {source.path} is gone; nothing was reloaded", name=name, path=source.path)
+    plan.late += [other for other in list(sys.modules) if other.startswith(name + ".") and other in scope]
     plan.visit_late()
     if all(map(_runs, plan.sources.values())):  # what runs anew may import something else
         plan.table.plans[name] = plan.copy()
@@ -244,7 +243,7 @@ class _Table:
             for place in places:
                 self.at.setdefault(place, []).append(name)
         self.stamps = {}  # {path: what os.stat said of it when nothing there had changed}
-        self.edges, self.dependents = {}, {}  # {name: Edges of the code that runs}, {name: {importer: late}}
+        self.edges, self.dependents = {}, collections.defaultdict(dict)  # {name: Edges of the code that runs}, {name: {importer: late}}
         self.plans = {}  # {name: the last plan for a deep reload of it}
         modules = [module for module in list(sys.modules.values()) if issubclass(type(module), types.ModuleType)]
         self.alive = [weakref.ref(module, self.outlive) for module in modules]
@@ -260,7 +259,7 @@ class _Table:
         for target in old.edges:
             self.dependents[target].pop(name, None)
         for target, late in new.edges.items():
-            self.dependents.setdefault(target, {})[name] = late
+            self.dependents[target][name] = late
         self.edges[name] = new
 
 
@@ -380,7 +379,7 @@ def _load(name, module, spec):
     signature = _signature(path)
     if signature and module is not None and spec is _spec_of(module):
         _running(name, spec, signature)  # which may be what the file says
-    found = _spec_now(name, spec, signature)
+    found = _spec_now(name, spec, path, signature)
     if found is None:
         return Source(name, module, None, path, None, None, _NO_FACTS)
     if found is not spec:
@@ -390,14 +389,13 @@ def _load(name, module, spec):
     return Source(name, module, spec, path, signature, code, _facts(code, path))
 
 
-def _spec_now(name, spec, signature):
+def _spec_now(name, spec, path, signature):
     """The spec itself, or what the finders say if its file is gone or has become a package; None if they find nothing."""
-    path = _file_of(spec)
     if path is None:
         folders = spec.submodule_search_locations or ()  # of a namespace package
         moved = any(os.path.isfile(os.path.join(folder, "__init__.py")) for folder in folders if isinstance(folder, str))
     else:
-        moved = not _opaque(spec) and (signature is None or _became_package(path))
+        moved = (signature is None or _became_package(path)) and not _opaque(spec)
     return _find_spec(name) if moved else spec
 
 
@@ -498,15 +496,16 @@ def _knows_bytecode(known=[]):
 def _read_code(code):
     """The facts of a module's code and of all code inside it."""
     imports, froms, binds, set_globally = [], [], {}, {}
-    decode = _decoded if _knows_bytecode() else _disassembled
+    decode, kind = _decoded if _knows_bytecode() else _disassembled, types.CodeType
     every, importers, inspects = [(code, False)], set(), _INSPECTORS.intersection(code.co_names)
     for outer, late in every:
-        if outer is code or _IMPORT_NAME in outer.co_code or _STORE_GLOBAL in outer.co_code:
-            _scan(decode(outer, _NESTED if outer is not code else _AT_TOP), late, imports, binds, set_globally, froms if outer is code else None)
+        raw, top = outer.co_code, outer is code
+        if top or _IMPORT_NAME in raw or _STORE_GLOBAL in raw:
+            _scan(decode(outer, raw, _AT_TOP if top else _NESTED), late, imports, binds, set_globally, froms if top else None)
         if not _IMPORTERS.isdisjoint(outer.co_names):
             importers.add(outer)
         for inner in outer.co_consts:
-            if type(inner) is types.CodeType:
+            if type(inner) is kind:
                 every.append((inner, late or inner.co_flags & _IN_FUNCTION != 0))
                 if inner.co_name[-1] == ">" and inner.co_name.endswith(("comp>", "genexpr>")):
                     inspects |= _INSPECTORS.intersection(inner.co_names)
@@ -522,7 +521,7 @@ def _read_code(code):
 
 _late = attrgetter("late")
 _IMPORTERS = {"import_module", "__import__"}
-_AT_RUN_TIME = 2
+_AT_RUN_TIME = 0.5  # for `late`: between what is executed with the module and (True) with its functions
 _INSPECTORS = {"globals", "locals", "vars", "dir", "exec", "setattr"}  # what can bind names unseen, or look at them
 _LOOKS = {"globals", "locals", "vars", "dir"}
 
@@ -535,9 +534,9 @@ def _dotted(constants):
 def _scan(instructions, late, imports, binds, set_globally, froms):
     """Collect what one code object imports and binds; `froms` is None for code inside a module's own."""
     current = attribute = None
-    for op, name, level, names in instructions:
+    for op, name in instructions:
         if op == _IMPORT_NAME:
-            current, attribute = Import(name, level, names or (), late), None
+            current, attribute = Import(*name, late), None
             imports.append(current)
         elif op == _IMPORT_FROM:
             attribute = name
@@ -551,34 +550,39 @@ def _scan(instructions, late, imports, binds, set_globally, froms):
                 attribute = None
 
 
-def _decoded(code, wanted):
-    """Yield (op, name, level, names) of the instructions that import or bind a name, by hand: `dis` takes ten times as long."""
-    raw, names = code.co_code, code.co_names
-    ops = raw[::2]
+def _decoded(code, raw, wanted):
+    """Yield (op, name) of the instructions that bind names, (op, (name, level, names)) of those that import.
+
+    This is done by hand: `dis` takes ten times as long.
+    """
+    ops, names = raw[::2], code.co_names
     skipped = _type_checking(code) if "TYPE_CHECKING" in names else ()
-    for index in compress(range(len(ops)), ops.translate(wanted)):
+    for index, op, arg in compress(zip(range(len(ops)), ops, raw[1::2]), ops.translate(wanted)):
         if skipped and index in skipped:
             continue
-        op, arg, before = ops[index], raw[2 * index + 1], index - 1
+        before = index - 1
         if ops[before] == _EXTENDED_ARG:
             arg, before = _argument(raw, ops, index)
         if op == _IMPORT_NAME:
             fromlist, before = _constant(code, raw, ops, before)
             level, before = _constant(code, raw, ops, before)
-            yield op, names[arg >> _NAME_SHIFT], level, fromlist
+            yield op, (names[arg >> _NAME_SHIFT], level, fromlist or ())
         else:
-            yield op, names[arg], None, None
+            yield op, names[arg]
 
 
-def _disassembled(code, wanted):
+def _disassembled(code, raw, wanted):
     """The same for a Python whose opcodes are not known here."""
     import dis
     skipped = _type_checking(code)
     instructions = [i for i in dis.get_instructions(code) if i.opname != "EXTENDED_ARG"]
     for index, instruction in enumerate(instructions):
         if wanted[instruction.opcode] and instruction.offset // 2 not in skipped:
-            level, names = [i.argval for i in instructions[index - 2:index]] if instruction.opcode == _IMPORT_NAME else (None, None)
-            yield instruction.opcode, instruction.argval, level, names
+            name = instruction.argval
+            if instruction.opcode == _IMPORT_NAME:
+                level, names = [before.argval for before in instructions[index - 2:index]]
+                name = name, level, names or ()
+            yield instruction.opcode, name
 
 
 def _type_checking(code):
@@ -763,7 +767,8 @@ class Plan:
             return known.edges
         edges = {}
         for target, late, _ in self.targets(source, modules):
-            edges[target] = late if target not in edges else min(edges[target], late, key=_LATENESS.index)
+            if late < edges.get(target, 2):
+                edges[target] = late
         if source.name in self.table.names and _runs(source):
             self.table.note(source.name, Edges(source.code, modules, edges))
         return edges
@@ -778,7 +783,7 @@ class Plan:
 
     def targets(self, source, modules):
         """Yield (name, late, named) of what a module imports; `named` is false for the packages that this brings in."""
-        own = {*_parents(source.name), source.name}  # these packages are there already
+        own = (*_parents(source.name), source.name)  # these packages are there already
         package = source.name if _is_package(source) else source.name.rpartition(".")[0]
         for imported, level, names, late in source.facts.imports:
             base = _absolute(imported, level, package)
@@ -802,17 +807,16 @@ class Plan:
             exported = _dict_of(sys.modules[base]).get("__all__") if base in self.scope else ()
             names = [n for n in exported if isinstance(n, str)] if isinstance(exported, (list, tuple)) else ()
         above = self.load(base) if names else None
-        if _is_package(above):
-            full = [(name, f"{base}.{name}") for name in names]
-            return [child for name, child in full if child in sys.modules or name not in above.facts.binds and self.load(child)]
-        return [child for child in map((base + ".").__add__, names) if child in sys.modules]
+        binds = above.facts.binds if _is_package(above) else names  # a name that it binds is no submodule unless it is loaded
+        return [f"{base}.{name}" for name in names
+                if f"{base}.{name}" in sys.modules or name not in binds and self.load(f"{base}.{name}")]
 
     def held(self, source, modules):
         """Yield the modules that a module's own code has bound without an import statement that names them, and plug-ins."""
         for name, _ in modules:
             value = _dict_of(source.module).get(name)
             target = _dict_of(value).get("__name__") if type(value) is types.ModuleType else None
-            if source.facts.binds.get(name) and type(target) is str and target != f"{source.name}.{name}" and sys.modules.get(target) is value:
+            if type(target) is str and target != f"{source.name}.{name}" and sys.modules.get(target) is value and name in source.facts.binds:
                 yield target
         if source.facts.dynamic is not None and _is_package(source):
             yield from [name for name in list(sys.modules) if name.rpartition(".")[0] == source.name]
@@ -824,8 +828,8 @@ def _is_package(source):
 
 def _modules_in(module):
     """[(name, id)] of the modules that a module's namespace holds."""
-    items = list(_dict_of(module).items()) if module is not None else ()
-    return [(name, id(value)) for name, value in items if type(value) is types.ModuleType]
+    items, kind = list(_dict_of(module).items()) if module is not None else (), types.ModuleType
+    return [(name, id(value)) for name, value in items if type(value) is kind]
 
 
 def _runs(source):
@@ -2471,7 +2475,7 @@ def _stamps(paths):
 def _is_changed(name, spec):
     path = _file_of(spec)
     signature = _signature(path)
-    found = _spec_now(name, spec, signature)
+    found = _spec_now(name, spec, path, signature)
     if found is not spec:  # a file that is gone for a moment, or a module that became a package
         return found is not None and (path is None or found.origin != path)
     seen = _running(name, spec) if not _opaque(spec) else None
@@ -2573,9 +2577,6 @@ def _running_source(name, module):
     path = _file_of(spec)
     code = (_running(name, spec) or _UNKNOWN).code
     return Source(name, module, spec, path, None, code, _facts(code, path))
-
-
-_LATENESS = [False, _AT_RUN_TIME, True]
 
 
 def _imported(reader, source):
