@@ -499,16 +499,17 @@ def _read_code(code):
     decode, kind = _decoded if _knows_bytecode() else _disassembled, types.CodeType
     every, importers, inspects = [(code, False)], set(), _INSPECTORS.intersection(code.co_names)
     for outer, late in every:
-        raw, top = outer.co_code, outer is code
+        raw, names, top = outer.co_code, outer.co_names, outer is code
         if top or _IMPORT_NAME in raw or _STORE_GLOBAL in raw:
             _scan(decode(outer, raw, _AT_TOP if top else _NESTED), late, imports, binds, set_globally, froms if top else None)
-        if not _IMPORTERS.isdisjoint(outer.co_names):
+        if not _IMPORTERS.isdisjoint(names):
             importers.add(outer)
+        name = outer.co_name
+        if name[-1] == ">" and name.endswith(("comp>", "genexpr>")):
+            inspects |= _INSPECTORS.intersection(names)
         for inner in outer.co_consts:
             if type(inner) is kind:
                 every.append((inner, late or inner.co_flags & _IN_FUNCTION != 0))
-                if inner.co_name[-1] == ">" and inner.co_name.endswith(("comp>", "genexpr>")):
-                    inspects |= _INSPECTORS.intersection(inner.co_names)
     imports.sort(key=_late)
     dynamic = None
     if importers:
@@ -531,16 +532,23 @@ def _dotted(constants):
     return [c for c in flat if c.replace(".", "a").isidentifier()]
 
 
-def _scan(instructions, late, imports, binds, set_globally, froms):
+def _scan(decoded, late, imports, binds, set_globally, froms):
     """Collect what one code object imports and binds; `froms` is None for code inside a module's own."""
+    chosen, ops, args, names, consts = decoded
     current = attribute = None
-    for op, name in instructions:
+    for index, op, arg in compress(zip(range(len(ops)), ops, args), chosen):
+        before = index - 1
+        if ops[before] == _EXTENDED_ARG:
+            arg, before = _argument(ops, args, index)
         if op == _IMPORT_NAME:
-            current, attribute = Import(*name, late), None
+            fromlist, before = _constant(ops, args, consts, before)
+            level, before = _constant(ops, args, consts, before)
+            current, attribute = Import(names[arg >> _NAME_SHIFT], level, fromlist or (), late), None
             imports.append(current)
         elif op == _IMPORT_FROM:
-            attribute = name
+            attribute = names[arg]
         else:
+            name = names[arg]
             binds[name] = binds.get(name, 0) + 1
             if op == _STORE_GLOBAL:  # past the view: by the module itself (True), or by a function (False)
                 set_globally[name] = set_globally.get(name, False) or froms is not None
@@ -551,38 +559,24 @@ def _scan(instructions, late, imports, binds, set_globally, froms):
 
 
 def _decoded(code, raw, wanted):
-    """Yield (op, name) of the instructions that bind names, (op, (name, level, names)) of those that import.
-
-    This is done by hand: `dis` takes ten times as long.
-    """
-    ops, names = raw[::2], code.co_names
-    skipped = _type_checking(code) if "TYPE_CHECKING" in names else ()
-    for index, op, arg in compress(zip(range(len(ops)), ops, raw[1::2]), ops.translate(wanted)):
-        if skipped and index in skipped:
-            continue
-        before = index - 1
-        if ops[before] == _EXTENDED_ARG:
-            arg, before = _argument(raw, ops, index)
-        if op == _IMPORT_NAME:
-            fromlist, before = _constant(code, raw, ops, before)
-            level, before = _constant(code, raw, ops, before)
-            yield op, (names[arg >> _NAME_SHIFT], level, fromlist or ())
-        else:
-            yield op, names[arg]
+    """The instructions of code: those to look at, the opcodes, their arguments, and the names and constants that these mean."""
+    ops = raw[::2]
+    chosen = ops.translate(wanted)
+    if "TYPE_CHECKING" in code.co_names:
+        skipped = _type_checking(code)
+        chosen = [choice and index not in skipped for index, choice in enumerate(chosen)]
+    return chosen, ops, raw[1::2], code.co_names, code.co_consts
 
 
 def _disassembled(code, raw, wanted):
-    """The same for a Python whose opcodes are not known here."""
+    """The same by `dis`, which takes ten times as long, for a Python whose opcodes are not known here."""
     import dis
     skipped = _type_checking(code)
-    instructions = [i for i in dis.get_instructions(code) if i.opname != "EXTENDED_ARG"]
-    for index, instruction in enumerate(instructions):
-        if wanted[instruction.opcode] and instruction.offset // 2 not in skipped:
-            name = instruction.argval
-            if instruction.opcode == _IMPORT_NAME:
-                level, names = [before.argval for before in instructions[index - 2:index]]
-                name = name, level, names or ()
-            yield instruction.opcode, name
+    steps = [step for step in dis.get_instructions(code) if step.opname != "EXTENDED_ARG" and step.offset // 2 not in skipped]
+    ops = bytes(step.opcode if wanted[step.opcode] else _LOAD_CONST for step in steps)
+    args = [index << _NAME_SHIFT if op == _IMPORT_NAME else index for index, op in enumerate(ops)]
+    values = [step.argval for step in steps]
+    return ops.translate(wanted), ops, args, values, values
 
 
 def _type_checking(code):
@@ -634,21 +628,21 @@ def _class_names(code):
 _READS = ("LOAD_NAME", "LOAD_GLOBAL", "LOAD_FROM_DICT_OR_GLOBALS")
 
 
-def _argument(raw, ops, index):
+def _argument(ops, args, index):
     """The argument of an instruction with its EXTENDED_ARG prefixes, and the index of the instruction before them."""
-    arg, shift, index = raw[2 * index + 1], 8, index - 1
+    arg, shift, index = args[index], 8, index - 1
     while index >= 0 and ops[index] == _EXTENDED_ARG:
-        arg, shift, index = arg | raw[2 * index + 1] << shift, shift + 8, index - 1
+        arg, shift, index = arg | args[index] << shift, shift + 8, index - 1
     return arg, index
 
 
-def _constant(code, raw, ops, index):
+def _constant(ops, args, consts, index):
     """The constant that an instruction loads, and the index of the one before it."""
-    arg, before = raw[2 * index + 1], index - 1
+    arg, before = args[index], index - 1
     if ops[before] == _EXTENDED_ARG:
-        arg, before = _argument(raw, ops, index)
+        arg, before = _argument(ops, args, index)
     if ops[index] == _LOAD_CONST:
-        return code.co_consts[arg], before
+        return consts[arg], before
     if ops[index] == _LOAD_SMALL_INT:
         return arg, before
     raise LookupError(f"instruction {ops[index]} before an import")
@@ -725,6 +719,8 @@ class Plan:
         """
         for target in self.late:  # to which each visit adds
             for name in (*_parents(target), target):
+                if name in self.sources:
+                    continue
                 if name in sys.modules:
                     self.visit(name)
                 elif name not in self.passed:
