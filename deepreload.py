@@ -222,7 +222,7 @@ class _Scope:
         if table is None or table.key != key:
             if len(_tables) > 8:
                 _tables.clear()
-            table = _tables[self.include, self.exclude, self.top] = _Table(key, {name: _path_of(name) for name in key[0] if name in self})
+            table = _tables[self.include, self.exclude, self.top] = _Table(key, [name for name in key[0] if name in self])
             if any(getattr(_spec_of(module), "_initializing", False) for module in list(sys.modules.values())):
                 table.key = None  # what another thread is importing comes into scope without a change of sys.modules
         return table
@@ -232,10 +232,11 @@ class _Table:
     """What is known of the modules in a scope, as long as the same modules are loaded."""
 
     def __init__(self, key, names):
-        self.key, self.names = key, names  # {name: path of its file}
+        self.key, self.names = key, {}  # {name: path of its file}
         self.at = {}  # {path of a file or folder: [names of the modules that a change there may concern]}
-        for name, path in names.items():
+        for name in names:
             spec, places = _spec_of(sys.modules[name]), ()
+            self.names[name] = path = _file_of(spec)
             if not _opaque(spec):
                 places = path, os.path.dirname(path)  # a package may appear beside a module of its name
             elif path is None:
@@ -243,7 +244,8 @@ class _Table:
             for place in places:
                 self.at.setdefault(place, []).append(name)
         self.stamps = {}  # {path: what os.stat said of it when nothing there had changed}
-        self.edges, self.dependents = {}, collections.defaultdict(dict)  # {name: Edges of the code that runs}, {name: {importer: late}}
+        self.edges, self.linked = {}, {}  # {name: Edges of the code that runs}, those in dependents: {name: {target: late}}
+        self.dependents = collections.defaultdict(dict)  # {target: {importer: late}}, brought up to date when it is asked for
         self.plans = {}  # {name: the last plan for a deep reload of it}
         modules = [module for module in list(sys.modules.values()) if issubclass(type(module), types.ModuleType)]
         self.alive = [weakref.ref(module, self.outlive) for module in modules]
@@ -251,16 +253,13 @@ class _Table:
     def outlive(self, reference):
         self.key = None  # another module may come to the same name and the same address
 
-    def note(self, name, new):
-        """Keep what a module imports, and who imports whom in step with it."""
-        old = self.edges.get(name, _NO_EDGES)
-        if new.code is old.code:
-            self.plans.clear()  # they were made when it held other modules
-        for target in old.edges:
+    def link(self, name, edges):
+        """Say who imports whom anew for the imports of one module."""
+        for target in self.linked.get(name, ()):
             self.dependents[target].pop(name, None)
-        for target, late in new.edges.items():
+        for target, late in edges.items():
             self.dependents[target][name] = late
-        self.edges[name] = new
+        self.linked[name] = edges
 
 
 _tables = {}
@@ -708,9 +707,13 @@ class Plan:
         if source is None:
             return []
         self.sources[name], edges = source, self.edges(source).items()
-        self.late += [target for target, late in edges if late]
-        every = not _runs(source)  # what has run without importing it will do so again
-        return [(name, iter([target for target, late in edges if not late and (every or target in sys.modules)]))]
+        targets, runs = [], _runs(source)
+        for target, late in edges:
+            if late:
+                self.late.append(target)
+            elif not runs or target in sys.modules:  # what has run without importing it will do so again
+                targets.append(target)
+        return [(name, iter(targets))]
 
     def visit_late(self):
         """Walk what functions import: last, each with its parents before it.
@@ -766,7 +769,9 @@ class Plan:
             if late < edges.get(target, 2):
                 edges[target] = late
         if source.name in self.table.names and _runs(source):
-            self.table.note(source.name, Edges(source.code, modules, edges))
+            self.table.edges[source.name] = Edges(source.code, modules, edges)
+            if known is not None and known.code is source.code:
+                self.table.plans.clear()  # they were made when it held other modules
         return edges
 
     def imports(self, source):
@@ -812,7 +817,8 @@ class Plan:
         for name, _ in modules:
             value = _dict_of(source.module).get(name)
             target = _dict_of(value).get("__name__") if type(value) is types.ModuleType else None
-            if type(target) is str and target != f"{source.name}.{name}" and sys.modules.get(target) is value and name in source.facts.binds:
+            found = type(target) is str and sys.modules.get(target) is value
+            if found and target != f"{source.name}.{name}" and name in source.facts.binds:
                 yield target
         if source.facts.dynamic is not None and _is_package(source):
             yield from [name for name in list(sys.modules) if name.rpartition(".")[0] == source.name]
@@ -2555,10 +2561,13 @@ def _plan_changed(scope, changed):
 
 def _dependents(plan):
     """{name: {importer: late}} of the modules in scope, by the code that they run."""
-    for name in plan.table.names:
+    table = plan.table
+    for name in table.names:
         if name in sys.modules:
-            _running_edges(plan, name)
-    return plan.table.dependents
+            edges = _running_edges(plan, name)
+            if table.linked.get(name) is not edges:
+                table.link(name, edges)
+    return table.dependents
 
 
 def _running_edges(plan, name):
