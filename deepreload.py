@@ -44,7 +44,7 @@ import weakref
 from _abc import _get_dump
 from importlib import _bootstrap
 from itertools import compress
-from operator import attrgetter, is_, is_not
+from operator import attrgetter, is_, is_not, itemgetter
 
 __version__ = "1.0"
 __all__ = ["deep_reload", "deep_unload", "reload_changed", "is_changed", "watch", "import_graph", "reload_order",
@@ -56,6 +56,7 @@ __all__ = ["deep_reload", "deep_unload", "reload_changed", "is_changed", "watch"
 #             importlib.reload() has left of older code
 #   Source    what a module's file says now: spec, code, facts
 #   _Table    what is known of the modules in a scope as long as the same ones are loaded: stamps of files, edges, plans
+#   Edges     the imports of one module of them: of which code, while it held which modules, {name: late}
 #   Plan      {name: Source} of the modules to execute, in the order in which a fresh import would start them
 #   Batch     one reload under way: the plan, what is not executed yet, and the log that undoes everything
 #   View      the namespace that one module's code sees while the batch executes it
@@ -63,10 +64,12 @@ Import = collections.namedtuple("Import", "name level names late")
 Facts = collections.namedtuple("Facts", "imports froms imported binds globals inspects dynamic")
 Seen = collections.namedtuple("Seen", "signature settled code facts left", defaults=(frozenset(),))
 Source = collections.namedtuple("Source", "name module spec path signature code facts")
+Edges = collections.namedtuple("Edges", "code modules edges")
 
 _MISSING = object()
 _lock = threading.RLock()
 _UNKNOWN = Seen(None, False, None, None)
+_NO_EDGES = Edges(_MISSING, None, {})
 _seen = {}
 _batch = None
 _grown = 0  # blocks of memory that reloads have left allocated since they last collected all garbage
@@ -118,7 +121,7 @@ def _named(module):
     """The name in sys.modules of what the caller asked for, or the error that says what to do."""
     if not isinstance(module, (str, types.ModuleType)):
         raise TypeError(f"expected a module or its dotted name, not {type(module).__name__}")
-    name = module if isinstance(module, str) else _own_name(module)
+    name = module if isinstance(module, str) else getattr(_spec_of(module), "name", None) or _dict_of(module).get("__name__") or "?"
     if not name:
         raise TypeError("expected a module or its dotted name, not an empty string")
     found = sys.modules.get(name)
@@ -130,10 +133,6 @@ def _named(module):
     if reason:
         raise ImportError(f"{name!r} {reason}", name=name)
     return name
-
-
-def _own_name(module):
-    return getattr(_spec_of(module), "name", None) or _dict_of(module).get("__name__") or "?"
 
 
 def _fixed(name, module):
@@ -186,11 +185,10 @@ def _plan_deep(name, include, exclude):
         return known.copy(sys.modules.get)
     plan = Plan(scope, skip=_parents(name))
     plan.visit(name)
-    if plan.sources[name].spec is None:
-        raise ReloadError(f"{name}: its file {plan.sources[name].path} is gone; nothing was reloaded", name=name, path=plan.sources[name].path)
-    for other in list(sys.modules):
-        if other.startswith(name + ".") and other in scope:
-            plan.late.append(other)
+    source = plan.sources[name]
+    if source.spec is None:
+        raise ReloadError(f"{name}: its file {source.path} is gone; nothing was reloaded", name=name, path=source.path)
+    plan.late += [other for other in list(sys.modules) if other.startswith(name + ".") and other in scope]
     plan.visit_late()
     if all(map(_runs, plan.sources.values())):  # what runs anew may import something else
         plan.table.plans[name] = plan.copy()
@@ -224,7 +222,7 @@ class _Scope:
         if table is None or table.key != key:
             if len(_tables) > 8:
                 _tables.clear()
-            table = _tables[self.include, self.exclude, self.top] = _Table(key, {name: _path_of(name) for name in key[0] if name in self})
+            table = _tables[self.include, self.exclude, self.top] = _Table(key, [name for name in key[0] if name in self])
             if any(getattr(_spec_of(module), "_initializing", False) for module in list(sys.modules.values())):
                 table.key = None  # what another thread is importing comes into scope without a change of sys.modules
         return table
@@ -234,25 +232,34 @@ class _Table:
     """What is known of the modules in a scope, as long as the same modules are loaded."""
 
     def __init__(self, key, names):
-        self.key, self.names = key, names  # {name: path of its file}
+        self.key, self.names = key, {}  # {name: path of its file}
         self.at = {}  # {path of a file or folder: [names of the modules that a change there may concern]}
-        for name, path in names.items():
-            spec = _spec_of(sys.modules[name])
+        for name in names:
+            spec, places = _spec_of(sys.modules[name]), ()
+            self.names[name] = path = _file_of(spec)
             if not _opaque(spec):
-                self.at.setdefault(path, []).append(name)
-                self.at.setdefault(os.path.dirname(path), []).append(name)  # a package may appear beside a module of its name
+                places = path, os.path.dirname(path)  # a package may appear beside a module of its name
             elif path is None:
-                for folder in spec.submodule_search_locations or ():
-                    if isinstance(folder, str):
-                        self.at.setdefault(folder, []).append(name)
+                places = [folder for folder in spec.submodule_search_locations or () if isinstance(folder, str)]
+            for place in places:
+                self.at.setdefault(place, []).append(name)
         self.stamps = {}  # {path: what os.stat said of it when nothing there had changed}
-        self.named, self.edges, self.dependents = {}, {}, {}  # {name: (code, edges)}, the same, {name: {importer: late}}
+        self.edges, self.linked = {}, {}  # {name: Edges of the code that runs}, those in dependents: {name: {target: late}}
+        self.dependents = collections.defaultdict(dict)  # {target: {importer: late}}, brought up to date when it is asked for
         self.plans = {}  # {name: the last plan for a deep reload of it}
         modules = [module for module in list(sys.modules.values()) if issubclass(type(module), types.ModuleType)]
         self.alive = [weakref.ref(module, self.outlive) for module in modules]
 
     def outlive(self, reference):
         self.key = None  # another module may come to the same name and the same address
+
+    def link(self, name, edges):
+        """Say who imports whom anew for the imports of one module."""
+        for target in self.linked.get(name, ()):
+            self.dependents[target].pop(name, None)
+        for target, late in edges.items():
+            self.dependents[target][name] = late
+        self.linked[name] = edges
 
 
 _tables = {}
@@ -357,8 +364,8 @@ def _note(loader, name, signature, code):
     if signature is None or before.signature not in (None, signature) and _runs_as_another(path, name):
         return
     if code is not None and not _knows_bytecode() and not _in_stdlib(path):
-        facts = _read_source(loader, name)  # later the file may be another
-    left = before.left.union(_facts(before.code, None, path).binds) if name in sys.modules and before.code not in (None, code) else ()
+        facts = _read_source(path)  # later the file may be another
+    left = before.left.union(_facts(before.code, path).binds) if name in sys.modules and before.code not in (None, code) else ()
     _seen[path] = Seen(signature, _settled(signature), code, facts, frozenset(left))
 
 
@@ -370,24 +377,27 @@ def _runs_as_another(path, name):
 def _load(name, module, spec):
     """Find and compile what a module's file says now; a Source without spec is a module whose file is gone."""
     path = _file_of(spec)
-    signature = path and _signature(path)
-    seen = _running(name, spec, signature) if signature and module is not None and spec is _spec_of(module) else None
-    if seen and seen.code and seen.settled and seen.signature == signature and type(spec.loader) is importlib.machinery.SourceFileLoader \
-            and not _became_package(path):
-        return Source(name, module, spec, path, signature, seen.code, _facts(seen.code, spec, path))
-    if not _opaque(spec) and (signature is None or _became_package(path)) or path is None and _became_regular(spec):
-        spec = _find_spec(name)
-        if spec is None:
-            return Source(name, module, None, path, None, None, _NO_FACTS)
-        path = _file_of(spec)
-        signature = path and _signature(path)
+    signature = _signature(path)
+    if signature and module is not None and spec is _spec_of(module):
+        _running(name, spec, signature)  # which may be what the file says
+    found = _spec_now(name, spec, path, signature)
+    if found is None:
+        return Source(name, module, None, path, None, None, _NO_FACTS)
+    if found is not spec:
+        spec, path = found, _file_of(found)
+        signature = _signature(path)
     code = _code_of(name, spec, path, signature)
-    return Source(name, module, spec, path, signature, code, _facts(code, spec, path))
+    return Source(name, module, spec, path, signature, code, _facts(code, path))
 
 
-def _became_regular(spec):
-    """Whether a namespace package has got an __init__.py."""
-    return any(os.path.isfile(os.path.join(folder, "__init__.py")) for folder in spec.submodule_search_locations or () if isinstance(folder, str))
+def _spec_now(name, spec, path, signature):
+    """The spec itself, or what the finders say if its file is gone or has become a package; None if they find nothing."""
+    if path is None:
+        folders = spec.submodule_search_locations or ()  # of a namespace package
+        moved = any(os.path.isfile(os.path.join(folder, "__init__.py")) for folder in folders if isinstance(folder, str))
+    else:
+        moved = (signature is None or _became_package(path)) and not _opaque(spec)
+    return _find_spec(name) if moved else spec
 
 
 def _opaque(spec):
@@ -404,12 +414,7 @@ def _find_spec(name, path=_MISSING):
     if path is _MISSING:
         parent = name.rpartition(".")[0]
         path = _dict_of(sys.modules[parent]).get("__path__", ()) if parent else None
-    for finder in sys.meta_path:
-        find = getattr(finder, "find_spec", None)
-        spec = find and find(name, path, None)
-        if spec is not None:
-            return spec
-    return None
+    return _bootstrap._find_spec(name, path)
 
 
 def _code_of(name, spec, path, signature):
@@ -424,10 +429,8 @@ def _code_of(name, spec, path, signature):
         sys.modules["zipimport"]._zip_directory_cache.pop(loader.archive, None)
         loader = type(loader)(os.path.join(loader.archive, loader.prefix))
     if getattr(type(loader), "get_code", None) is not importlib.machinery.SourceFileLoader.get_code or _bytecode_is_sound(spec, signature):
-        code = loader.get_code(name)
-    else:
-        code = loader.source_to_code(loader.get_data(path), path)
-    return code
+        return loader.get_code(name)
+    return loader.source_to_code(loader.get_data(path), path)
 
 
 def _executes_itself(loader):
@@ -466,20 +469,16 @@ _PROBE = "import a.b\nfrom . import c as d\nfrom ..e import *\ndef f():\n import
 _IN_FUNCTION = 1  # CO_OPTIMIZED: set for functions, not for modules and class bodies
 
 
-def _facts(code, spec=None, path=None):
+def _facts(code, path=None):
     """What code says, from its bytecode; from the source if this Python has opcodes that are not known here."""
     if code is None:
         return _NO_FACTS
-    seen = _seen.get(path)
-    if seen is not None and seen.code is code and seen.facts is not None:
+    seen = _seen.get(path, _UNKNOWN)
+    if seen.code is code and seen.facts is not None:
         return seen.facts
-    if _knows_bytecode():
-        facts = _read_code(code)
-    else:
-        loader = spec.loader if spec is not None else importlib.machinery.SourceFileLoader("__main__", path)
-        facts = _read_source(loader, loader.name)
-    if seen is not None and seen.code is code:
-        _seen[path] = seen._replace(facts=facts)
+    facts = _read_code(code) if _knows_bytecode() else _read_source(path or code.co_filename)
+    if seen.code is code:
+        _seen[path] = Seen(seen.signature, seen.settled, code, facts, seen.left)
     return facts
 
 
@@ -496,38 +495,39 @@ def _knows_bytecode(known=[]):
 
 
 def _read_code(code):
+    """The facts of a module's code and of all code inside it."""
     imports, froms, binds, set_globally = [], [], {}, {}
-    _scan(code, False, imports, binds, set_globally, froms)
     every, importers, inspects = [(code, False)], set(), _INSPECTORS.intersection(code.co_names)
     for outer, late in every:
-        if not _IMPORTERS.isdisjoint(outer.co_names):
+        raw, names, top = outer.co_code, outer.co_names, outer is code
+        if top or _IMPORT_NAME in raw or _STORE_GLOBAL in raw:
+            _scan(outer, raw, late, imports, binds, set_globally, froms if top else None)
+        if not _IMPORTERS.isdisjoint(names):
             importers.add(outer)
+        name = outer.co_name
+        if name[-1] == ">" and name.endswith(("comp>", "genexpr>")):
+            inspects |= _INSPECTORS.intersection(names)
         for inner in outer.co_consts:
             if type(inner) is types.CodeType:
-                inside = late or inner.co_flags & _IN_FUNCTION != 0
-                every.append((inner, inside))
-                raw = inner.co_code
-                if _IMPORT_NAME in raw or _STORE_GLOBAL in raw:
-                    _scan(inner, inside, imports, binds, set_globally)
-                if inner.co_name[-1] == ">" and inner.co_name.endswith(("comp>", "genexpr>")):
-                    inspects |= _INSPECTORS.intersection(inner.co_names)
-    imports.sort(key=_late)
+                every.append((inner, late or inner.co_flags & _IN_FUNCTION != 0))
     dynamic = None
     if importers:
         in_functions = {(const, True) for each in importers for const in _dotted(each.co_consts)}
         late = False if code in importers else _AT_RUN_TIME
         dynamic = tuple((const, late) for const in _dotted(code.co_consts)) + tuple(sorted(in_functions))
-    return Facts(tuple(imports), tuple(froms), _imported_names(imports, froms), binds, set_globally, inspects, dynamic)
+    return _facts_from(imports, froms, binds, set_globally, inspects, dynamic)
 
 
-def _imported_names(imports, froms):
-    """The names that from imports bind; "*" stands for those of star imports."""
-    return frozenset([bound for *_, bound in froms] + ["*" for item in imports if item.names == ("*",)])
+def _facts_from(imports, froms, binds, set_globally, inspects, dynamic):
+    imports.sort(key=_late)
+    imported = frozenset([*map(_bound, froms), *["*" for item in imports if item.names == ("*",)]])
+    return Facts(tuple(imports), tuple(froms), imported, binds, set_globally, inspects, dynamic)
 
 
+_bound = itemgetter(3)
 _late = attrgetter("late")
 _IMPORTERS = {"import_module", "__import__"}
-_AT_RUN_TIME = 2
+_AT_RUN_TIME = 0.5  # for `late`: between what is executed with the module and (True) with its functions
 _INSPECTORS = {"globals", "locals", "vars", "dir", "exec", "setattr"}  # what can bind names unseen, or look at them
 _LOOKS = {"globals", "locals", "vars", "dir"}
 
@@ -537,31 +537,30 @@ def _dotted(constants):
     return [c for c in flat if c.replace(".", "a").isidentifier()]
 
 
-def _scan(code, late, imports, binds, set_globally, froms=None):
-    """Collect what one code object imports and binds."""
-    raw, names = code.co_code, code.co_names
-    ops = raw[::2]
+def _scan(code, raw, late, imports, binds, set_globally, froms=None):
+    """Collect what one code object imports and binds; `froms` is for the module's own code only."""
+    names, consts, ops, args = code.co_names, code.co_consts, raw[::2], raw[1::2]
+    chosen = ops.translate(_NESTED if froms is None else _AT_TOP)
+    if "TYPE_CHECKING" in names:
+        skipped = _type_checking(code)
+        chosen = [choice and index not in skipped for index, choice in enumerate(chosen)]
     current = attribute = None
-    skipped = _type_checking(code) if "TYPE_CHECKING" in names else ()
-    for index in compress(range(len(ops)), ops.translate(_NESTED if froms is None else _AT_TOP)):
-        if skipped and any(start <= index < end for start, end in skipped):
-            continue
-        op, arg, before = ops[index], raw[2 * index + 1], index - 1
+    for index, op, arg in compress(zip(range(len(ops)), ops, args), chosen):
+        before = index - 1
         if ops[before] == _EXTENDED_ARG:
-            arg, before = _argument(raw, ops, index)
+            arg, before = _argument(ops, args, index)
         if op == _IMPORT_NAME:
-            fromlist, before = _constant(code, raw, ops, before)
-            level, before = _constant(code, raw, ops, before)
-            current = Import(names[arg >> _NAME_SHIFT], level, fromlist or (), late)
+            fromlist, before = _constant(ops, args, consts, before)
+            level, before = _constant(ops, args, consts, before)
+            current, attribute = Import(names[arg >> _NAME_SHIFT], level, fromlist or (), late), None
             imports.append(current)
-            attribute = None
         elif op == _IMPORT_FROM:
             attribute = names[arg]
         else:
             name = names[arg]
+            if op == _STORE_GLOBAL and (froms is not None or name not in binds):
+                set_globally[name] = froms is not None  # past the view: by the module itself, or by functions only
             binds[name] = binds.get(name, 0) + 1
-            if op == _STORE_GLOBAL:  # past the view: by the module itself (True), or by a function (False)
-                set_globally[name] = set_globally.get(name, False) or froms is not None
             if attribute is not None:
                 if current.names:
                     froms.append((current.name, current.level, attribute, name))
@@ -569,85 +568,67 @@ def _scan(code, late, imports, binds, set_globally, froms=None):
 
 
 def _type_checking(code):
-    """The (start, end) of what stands under `if TYPE_CHECKING:`, in instructions: it is not executed."""
+    """The indices of the instructions that stand under `if TYPE_CHECKING:`: they are not executed."""
     import dis
-    spans, instructions = [], list(dis.get_instructions(code))
+    skipped, instructions = set(), list(dis.get_instructions(code))
     for index, instruction in enumerate(instructions):
         if instruction.argval == "TYPE_CHECKING" and instruction.opname.startswith("LOAD"):
             jumps = [i for i in instructions[index + 1:index + 4] if "JUMP_IF_FALSE" in i.opname or "JUMP_FORWARD_IF_FALSE" in i.opname]
-            spans += [(instruction.offset // 2, jump.argval // 2) for jump in jumps[:1]]
-    return spans
+            skipped.update(*[range(instruction.offset // 2, jump.argval // 2) for jump in jumps[:1]])
+    return skipped
 
 
-def _read_inside(code, names):
-    """Those of the names that the functions and class bodies in a code object read as globals."""
-    found = set()
-    for inner in [const for const in code.co_consts if type(const) is types.CodeType] if names else ():
-        if not names.isdisjoint(inner.co_names):
-            import dis
-            found |= names.intersection(i.argval for i in dis.get_instructions(inner) if i.opname in _READS)
-        found |= _read_inside(inner, names)
-    return found
-
-
-def _read_too_early(code, names):
-    """Those of the names that a class body or comprehension in a module's code reads before the module binds them."""
-    if names.isdisjoint(_names_at_once(code)):
+def _read_unbound(code, names, never):
+    """Those of the names that code inside a module's reads as globals before the module has bound them: class bodies and
+    comprehensions, which are executed at once, any of them; functions those that it never binds."""
+    if not _may_read(code, names, never):
         return set()
     import dis
-    bound, found, at_once = set(), set(), _executed_inside(code)
+    found, unbound, reads = set(), set(names), _READS if code.co_name != "<module>" else ()
     for instruction in dis.get_instructions(code):
         value = instruction.argval
-        if instruction.opname == "STORE_NAME":
-            bound.add(value)
-        elif type(value) is types.CodeType and value in at_once:
-            found |= _read_too_early(value, names - bound)
-        elif instruction.opname in _READS and code.co_name != "<module>":
-            found |= {value} & names - bound
+        if type(value) is types.CodeType:
+            found |= _read_unbound(value, unbound if _at_once(value) else never, never)
+        elif instruction.opname in reads:
+            found |= {value} & unbound
+        elif instruction.opname == "STORE_NAME":
+            unbound.discard(value)
     return found
 
 
-def _executed_inside(code):
-    return [c for c in code.co_consts if type(c) is types.CodeType and (not c.co_flags & _IN_FUNCTION or c.co_name.endswith("comp>"))]
+def _may_read(code, names, never):
+    """Whether one of the names stands in code where it matters: this is much faster to find out."""
+    if code.co_name != "<module>" and not names.isdisjoint(code.co_names):
+        return True
+    inside = [(c, names if _at_once(c) else never) for c in code.co_consts if type(c) is types.CodeType]
+    return any([wanted and _may_read(c, wanted, never) for c, wanted in inside])
 
 
-def _names_at_once(code):
-    """The names in a class body or comprehension, or in those that a module's code executes."""
-    own = () if code.co_name == "<module>" else code.co_names
-    return set(own).union(*map(_names_at_once, _executed_inside(code)))
+def _at_once(code):
+    return not code.co_flags & _IN_FUNCTION or code.co_name.endswith("comp>")
 
 
 _READS = ("LOAD_NAME", "LOAD_GLOBAL", "LOAD_FROM_DICT_OR_GLOBALS")
 
 
-def _argument(raw, ops, index):
+def _argument(ops, args, index):
     """The argument of an instruction with its EXTENDED_ARG prefixes, and the index of the instruction before them."""
-    arg, shift, index = raw[2 * index + 1], 8, index - 1
+    arg, shift, index = args[index], 8, index - 1
     while index >= 0 and ops[index] == _EXTENDED_ARG:
-        arg, shift, index = arg | raw[2 * index + 1] << shift, shift + 8, index - 1
+        arg, shift, index = arg | args[index] << shift, shift + 8, index - 1
     return arg, index
 
 
-def _constant(code, raw, ops, index):
+def _constant(ops, args, consts, index):
     """The constant that an instruction loads, and the index of the one before it."""
-    arg, before = raw[2 * index + 1], index - 1
+    arg, before = args[index], index - 1
     if ops[before] == _EXTENDED_ARG:
-        arg, before = _argument(raw, ops, index)
+        arg, before = _argument(ops, args, index)
     if ops[index] == _LOAD_CONST:
-        return code.co_consts[arg], before
+        return consts[arg], before
     if ops[index] == _LOAD_SMALL_INT:
         return arg, before
     raise LookupError(f"instruction {ops[index]} before an import")
-
-
-def _source_tree(loader, name):
-    """The source as text and as a syntax tree; (None, None) if there is none."""
-    import ast
-    try:
-        source = loader.get_source(name)
-        return source, ast.parse(source)
-    except (AttributeError, OSError, SyntaxError, TypeError, ValueError):
-        return None, None
 
 
 def _guarded(source):
@@ -655,23 +636,28 @@ def _guarded(source):
     if source.code is None or "NameError" not in source.code.co_names:
         return frozenset()
     import ast
-    names, (_, tree) = set(), _source_tree(source.spec.loader, source.spec.name)
-    for node in ast.walk(tree) if tree else ():
-        if isinstance(node, ast.Try) and any("NameError" in ast.dump(handler.type) for handler in node.handlers if handler.type):
-            names.update(n.value.id for n in node.body if isinstance(n, ast.Expr) and isinstance(n.value, ast.Name))
-    return names
+    try:
+        nodes = list(ast.walk(ast.parse(source.spec.loader.get_source(source.spec.name))))
+    except (AttributeError, OSError, SyntaxError, TypeError, ValueError):
+        return frozenset()
+    guards = [n for n in nodes if isinstance(n, ast.Try) and any("NameError" in ast.dump(h.type) for h in n.handlers if h.type)]
+    return {n.value.id for guard in guards for n in guard.body if isinstance(n, ast.Expr) and isinstance(n.value, ast.Name)}
 
 
-def _read_source(loader, name):
-    """Facts from the source, for a Python whose opcodes are not known here."""
-    tree = _source_tree(loader, name)[1]
-    facts = Facts([], [], (), {}, {}, set(), set())
-    if tree is None:
+def _read_source(path):
+    """The same from a source file."""
+    import ast
+    try:
+        with open(path, "rb") as file:
+            tree = ast.parse(file.read())
+    except (OSError, SyntaxError, ValueError):
         return _NO_FACTS
+    own = set()  # names that the module binds itself
+    facts = Facts([], [], own, {}, {}, set(), set())
     _read_tree(tree, facts, True, False, set())
-    imports = sorted(facts.imports, key=_late)
+    set_globally = {name: by_module for name, by_module in facts.globals.items() if by_module or name not in own}
     dynamic = tuple((text, _AT_RUN_TIME) for text in _dotted(sorted(facts.dynamic))) if "import_module" in facts.dynamic else None
-    return facts._replace(imports=tuple(imports), froms=tuple(facts.froms), imported=_imported_names(imports, facts.froms), dynamic=dynamic)
+    return _facts_from(facts.imports, facts.froms, facts.binds, set_globally, facts.inspects, dynamic)
 
 
 def _read_tree(node, facts, top, late, declared):
@@ -705,6 +691,8 @@ def _read_tree(node, facts, top, late, declared):
             facts.binds[name] = facts.binds.get(name, 0) + 1
             if name in declared:
                 facts.globals[name] = facts.globals.get(name, False) or top
+            elif top:
+                facts.imported.add(name)
         function = kind in (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
         scope = function or kind is ast.ClassDef
         _read_tree(child, facts, top and not scope, late or function, set() if scope else declared)
@@ -716,145 +704,141 @@ class Plan:
     """The modules to execute: `sources` in the order in which a fresh import would start them, `finished` in the order in
     which it would finish them.  `depth` is how deep these imports nest."""
 
-    def __init__(self, scope, skip=(), only=None):
-        self.scope, self.table, self.skip, self.only = scope, scope.table(), set(skip), only
+    def __init__(self, scope, skip=()):
+        self.scope, self.table, self.skip = scope, scope.table(), set(skip)
         self.sources, self.finished, self.late, self.read, self.passed = {}, [], [], {}, {}
-        self.depth, self.modules, self.dependents = 0, {}, None  # {name: the modules that it held}
+        self.depth, self.dependents = 0, None
 
     def copy(self, module_of=lambda name: None):
         """This plan as it was made; a table keeps it without the module objects, which it must not keep alive."""
-        other = Plan(self.scope, self.skip, self.only)
+        other = Plan(self.scope, self.skip)
         other.sources = {name: Source(name, module_of(name), *source[2:]) for name, source in self.sources.items()}
-        other.finished, other.depth, other.modules, other.passed = list(self.finished), self.depth, self.modules, self.passed
+        other.finished, other.depth, other.passed = list(self.finished), self.depth, self.passed
         return other
 
     def holds(self):
         """Whether this plan would be made again: the files are what runs, and the modules hold the same modules."""
-        paths = [source.path for source in self.sources.values()]
+        sources, edges = self.sources.values(), self.table.edges
+        paths = [source.path for source in sources]
         seen = [_seen.get(path, _UNKNOWN) for path in paths]
-        return all([each.code is not None and each.code is source.code and each.settled for each, source in zip(seen, self.sources.values())]) \
+        return all([each.code is not None and each.code is source.code and each.settled for each, source in zip(seen, sources)]) \
             and _stamps(paths) == [each.signature for each in seen] and not any(map(_became_package, paths)) \
-            and all([_signature(source.path) == source.signature for source in self.passed.values()]) \
-            and all([_modules_in(sys.modules.get(name)) == self.modules.get(name) for name in self.sources])
+            and all([_signature(source.path) == source.signature for source in filter(None, self.passed.values())]) \
+            and all([name in edges and edges[name].modules == _modules_in(sys.modules.get(name)) for name in self.sources])
 
     def visit(self, root):
         """Walk what root imports, depth first, with a stack of its own: chains may be thousands of modules long."""
-        if not self.enters(root):
-            return
-        stack = [(root, self.start(root))]
+        stack = self.start(root)
         while stack:
             self.depth = max(self.depth, len(stack))
             name, targets = stack[-1]
-            for target in targets:
-                if target not in self.sources and self.enters(target):
-                    stack.append((target, self.start(target)))
-                    break
-            else:
+            below = next(filter(None, map(self.start, targets)), None)
+            if below is None:
                 stack.pop()
                 self.finished.append(name)
-
-    def visit_late(self):
-        """Walk what functions import: last, each with its parents before it."""
-        for target in self.late:  # to which each visit adds
-            for name in (*_parents(target), target):
-                if name not in sys.modules:
-                    self.pass_through(name)
-                elif name not in self.sources:
-                    self.visit(name)
-
-    def pass_through(self, name):
-        """What only functions import and nobody has imported yet is not executed; but what it imports may be loaded."""
-        source = self.load(name) if name not in self.passed else None
-        if source is not None:
-            self.passed[name] = source
-            self.late += [target for target, late in self.edges(source)]
-
-    def enters(self, name):
-        if name in self.sources or name in self.skip or self.only is not None and name not in self.only:
-            return False
-        return self.load(name) is not None
+            else:
+                stack += below
 
     def start(self, name):
-        self.sources[name] = source = self.load(name)
-        targets = []
-        for target, late in self.edges(source):
+        """[(name, what its own code imports)], or [] for what has been met already or is not executed."""
+        source = None if name in self.sources or name in self.skip else self.load(name)
+        if source is None:
+            return []
+        self.sources[name], edges = source, self.edges(source).items()
+        targets, runs = [], _runs(source)
+        for target, late in edges:
             if late:
                 self.late.append(target)
-            elif target in sys.modules or not _runs(source):  # what has run without importing it will do so again
+            elif not runs or target in sys.modules:  # what has run without importing it will do so again
                 targets.append(target)
-        return iter(targets)
+        return [(name, iter(targets))]
+
+    def visit_late(self):
+        """Walk what functions import: last, each with its parents before it.
+
+        What nobody has imported yet is not executed; but what it imports may be loaded.
+        """
+        for target in self.late:  # to which each visit adds
+            for name in (*_parents(target), target):
+                if name in self.sources:
+                    continue
+                if name in sys.modules:
+                    self.visit(name)
+                elif name not in self.passed:
+                    self.passed[name] = source = self.load(name)
+                    self.late += self.edges(source) if source is not None else ()
 
     def load(self, name):
         """The Source of a module in scope, loaded or new; None for all others."""
         if name not in self.read:
-            self.read[name] = None
-            module = sys.modules.get(name)
+            self.read[name], module = None, sys.modules.get(name)
             try:
-                if module is not None:
-                    if name in self.table.names or name in self.scope:
-                        self.read[name] = _load(name, module, _dict_of(module)["__spec__"])
-                else:
-                    self.read[name] = self.load_new(name)
+                spec = self.spec_of(name, module)
+                self.read[name] = _load(name, module, spec) if spec is not None else None
             except Exception as error:
-                if module is None:  # whether it is imported at all, and in a try statement, its importer decides
-                    return None
-                raise _failure(error, name, (), getattr(_spec_of(module), "origin", None)) from error
+                if module is not None:  # whether a new one is imported at all, and in a try statement, its importer decides
+                    raise _failure(error, name, (), getattr(_spec_of(module), "origin", None)) from error
         return self.read[name]
 
-    def load_new(self, name):
-        """The Source of a module that is not loaded yet, if it is in scope."""
+    def spec_of(self, name, module):
+        """The spec of a module in scope, loaded or to be found; None for all others."""
+        if module is not None:
+            return _dict_of(module)["__spec__"] if name in self.table.names or name in self.scope else None
         parent = name.rpartition(".")[0]
-        if name in sys.modules or name.partition(".")[0] in sys.builtin_module_names:
-            return None
         above = self.load(parent) if parent else None
-        if parent and (above is None or above.spec is None or above.spec.submodule_search_locations is None):
+        if name in sys.modules or name in sys.builtin_module_names or parent and not _is_package(above):
             return None
         spec = _find_spec(name, above and above.spec.submodule_search_locations)
-        if spec is None or not self.scope.covers(name, spec) or isinstance(spec.loader, importlib.machinery.ExtensionFileLoader):
-            return None
-        return _load(name, None, spec)
+        new = spec is not None and self.scope.covers(name, spec) and not isinstance(spec.loader, importlib.machinery.ExtensionFileLoader)
+        return spec if new else None
 
     def edges(self, source):
-        """[(name, late)] of all that a module imports: what its code says, and what it holds that its code does not name.
+        """{name: late} of all that a module imports: what its code says, and what it holds that its code does not name.
 
         `late` is false for what the module's own code imports, true for its functions, _AT_RUN_TIME for what is seen only there.
         """
         if source.spec is None:
-            return []
-        code, edges = self.table.named.get(source.name, (None, None))
-        if code is None or code is not source.code:
-            edges = list(self.named(source))
-            self.table.named[source.name] = source.code, edges
-        found = [(name, _AT_RUN_TIME) for name in self.held(source)]
-        if source.facts.dynamic is not None and source.spec.submodule_search_locations is not None:
-            found += [(name, _AT_RUN_TIME) for name in list(sys.modules) if name.rpartition(".")[0] == source.name]  # plug-ins
-        return edges + found if found else edges
-
-    def named(self, source, parents=True):
-        """Yield (name, late) of what a module's code says that it imports."""
-        own = _parents(source.name)  # these packages are there already
-        package = source.name if source.spec.submodule_search_locations is not None else source.name.rpartition(".")[0]
-        for imported, level, names, late in source.facts.imports:
-            base = _absolute(imported, level, package)
-            for name in _parents(base) if parents or not names else ():
-                if not names or name not in own and name != source.name:
-                    yield name, late
-            submodules = self.submodules(base, names) if names else ()
-            if parents or names in ((), ("*",)) or len(submodules) < len(names):
-                yield base, late
-            for name in submodules:
-                yield name, late
-        for text, late in source.facts.dynamic or ():
-            name = _absolute(text.lstrip("."), len(text) - len(text.lstrip(".")), package)
-            if name in sys.modules:
-                yield name, late
+            return {}
+        modules, known = _modules_in(source.module), self.table.edges.get(source.name)
+        if known is not None and known.code is source.code and known.modules == modules:
+            return known.edges
+        edges = {}
+        for target, late, _ in self.targets(source, modules):
+            if late < edges.get(target, 2):
+                edges[target] = late
+        if source.name in self.table.names and _runs(source):
+            self.table.edges[source.name] = Edges(source.code, modules, edges)
+            if known is not None and known.code is source.code:
+                self.table.plans.clear()  # they were made when it held other modules
+        return edges
 
     def imports(self, source):
         """{name: late} of what a module itself imports, in order, without the packages that this brings in."""
-        found, named = {}, self.named(source, parents=False) if source.spec else ()
-        for target, late in [*named, *[edge for edge in self.edges(source) if edge[1] == _AT_RUN_TIME]]:
-            found.setdefault(target, late)
+        found = {}
+        for name, late, named in self.targets(source, _modules_in(source.module)) if source.spec else ():
+            if named:
+                found.setdefault(name, late)
         return found
+
+    def targets(self, source, modules):
+        """Yield (name, late, named) of what a module imports; `named` is false for the packages that this brings in."""
+        own = (*_parents(source.name), source.name)  # these packages are there already
+        package = source.name if _is_package(source) else source.name.rpartition(".")[0]
+        for imported, level, names, late in source.facts.imports:
+            base = _absolute(imported, level, package)
+            for name in _parents(base):
+                if not names or name not in own:
+                    yield name, late, not names
+            submodules = self.submodules(base, names) if names else ()
+            yield base, late, names in ((), ("*",)) or len(submodules) < len(names)
+            for name in submodules:
+                yield name, late, True
+        for text, late in source.facts.dynamic or ():
+            name = _absolute(text.lstrip("."), len(text) - len(text.lstrip(".")), package)
+            if name in sys.modules:
+                yield name, late, True
+        for name in self.held(source, modules):
+            yield name, _AT_RUN_TIME, True
 
     def submodules(self, base, names):
         """Those of the names imported from base that are submodules, loaded or to be found."""
@@ -862,25 +846,30 @@ class Plan:
             exported = _dict_of(sys.modules[base]).get("__all__") if base in self.scope else ()
             names = [n for n in exported if isinstance(n, str)] if isinstance(exported, (list, tuple)) else ()
         above = self.load(base) if names else None
-        if above is not None and above.spec is not None and above.spec.submodule_search_locations is not None:
-            full = [(name, f"{base}.{name}") for name in names]
-            return [child for name, child in full if child in sys.modules or name not in above.facts.binds and self.load(child)]
-        return [child for child in map((base + ".").__add__, names) if child in sys.modules]
+        binds = above.facts.binds if _is_package(above) else names  # a name that it binds is no submodule unless it is loaded
+        return [f"{base}.{name}" for name in names
+                if f"{base}.{name}" in sys.modules or name not in binds and self.load(f"{base}.{name}")]
 
-    def held(self, source):
-        """Modules that a module's own code has bound without an import statement that names them."""
-        self.modules[source.name] = modules = _modules_in(source.module)
+    def held(self, source, modules):
+        """Yield the modules that a module's own code has bound without an import statement that names them, and plug-ins."""
         for name, _ in modules:
             value = _dict_of(source.module).get(name)
             target = _dict_of(value).get("__name__") if type(value) is types.ModuleType else None
-            if source.facts.binds.get(name) and type(target) is str and target != f"{source.name}.{name}" and sys.modules.get(target) is value:
+            found = type(target) is str and sys.modules.get(target) is value
+            if found and target != f"{source.name}.{name}" and name in source.facts.binds:
                 yield target
+        if source.facts.dynamic is not None and _is_package(source):
+            yield from [name for name in list(sys.modules) if name.rpartition(".")[0] == source.name]
+
+
+def _is_package(source):
+    return source is not None and source.spec is not None and source.spec.submodule_search_locations is not None
 
 
 def _modules_in(module):
     """[(name, id)] of the modules that a module's namespace holds."""
-    items = list(_dict_of(module).items()) if module is not None else ()
-    return [(name, id(value)) for name, value in items if type(value) is types.ModuleType]
+    items, kind = list(_dict_of(module).items()) if module is not None else (), types.ModuleType
+    return [(name, id(value)) for name, value in items if type(value) is kind]
 
 
 def _runs(source):
@@ -927,13 +916,9 @@ def _text(obj):
 
 def _places(trace):
     """The (file, line) of a traceback, from the outermost on, without our own and the import system's."""
-    places = []
-    while trace is not None:
-        place = trace.tb_frame.f_code.co_filename, trace.tb_lineno
-        if place[0] != __file__ and not place[0].startswith(_IMPORT_SYSTEM):
-            places.append(place)
-        trace = trace.tb_next
-    return places
+    import traceback
+    places = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(trace)]
+    return [place for place in places if place[0] != __file__ and not place[0].startswith(_IMPORT_SYSTEM)]
 
 
 _IMPORT_SYSTEM = "<frozen", "<builtin>/frozen"  # the files of the import system, in CPython and in PyPy
@@ -1502,14 +1487,14 @@ def _facts_of_main(namespace):
     for frame in sys._current_frames().values():
         while frame is not None:
             if frame.f_globals is namespace and frame.f_code.co_name == "<module>" and not frame.f_code.co_filename.startswith("<"):
-                return _facts(frame.f_code, namespace.get("__spec__"), frame.f_code.co_filename)
+                return _facts(frame.f_code, frame.f_code.co_filename)
             frame = frame.f_back
     path = namespace.get("__file__")
     try:
         if path in _seen and _seen[path].code is not None:
-            return _facts(_seen[path].code, None, path)
+            return _facts(_seen[path].code, path)
         with open(path, "rb") as file:
-            return _facts(compile(file.read(), path, "exec", dont_inherit=True), None, path)
+            return _facts(compile(file.read(), path, "exec", dont_inherit=True), path)
     except (OSError, TypeError, ValueError, SyntaxError):
         return None
 
@@ -1645,7 +1630,7 @@ class View(collections.abc.MutableMapping):
         was = self.origin()[1].binds
         rest = {name for name in rest if name in was and type(self.old[name]) not in (types.ModuleType, _Reloading) and self.is_stale(name)}
         gone = rest - facts.binds.keys()
-        return _read_inside(code, gone) | _read_too_early(code, rest - gone)
+        return _read_unbound(code, rest, gone)
 
     def execute(self):
         source, loader = self.source, self.source.spec.loader
@@ -1799,7 +1784,7 @@ def _names_of(source, namespace):
     seen = _running(source.name, spec)
     if seen is None or seen.code is None:  # nothing is known but what each object says of itself
         return {n for n, v in namespace.items() if n in source.facts.binds or _module_of(v) == source.name}, _NO_FACTS
-    facts = _facts(seen.code, spec, _file_of(spec))
+    facts = _facts(seen.code, _file_of(spec))
     facts = facts._replace(binds={**dict.fromkeys(seen.left, 1), **facts.binds}) if seen.left else facts
     if not facts.inspects.isdisjoint(_INSPECTORS - {"dir", "locals"}) or "__getattr__" in facts.binds:
         return set(namespace), facts  # it may have bound names that no statement shows
@@ -2511,13 +2496,10 @@ def _changes(scope):
         folder = os.path.splitext(spec.origin or "")[0]
         if folder not in table.at and os.path.isdir(folder):  # where the __init__.py of a package may appear
             table.at[folder] = [name]
-    for path in suspects:
+    for path in suspects:  # all are looked at until they run what their files say
         stamp, known = stamps[path], _seen.get(path, _UNKNOWN).signature  # there is none for folders
-        changed = [table.names[name] for name in table.at[path] if name in changes]
-        if stamp is not None and _settled(stamp) and known in (stamp, None) and path not in changed and None not in changed:
+        if stamp is not None and _settled(stamp) and known in (stamp, None) and changes.keys().isdisjoint(table.at[path]):
             table.stamps[path] = stamp
-    for name in changes:  # these are looked at until they run, whatever the folder says
-        table.stamps.pop(table.names[name], None)
     return changes
 
 
@@ -2530,13 +2512,11 @@ def _stamps(paths):
 
 def _is_changed(name, spec):
     path = _file_of(spec)
-    if _opaque(spec):
-        return path is None and _became_regular(spec)
     signature = _signature(path)
-    if signature is None or _became_package(path):
-        found = _find_spec(name)  # a file that is gone for a moment, or a module that became a package
-        return found is not None and found.origin != path
-    seen = _running(name, spec)
+    found = _spec_now(name, spec, path, signature)
+    if found is not spec:  # a file that is gone for a moment, or a module that became a package
+        return found is not None and (path is None or found.origin != path)
+    seen = _running(name, spec) if not _opaque(spec) else None
     if seen is None or seen.signature == signature and seen.settled:
         return False
     if signature[2] != seen.signature[2]:
@@ -2547,10 +2527,10 @@ def _is_changed(name, spec):
             code = spec.loader.source_to_code(spec.loader.get_data(path), path)
     except Exception:
         return True
-    if seen.code is not None and _same_code(code, seen.code):
-        _seen[path] = seen._replace(signature=signature, settled=_settled(signature))
-        return False
-    return True
+    if seen.code is None or not _same_code(code, seen.code):
+        return True
+    _seen[path] = seen._replace(signature=signature, settled=_settled(signature))
+    return False
 
 
 def _same_code(one, other):
@@ -2565,20 +2545,20 @@ def _running(name, spec, signature=None, compiles=True):
     """What is known of the code that a module runs; for one imported before deepreload its bytecode file tells."""
     path = _file_of(spec)
     seen = _seen.get(path)
-    if path is None or seen is not None and seen.code is not None:
-        return seen
     signature = signature or _signature(path)
-    if signature is None:
+    if signature is None or seen is not None and seen.code is not None:
         return seen
     code, header = _bytecode(spec)
     if code is not None and header != (signature[0] // 1_000_000_000 & 0xFFFFFFFF, signature[2] & 0xFFFFFFFF) \
             and not sys.dont_write_bytecode and os.access(os.path.dirname(spec.cached), os.W_OK):
         seen = Seen((-1, -1, header[1], -1), True, code, None)
-    else:
-        if seen is None or seen.signature == signature:
-            if code is None or not _bytecode_is_sound(spec, signature):
-                code = _code_or_none(name, spec, path, signature) if compiles else None
-            seen = Seen(signature, _settled(signature), code, None)
+    elif seen is None or seen.signature == signature:
+        if code is None or not _bytecode_is_sound(spec, signature):
+            try:
+                code = _code_of(name, spec, path, signature) if compiles else None
+            except Exception:
+                code = None
+        seen = Seen(signature, _settled(signature), code, None)
     _seen[path] = seen
     return seen
 
@@ -2597,55 +2577,39 @@ def _bytecode(spec):
     return None, None
 
 
-def _code_or_none(name, spec, path, signature):
-    try:
-        return _code_of(name, spec, path, signature)
-    except Exception:
-        return None
-
-
 def _plan_changed(scope, changed):
     """Plan the changed modules and all that import them, in the order in which the program came to import them."""
-    reader = Plan(scope)
-    dependents = _dependents(reader)
-    affected, stack = {}, list(changed)
-    stack += _by_order_below(reader, [name for name in changed if _imports_changed(reader, name)])
+    plan = Plan(scope)
+    plan.dependents = dependents = _dependents(plan)
+    affected, stack = {}, [*changed, *_by_order_below(plan, [name for name in changed if _imports_changed(plan, name)])]
     while stack:
         name = stack.pop()
         if name not in affected:
             affected[name] = None
             stack += [other for other, late in dependents.get(name, {}).items() if late is not True]
-    plan = Plan(scope, only=_Affected(affected))
-    plan.read, plan.dependents = reader.read, dependents  # what is compiled already, and known
-    tops = [name for name in list(sys.modules) if name in affected and not any(d in affected and d != name for d in dependents.get(name, ()))]
-    for name in _imports_of_main() + tops + [name for name in reversed(list(sys.modules)) if name in affected]:
+    plan.skip = sys.modules.keys() - affected.keys()  # what is not loaded yet may come in
+    loaded = [name for name in list(sys.modules) if name in affected]
+    tops = [name for name in loaded if not any(d in affected and d != name for d in dependents.get(name, ()))]
+    for name in _imports_of_main() + tops + loaded[::-1]:
         plan.visit(name)
     return plan
 
 
 def _dependents(plan):
     """{name: {importer: late}} of the modules in scope, by the code that they run."""
-    for name in plan.table.names:
+    table = plan.table
+    for name in table.names:
         if name in sys.modules:
-            _running_edges(plan, name)
-    return plan.table.dependents
+            edges = _running_edges(plan, name)
+            if table.linked.get(name) is not edges:
+                table.link(name, edges)
+    return table.dependents
 
 
 def _running_edges(plan, name):
     """{target: late} of what a loaded module in scope imports, by the code that it runs."""
-    table = plan.table
-    code, edges = table.edges.get(name, _NEVER)
-    running = (_seen.get(table.names[name]) or _UNKNOWN).code
-    if code is not running or running is None:
-        for target in edges:
-            table.dependents[target].pop(name, None)
-        source, edges = _running_source(name, sys.modules[name]), {}
-        for target, late in plan.edges(source):
-            edges[target] = late if target not in edges else min(edges[target], late, key=_LATENESS.index)
-        table.edges[name] = source.code, edges
-        for target, late in edges.items():
-            table.dependents.setdefault(target, {})[name] = late
-    return edges
+    known, running = plan.table.edges.get(name, _NO_EDGES), _seen.get(plan.table.names[name], _UNKNOWN).code
+    return known.edges if known.code is running is not None else plan.edges(_running_source(name, sys.modules[name]))
 
 
 def _running_source(name, module):
@@ -2653,11 +2617,7 @@ def _running_source(name, module):
     spec = _spec_of(module)
     path = _file_of(spec)
     code = (_running(name, spec) or _UNKNOWN).code
-    return Source(name, module, spec, path, None, code, _facts(code, spec, path))
-
-
-_NEVER = _MISSING, {}
-_LATENESS = [False, _AT_RUN_TIME, True]
+    return Source(name, module, spec, path, None, code, _facts(code, path))
 
 
 def _imported(reader, source):
@@ -2693,13 +2653,6 @@ def _by_order_below(reader, names):
     return below | stars
 
 
-class _Affected(dict):
-    """The modules to execute: those affected, and those not loaded yet."""
-
-    def __contains__(self, name):
-        return dict.__contains__(self, name) or name not in sys.modules
-
-
 def _imports_of_main():
     namespace = _namespace_of("__main__")
     facts = _facts_of_main(namespace)
@@ -2716,12 +2669,9 @@ def _files_of(error):
             files.update(os.path.dirname(f) for f in list(files) if f)
             files.update(sys.path)
             files.update(_namespace_of((cause.name or "").rpartition(".")[0]).get("__path__", ()))
-        trace = cause.__traceback__
-        while trace is not None:
-            files.add(trace.tb_frame.f_code.co_filename)
-            trace = trace.tb_next
+        files.update(path for path, line in _places(cause.__traceback__))
         cause = cause.__cause__ or cause.__context__
-    return {f for f in files if isinstance(f, str) and f != __file__ and not f.startswith("<")}
+    return {file for file in files if isinstance(file, str) and not file.startswith("<")}
 
 
 # -- unloading ----------------------------------------------------------------------------------------------------------
@@ -2778,7 +2728,7 @@ def _plan_unload(root, scope):
         for importer, late in importers[name].items():
             if late is False and importer not in inside:
                 outsiders.setdefault(importer, []).append(name)
-    order = Plan(scope, only=inside)
+    order = Plan(scope, skip=sys.modules.keys() - inside)
     for name in [root] + [name for name in list(sys.modules) if name in inside]:
         order.visit(name)
     return [name for name in reversed(order.finished) if name in sys.modules], outsiders
@@ -2789,7 +2739,7 @@ def _importers(scope):
     plan, importers = Plan(scope), {}
     for name, module in list(sys.modules.items()):
         if not _fixed(name, module) and not _in_stdlib(_spec_of(module).origin):
-            for target, late in [*plan.edges(_running_source(name, module)), (name.rpartition(".")[0], True)]:
+            for target, late in [*plan.edges(_running_source(name, module)).items(), (name.rpartition(".")[0], True)]:
                 if target != name:
                     importers.setdefault(target, {}).setdefault(name, late)
     for target in _imports_of_main():

@@ -1,0 +1,2 @@
+import m
+print("run three", m.V, flush=True)
