@@ -243,6 +243,7 @@ class _Table:
                 places = [folder for folder in spec.submodule_search_locations or () if isinstance(folder, str)]
             for place in places:
                 self.at.setdefault(place, []).append(name)
+        self.parents = {name.rpartition(".")[0] for name in list(sys.modules)}
         self.stamps = {}  # {path: what os.stat said of it when nothing there had changed}
         self.edges, self.linked = {}, {}  # {name: Edges of the code that runs}, those in dependents: {name: {target: late}}
         self.dependents = collections.defaultdict(dict)  # {target: {importer: late}}, brought up to date when it is asked for
@@ -497,21 +498,22 @@ def _knows_bytecode(known=[]):
 def _read_code(code):
     """The facts of a module's code and of all code inside it."""
     imports, froms, binds, set_globally = [], [], {}, {}
-    every, importers, inspects = [(code, False)], set(), _INSPECTORS.intersection(code.co_names)
+    _scan(code, code.co_code, False, imports, binds, set_globally, froms)
+    every, names = [(code, False)], set(code.co_names)
     for outer, late in every:
-        raw, names, top = outer.co_code, outer.co_names, outer is code
-        if top or _IMPORT_NAME in raw or _STORE_GLOBAL in raw:
-            _scan(outer, raw, late, imports, binds, set_globally, froms if top else None)
-        if not _IMPORTERS.isdisjoint(names):
-            importers.add(outer)
-        name = outer.co_name
-        if name[-1] == ">" and name.endswith(("comp>", "genexpr>")):
-            inspects |= _INSPECTORS.intersection(names)
         for inner in outer.co_consts:
             if type(inner) is types.CodeType:
-                every.append((inner, late or inner.co_flags & _IN_FUNCTION != 0))
-    dynamic = None
-    if importers:
+                inside, raw = late or inner.co_flags & _IN_FUNCTION != 0, inner.co_code
+                every.append((inner, inside))
+                names.update(inner.co_names)
+                if _IMPORT_NAME in raw or _STORE_GLOBAL in raw:
+                    _scan(inner, raw, inside, imports, binds, set_globally)
+    inspects, dynamic = set(), None
+    if not names.isdisjoint(_INSPECTORS):
+        here = [each for each, _ in every if each is code or each.co_name.endswith(("comp>", "genexpr>"))]
+        inspects = _INSPECTORS.intersection(name for each in here for name in each.co_names)
+    if not names.isdisjoint(_IMPORTERS):
+        importers = [each for each, _ in every if not _IMPORTERS.isdisjoint(each.co_names)]
         in_functions = {(const, True) for each in importers for const in _dotted(each.co_consts)}
         late = False if code in importers else _AT_RUN_TIME
         dynamic = tuple((const, late) for const in _dotted(code.co_consts)) + tuple(sorted(in_functions))
@@ -539,32 +541,51 @@ def _dotted(constants):
 
 def _scan(code, raw, late, imports, binds, set_globally, froms=None):
     """Collect what one code object imports and binds; `froms` is for the module's own code only."""
-    names, consts, ops, args = code.co_names, code.co_consts, raw[::2], raw[1::2]
-    chosen = ops.translate(_NESTED if froms is None else _AT_TOP)
-    if "TYPE_CHECKING" in names:
-        skipped = _type_checking(code)
-        chosen = [choice and index not in skipped for index, choice in enumerate(chosen)]
-    current = attribute = None
-    for index, op, arg in compress(zip(range(len(ops)), ops, args), chosen):
-        before = index - 1
-        if ops[before] == _EXTENDED_ARG:
-            arg, before = _argument(ops, args, index)
-        if op == _IMPORT_NAME:
-            fromlist, before = _constant(ops, args, consts, before)
-            level, before = _constant(ops, args, consts, before)
-            current, attribute = Import(names[arg >> _NAME_SHIFT], level, fromlist or (), late), None
-            imports.append(current)
-        elif op == _IMPORT_FROM:
-            attribute = names[arg]
+    names, consts, (ops, args) = code.co_names, code.co_consts, _instructions(code, raw)
+    attribute = None
+    for index in compress(range(len(ops)), ops.translate(_NESTED if froms is None else _AT_TOP)):
+        op = ops[index]
+        if op == _IMPORT_FROM:
+            attribute = names[args[index]]
+        elif op == _IMPORT_NAME:
+            level, fromlist = _constant(ops, args, consts, index - 2), _constant(ops, args, consts, index - 1) or ()
+            name, attribute = names[args[index] >> _NAME_SHIFT], None
+            imports.append(Import(name, level, fromlist, late))
         else:
-            name = names[arg]
-            if op == _STORE_GLOBAL and (froms is not None or name not in binds):
-                set_globally[name] = froms is not None  # past the view: by the module itself, or by functions only
-            binds[name] = binds.get(name, 0) + 1
+            bound = names[args[index]]
+            if op == _STORE_GLOBAL and (froms is not None or bound not in binds):
+                set_globally[bound] = froms is not None  # past the view: by the module itself, or by functions only
+            binds[bound] = binds.get(bound, 0) + 1
             if attribute is not None:
-                if current.names:
-                    froms.append((current.name, current.level, attribute, name))
+                if fromlist:  # else it is `import a.b as c`
+                    froms.append((name, level, attribute, bound))
                 attribute = None
+
+
+def _instructions(code, raw):
+    """The opcodes of code and their arguments, without the EXTENDED_ARG prefixes and what is not executed."""
+    ops, args = raw[::2], raw[1::2]
+    if "TYPE_CHECKING" in code.co_names:
+        skipped = _type_checking(code)
+        ops = bytes([0 if index in skipped else op for index, op in enumerate(ops)])
+    if _EXTENDED_ARG in ops:
+        plain, high = [], 0
+        for op, arg in zip(ops, args):
+            arg |= high
+            high = arg << 8 if op == _EXTENDED_ARG else 0
+            if op != _EXTENDED_ARG:
+                plain.append((op, arg))
+        ops, args = bytes([op for op, arg in plain]), [arg for op, arg in plain]
+    return ops, args
+
+
+def _constant(ops, args, consts, index):
+    """The constant that an instruction loads."""
+    if ops[index] == _LOAD_CONST:
+        return consts[args[index]]
+    if ops[index] == _LOAD_SMALL_INT:
+        return args[index]
+    raise LookupError(f"instruction {ops[index]} before an import")
 
 
 def _type_checking(code):
@@ -609,26 +630,6 @@ def _at_once(code):
 
 
 _READS = ("LOAD_NAME", "LOAD_GLOBAL", "LOAD_FROM_DICT_OR_GLOBALS")
-
-
-def _argument(ops, args, index):
-    """The argument of an instruction with its EXTENDED_ARG prefixes, and the index of the instruction before them."""
-    arg, shift, index = args[index], 8, index - 1
-    while index >= 0 and ops[index] == _EXTENDED_ARG:
-        arg, shift, index = arg | args[index] << shift, shift + 8, index - 1
-    return arg, index
-
-
-def _constant(ops, args, consts, index):
-    """The constant that an instruction loads, and the index of the one before it."""
-    arg, before = args[index], index - 1
-    if ops[before] == _EXTENDED_ARG:
-        arg, before = _argument(ops, args, index)
-    if ops[index] == _LOAD_CONST:
-        return consts[arg], before
-    if ops[index] == _LOAD_SMALL_INT:
-        return arg, before
-    raise LookupError(f"instruction {ops[index]} before an import")
 
 
 def _guarded(source):
@@ -846,6 +847,8 @@ class Plan:
             exported = _dict_of(sys.modules[base]).get("__all__") if base in self.scope else ()
             names = [n for n in exported if isinstance(n, str)] if isinstance(exported, (list, tuple)) else ()
         above = self.load(base) if names else None
+        if not _is_package(above) and base not in self.table.parents:
+            return []
         binds = above.facts.binds if _is_package(above) else names  # a name that it binds is no submodule unless it is loaded
         return [f"{base}.{name}" for name in names
                 if f"{base}.{name}" in sys.modules or name not in binds and self.load(f"{base}.{name}")]
