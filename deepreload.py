@@ -464,7 +464,7 @@ _WANTED = [_OP[op] for op in ("IMPORT_NAME", "IMPORT_FROM", "STORE_NAME", "DELET
 _AT_TOP = bytes(op in _WANTED for op in range(256))  # for bytes.translate(): 1 for the instructions to look at
 _NESTED = bytes(op in (_OP["IMPORT_NAME"], _OP["STORE_GLOBAL"]) for op in range(256))
 _IMPORT_NAME, _IMPORT_FROM, _STORE_NAME, _DELETE_NAME, _STORE_GLOBAL = _WANTED
-_LOAD_CONST, _EXTENDED_ARG, _LOAD_SMALL_INT = _OP["LOAD_CONST"], _OP["EXTENDED_ARG"], _OP.get("LOAD_SMALL_INT")
+_LOAD_NAME, _LOAD_CONST, _EXTENDED_ARG, _LOAD_SMALL_INT = _OP["LOAD_NAME"], _OP["LOAD_CONST"], _OP["EXTENDED_ARG"], _OP.get("LOAD_SMALL_INT")
 _NAME_SHIFT = 2 if sys.version_info >= (3, 15) else 0  # PEP 810 keeps flags in the low bits of IMPORT_NAME's argument
 _PROBE = "import a.b\nfrom . import c as d\nfrom ..e import *\ndef f():\n import g\n global h\n h = 1\nclass k:\n from l import m"
 _IN_FUNCTION = 1  # CO_OPTIMIZED: set for functions, not for modules and class bodies
@@ -733,12 +733,15 @@ class Plan:
         while stack:
             self.depth = max(self.depth, len(stack))
             name, targets = stack[-1]
-            below = next(filter(None, map(self.start, targets)), None)
-            if below is None:
+            for target in targets:
+                if target not in self.sources:
+                    below = self.start(target)
+                    if below:
+                        stack += below
+                        break
+            else:
                 stack.pop()
                 self.finished.append(name)
-            else:
-                stack += below
 
     def start(self, name):
         """[(name, what its own code imports)], or [] for what has been met already or is not executed."""
@@ -834,6 +837,10 @@ class Plan:
             yield base, late, names in ((), ("*",)) or len(submodules) < len(names)
             for name in submodules:
                 yield name, late, True
+            if not names and base in self.table.names and base in self.table.parents and source.code is not None:
+                for name in [f"{base}.{attribute}" for attribute in source.code.co_names]:  # which somebody else has imported
+                    if name in sys.modules:
+                        yield name, _AT_RUN_TIME, False
         for text, late in source.facts.dynamic or ():
             name = _absolute(text.lstrip("."), len(text) - len(text.lstrip(".")), package)
             if name in sys.modules:
@@ -2518,7 +2525,7 @@ def _is_changed(name, spec):
     signature = _signature(path)
     found = _spec_now(name, spec, path, signature)
     if found is not spec:  # a file that is gone for a moment, or a module that became a package
-        return found is not None and (path is None or found.origin != path)
+        return found is not None and (path is None or found.has_location and found.origin != path)
     seen = _running(name, spec) if not _opaque(spec) else None
     if seen is None or seen.signature == signature and seen.settled:
         return False
@@ -2589,13 +2596,55 @@ def _plan_changed(scope, changed):
         name = stack.pop()
         if name not in affected:
             affected[name] = None
-            stack += [other for other, late in dependents.get(name, {}).items() if late is not True]
+            stack += [other for other, late in dependents.get(name, {}).items() if late is not True or _imports_at_once(plan, other, name)]
     plan.skip = sys.modules.keys() - affected.keys()  # what is not loaded yet may come in
     loaded = [name for name in list(sys.modules) if name in affected]
     tops = [name for name in loaded if not any(d in affected and d != name for d in dependents.get(name, ()))]
     for name in _imports_of_main() + tops + loaded[::-1]:
         plan.visit(name)
     return plan
+
+
+def _imports_at_once(plan, name, target):
+    """Whether a function that imports target may have been called while its module, or one that imports it, was imported."""
+    source, imports, dynamic = _running_source(name, sys.modules[name]), [], []
+    if source.code is None or not _knows_bytecode():
+        return False
+    importers = [_running_source(other, sys.modules[other]).code for other in plan.dependents.get(name, ())]
+    for code in _called(source.code, {each for code in importers if code for each in code.co_names}):
+        _scan(code, code.co_code, False, imports, {}, {})
+        if not _IMPORTERS.isdisjoint(code.co_names):
+            dynamic += [(text, False) for text in _dotted(code.co_consts + source.code.co_consts)]
+    facts = source.facts._replace(imports=imports, dynamic=dynamic)
+    return any(target == each for each, late, named in plan.targets(source._replace(facts=facts), ()))
+
+
+def _called(code, names):
+    """The functions inside a module's code that may be called as it is imported: their names, or those of their classes,
+    are read by its own code, by others of them, or are among `names`."""
+    found, waiting, names = [], [], {*names, "__getattr__"}
+    _enter(code, waiting, names)
+    while True:
+        now = [each for owner, each in waiting if each.co_name[0] == "<" or not names.isdisjoint((owner, each.co_name))]
+        if not now:
+            return found
+        found += now
+        waiting = [pair for pair in waiting if pair[1] not in now]
+        for each in now:
+            names.update(each.co_names)
+            _enter(each, waiting, names)
+
+
+def _enter(code, waiting, names):
+    """Add the functions that code makes to those waiting, each with the name of its class, and what it reads to the names."""
+    if not code.co_flags & _IN_FUNCTION:
+        ops, args = _instructions(code, code.co_code)
+        names.update([code.co_names[arg] for op, arg in zip(ops, args) if op == _LOAD_NAME])
+    for inner in code.co_consts:
+        if type(inner) is types.CodeType and inner.co_flags & _IN_FUNCTION:
+            waiting.append((code.co_name, inner))
+        elif type(inner) is types.CodeType:
+            _enter(inner, waiting, names)
 
 
 def _dependents(plan):

@@ -1808,6 +1808,48 @@ class Changed(Case):
         self.write(later="X = 22")
         self.assertEqual((self.changed(), later.X), ("later", 22))
 
+    def test_functions_that_import_as_their_module_is_imported(self):
+        "an import in a function that is called meanwhile is as good as one of the module's own"
+        for text in ("def f():\n    import b\n    return b.X\nY = f()", "def g():\n    from b import X\n    return X\ndef f(): return g()\nclass C:\n    x = f()\nY = C.x",
+                     "class C:\n    def __init__(self):\n        import b\n        self.x = b.X\nY = C().x", "def d(f):\n    import b\n    return b.X\n@d\ndef Y(): pass",
+                     "f = lambda: __import__('b').X\nY = f()", "import importlib\ndef f(): return importlib.import_module('b').X\nY = [f() for _ in '1'][0]"):
+            self.write(b="X = 1", a=text, top="from a import Y")
+            top, a = self.imported("top", "a")
+            self.write(b="X = 22")
+            self.assertEqual((self.changed(), a.Y, top.Y), ("b a top", 22, 22), text)
+            for name in ("a", "b", "top"):
+                del sys.modules[name]
+
+    def test_functions_that_importers_call_as_they_are_imported(self):
+        self.write(b="X = 1", a="def f():\n    import b\n    return b.X\ndef unused():\n    import other", top="import a\nY = a.f()", other="")
+        top = self.imported("top", "other")[0]
+        self.write(b="X = 22")
+        self.assertEqual((self.changed(), top.Y), ("a b top", 22))
+        self.write(other="Z = 1")
+        self.assertEqual(self.changed(), "other")
+
+    def test_packages_that_import_on_demand(self):
+        "PEP 562: a changed submodule reaches those who took its names from the package"
+        self.write({"lazy/__init__.py": "def __getattr__(name):\n    if name == 'X':\n        from .sub import X\n        return X\n    raise AttributeError(name)", "lazy/sub.py": "X = 1"}, user="from lazy import X\nY = X * 10")
+        user = self.imported("user")
+        self.write({"lazy/sub.py": "X = 22"})
+        self.changed()
+        self.assertEqual((user.X, user.Y), (22, 220))
+
+    def test_submodules_that_others_have_imported(self):
+        self.write({"pkg/__init__.py": "", "pkg/sub.py": "X = 1"}, first="import pkg.sub", second="import pkg\nY = pkg.sub.X", third="import pkg")
+        second = self.imported("first", "second", "third")[1]
+        self.write({"pkg/sub.py": "X = 22"})
+        self.assertEqual((self.changed(), second.Y), ("pkg.sub first second", 22))
+
+    def test_a_package_whose_file_is_gone_for_a_moment(self):
+        self.write({"pkg/__init__.py": "X = 1"})
+        pkg = self.imported("pkg")
+        os.remove(self.path("pkg/__init__.py"))
+        self.assertEqual((self.changed(), pkg.X), ("", 1))
+        self.write({"pkg/__init__.py": "X = 22"})
+        self.assertEqual((self.changed(), pkg.X), ("pkg", 22))
+
     def test_importers_in_functions_do_not_run(self):
         self.write(a="def f():\n    import b\n    return b.X", b="X = 1")
         a = self.imported("a")
