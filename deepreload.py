@@ -1110,12 +1110,12 @@ class Batch:
 
     def prepare_class(self, name, bases, **keywords):
         """Stand for the __prepare__ of all metaclasses: choose what makes the class from the namespace of its statement."""
-        meta, namespace, _ = types.prepare_class(name, bases, keywords)
-        if _batch is self and threading.get_ident() == self.thread:
-            self.build_by(self.build_class)  # for the statements inside
-            self.stated = self.old_class(sys._getframe(1), name, bases, keywords)
-            maker = meta if self.stated is None else self.class_as_stated
-            self.metaclass.__setstate__((maker, (), {}, self.metaclass.__dict__))  # a metaclass may look at the frames above it
+        if _batch is not self or threading.get_ident() != self.thread:
+            return types.prepare_class(name, bases, keywords)[1]
+        self.build_by(self.build_class)  # for the statements inside
+        self.stated = self.old_class(sys._getframe(1), name, bases, keywords)
+        maker, namespace, _ = types.prepare_class(name, bases, keywords) if self.stated is None else (self.class_as_stated, {}, None)
+        self.metaclass.__setstate__((maker, (), {}, self.metaclass.__dict__))  # a metaclass may look at the frames above it
         return namespace
 
     def old_class(self, frame, name, bases, keywords):
@@ -1123,10 +1123,10 @@ class Batch:
         view = self.views.get(frame.f_globals.get("__name__"))
         if view is None or frame.f_code is not view.source.code or keywords:
             return None
-        old, plain = view.old_named(name, None), _PLAIN | _ATTRIBUTES | {types.FunctionType}  # that have no __set_name__
+        old = view.old_named(name, None)
         if type(old) is type and _bases(old) == (bases or (object,)) and id(old) not in self.claimed and id(old) not in self.pairs \
                 and _vars_of_class(old).get("__module__") == view.name and _qualname(old) == _name_of(old) == name and not view.imports(name) \
-                and plain.issuperset(map(type, _vars_of_class(old).values())) \
+                and _WITHOUT_SET_NAME.issuperset(map(type, _vars_of_class(old).values())) \
                 and not any(["__init_subclass__" in _vars_of_class(cls) for cls in _mro(old)[1:-1]]):
             return old
         return None
@@ -1956,6 +1956,7 @@ _MADE_OF = {  # {kind of object that cannot be changed: (what it is made of, how
     types.MethodType: (attrgetter("__func__", "__self__"), types.MethodType),
 }
 _ATTRIBUTES = {property, classmethod, staticmethod}
+_WITHOUT_SET_NAME = _PLAIN | _ATTRIBUTES | {types.FunctionType}
 
 
 def _keep_inner(batch, old, new):
