@@ -153,6 +153,10 @@ def _fixed(name, module):
         return "is compiled into the interpreter: it can be neither executed again nor unloaded"
     if isinstance(loader, importlib.machinery.ExtensionFileLoader):
         return "is an extension module, which can be neither initialised twice nor unloaded: restart the process to change it"
+    if loader is not None and not (hasattr(loader, "exec_module") or hasattr(loader, "get_code")):
+        return "has a loader without exec_module(), which cannot execute it again"
+    if name in _USED:
+        return "is what the reloader itself runs on: restart the process to change it"
     if spec.name != name:
         return f"is another name of {spec.name!r}: use that one"
     if getattr(spec, "_initializing", False) and _batch is None:
@@ -160,6 +164,7 @@ def _fixed(name, module):
     return None
 
 
+_USED = {value.__name__ for value in list(globals().values()) if type(value) is types.ModuleType}
 _dict_of = types.ModuleType.__dict__["__dict__"].__get__
 
 
@@ -2610,7 +2615,7 @@ def _imports_at_once(plan, name, target):
     """Whether a function that imports target may have been called while its module, or one that imports it, was imported."""
     source, imports, dynamic = _running_source(name, sys.modules[name]), [], []
     if source.code is None or not _knows_bytecode():
-        return False
+        return source.code is not None
     importers = [_running_source(other, sys.modules[other]).code for other in plan.dependents.get(name, ())]
     for code in _called(source.code, {each for code in importers if code for each in code.co_names}):
         _scan(code, code.co_code, False, imports, {}, {})
@@ -3205,7 +3210,8 @@ class _Runner(Watcher):
 
     def start(self):
         """Make a fresh __main__ and return the code to execute in it."""
-        sys.modules["__main__"] = module = types.ModuleType("__main__")
+        module = types.ModuleType("__main__")
+        sys.modules.update(dict.fromkeys({"__main__", "__mp_main__"} & {"__main__", *sys.modules}, module))  # multiprocessing's name for it
         sys.argv[:] = ["-m" if self.options.module else self.argv[0]] + self.argv[1:]
         spec = self.find()
         self.path, known = spec.origin, None if self.is_file else spec
@@ -3444,6 +3450,8 @@ def _show_graph(runner, form):
             name = _import_to_show(runner)
     except KeyboardInterrupt:
         return 130
+    except _NothingToRun:
+        raise
     except Exception as error:
         print(_user_traceback(error), end="", file=sys.stderr)
         return 1
@@ -3463,7 +3471,10 @@ def _import_to_show(runner):
             importlib.import_module(name)
         else:
             name = os.path.splitext(os.path.basename(os.path.abspath(name)))[0]
-            spec = _spec_of_script(name, runner.find().origin)
+            path = runner.find().origin
+            if not os.path.isfile(path):
+                raise _NothingToRun(f"the graph of the archive {runner.argv[0]!r} cannot be shown: unpack it, or run it without --graph")
+            spec = _spec_of_script(name, path)
             sys.modules[name] = module = importlib.util.module_from_spec(spec)
             spec.loader.exec_module(module)
     return name
