@@ -599,7 +599,8 @@ def _type_checking(code):
     skipped, instructions = set(), list(dis.get_instructions(code))
     for index, instruction in enumerate(instructions):
         if instruction.argval == "TYPE_CHECKING" and instruction.opname.startswith("LOAD"):
-            jumps = [i for i in instructions[index + 1:index + 4] if "JUMP_IF_FALSE" in i.opname or "JUMP_FORWARD_IF_FALSE" in i.opname]
+            following = [i for i in instructions[index + 1:index + 5] if i.opname not in ("TO_BOOL", "EXTENDED_ARG", "CACHE")]
+            jumps = [i for i in following[:1] if "JUMP_IF_FALSE" in i.opname or "JUMP_FORWARD_IF_FALSE" in i.opname]
             skipped.update(*[range(instruction.offset // 2, jump.argval // 2) for jump in jumps[:1]])
     return skipped
 
@@ -1007,7 +1008,7 @@ class Batch:
         _invalidate_finders()
         self.import_, self.gcd_import, self.build_class = builtins.__import__, _bootstrap._gcd_import, builtins.__build_class__
         self.metaclass = functools.partial(self.class_as_stated)  # these are called by C code: no frame comes in between
-        self.metaclass.__prepare__ = self.prepare_class
+        self.metaclass.__prepare__, self.stated = self.prepare_class, None
         self.hooked_build_class = functools.partial(self.build_class, metaclass=self.metaclass)
         self.started, _batch = True, self
         for name in reversed(self.plan.finished):
@@ -1215,6 +1216,7 @@ class Batch:
         self.views[name] = view = View(self, source)
         self.stack.append(name)
         spec, builder = source.spec, builtins.__build_class__
+        stated, maker = self.stated, self.metaclass.func  # of the class whose body imports this
         try:
             view.prepare()
             spec._initializing = True
@@ -1230,6 +1232,8 @@ class Batch:
         finally:
             spec._initializing = False
             self.build_by(builder)
+            self.stated = stated
+            self.metaclass.__setstate__((maker, (), {}, self.metaclass.__dict__))
             self.stack.pop()
         self.bind_child(name, sys.modules.get(name, module))  # the module may have put something else in its place
         self.finished.append(name)
@@ -2026,7 +2030,7 @@ def _keep_wrapper(batch, old, new):
 def _namespace(obj):
     try:
         namespace = object.__getattribute__(obj, "__dict__")
-    except AttributeError:
+    except Exception:  # a property of that name may raise anything
         return None
     return namespace if type(namespace) is dict else None
 
@@ -2186,7 +2190,7 @@ def _keep_as_stated(batch, old, namespace):
     before, pairs = _vars_of_class(old), {}
     names = [name for name in namespace if name not in ("__qualname__", "__classcell__")]
     made = list(before)[len(names):]  # by Python itself
-    if list(before)[:len(names)] != names or not _OF_EVERY_CLASS.issuperset(made) or "__doc__" in made and before["__doc__"] is not None:
+    if namespace["__qualname__"] != _qualname(old) or list(before)[:len(names)] != names or not _OF_EVERY_CLASS.issuperset(made) or "__doc__" in made and before["__doc__"] is not None:
         return False
     if "__classcell__" in namespace:
         namespace["__classcell__"].cell_contents = old
@@ -2617,12 +2621,16 @@ def _imports_at_once(plan, name, target):
     if source.code is None or not _knows_bytecode():
         return source.code is not None
     importers = [_running_source(other, sys.modules[other]).code for other in plan.dependents.get(name, ())]
-    for code in _called(source.code, {each for code in importers if code for each in code.co_names}):
+    for code in _called(source.code, set().union(*map(_all_names, filter(None, importers)))):
         _scan(code, code.co_code, False, imports, {}, {})
         if not _IMPORTERS.isdisjoint(code.co_names):
             dynamic += [(text, False) for text in _dotted(code.co_consts + source.code.co_consts)]
     facts = source.facts._replace(imports=imports, dynamic=dynamic)
     return any(target == each for each, late, named in plan.targets(source._replace(facts=facts), ()))
+
+
+def _all_names(code):
+    return set(code.co_names).union(*[_all_names(inner) for inner in code.co_consts if type(inner) is types.CodeType])
 
 
 def _called(code, names):

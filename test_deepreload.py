@@ -1828,6 +1828,24 @@ class Changed(Case):
         self.write(other="Z = 1")
         self.assertEqual(self.changed(), "other" if deepreload._knows_bytecode() else "a top other")
 
+    def test_functions_that_importers_call_in_class_bodies_and_functions(self):
+        for text in ("class C:\n    y = a.f()\nY = C.y", "def h(): return a.f()\nY = h()", "Y = [a.f() for _ in '1'][0]", "class C:\n    def __init__(self): self.y = a.f()\nY = C().y"):
+            self.write(b="X = 1", a="def f():\n    import b\n    return b.X", top="import a\n" + text)
+            top = self.imported("top")
+            self.write(b="X = 22")
+            self.assertEqual((self.changed(), top.Y), ("a b top", 22), text)
+            for name in ("a", "b", "top"):
+                del sys.modules[name]
+
+    def test_imports_beside_a_test_of_type_checking(self):
+        for test in ("not TYPE_CHECKING:\n    if FLAG:\n        from b import X", "TYPE_CHECKING or FLAG:\n    from b import X", "FLAG:\n    from b import X", "TYPE_CHECKING is False:\n    from b import X"):
+            self.write(b="X = 1", a=f"from typing import TYPE_CHECKING\nFLAG = True\nis_checking = TYPE_CHECKING\nif {test}\nY = X")
+            a = self.imported("a")
+            self.write(b="X = 22")
+            self.assertEqual((self.changed(), a.Y), ("b a", 22), test)
+            for name in ("a", "b"):
+                del sys.modules[name]
+
     def test_packages_that_import_on_demand(self):
         "PEP 562: a changed submodule reaches those who took its names from the package"
         self.write({"lazy/__init__.py": "def __getattr__(name):\n    if name == 'X':\n        from .sub import X\n        return X\n    raise AttributeError(name)", "lazy/sub.py": "X = 1"}, user="from lazy import X\nY = X * 10")
@@ -3465,6 +3483,21 @@ class HeldByTheStatement(Case):
         mod = self.load(text.format("a", "b"))
         self.edit(text.format("b", "a"))
         self.assertEqual(mod.ORDER, ["b", "a"])
+
+    def test_a_class_body_that_imports_a_module_with_classes_of_another_kind(self):
+        for text in ("import enum\nclass P(enum.Enum):\n    A = 1\nR = 1", "import abc\nclass P(abc.ABC): pass\nR = 1", "class P: pass\nR = 1"):
+            app = self.load("import mod\nclass C:\n    value = mod.load()\n    def m(self): return 1", name="app", mod="def load():\n    import vals\n    return vals.R", vals=text)
+            C = app.C
+            for _ in range(2):
+                deep_reload("app")
+                self.assertEqual((type(app.C), app.C is C, app.C.value), (type, True, 1))
+            for name in ("app", "mod", "vals"):
+                del sys.modules[name]
+
+    def test_a_body_that_names_the_class(self):
+        mod = self.load("class C:\n    pass")
+        self.edit("class C:\n    __qualname__ = 'R'")
+        self.assertEqual(mod.C.__qualname__, "R")
 
     def test_the_same_statement_twice_makes_two_classes(self):
         mod = self.load("ALL = []\nfor i in range(2):\n    class C: pass\n    ALL.append(C)")
