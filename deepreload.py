@@ -2168,8 +2168,8 @@ def _keep_class(batch, old, new):
             kept = _keep(batch, was, value)
             if kept is not was and type(kept) not in _DESCRIPTORS:
                 changed[name] = kept
+    batch.log.append((_set_class, old, dict(before)))  # whatever changes: what is executed later may change it, too
     if changed or len(before) != len(after):
-        batch.log.append((_set_class, old, dict(before)))
         _point_cell(changed.values(), new, old)
         _set_class(old, {name: changed.get(name, before.get(name)) for name in after})
     _detach(new, old)
@@ -2190,7 +2190,9 @@ def _keep_as_stated(batch, old, namespace):
     before, pairs = _vars_of_class(old), {}
     names = [name for name in namespace if name not in ("__qualname__", "__classcell__")]
     made = list(before)[len(names):]  # by Python itself
-    if namespace["__qualname__"] != _qualname(old) or list(before)[:len(names)] != names or not _OF_EVERY_CLASS.issuperset(made) or "__doc__" in made and before["__doc__"] is not None:
+    if namespace["__qualname__"] != _qualname(old) or list(before)[:len(names)] != names:
+        return False
+    if not _OF_EVERY_CLASS.issuperset(made) or "__doc__" in made and before["__doc__"] is not None:
         return False
     if "__classcell__" in namespace:
         namespace["__classcell__"].cell_contents = old
@@ -2199,6 +2201,7 @@ def _keep_as_stated(batch, old, namespace):
     claimed = {id(was) for was, now in pairs.values()}
     if len(claimed) < len(pairs) or not claimed.isdisjoint(batch.claimed):
         return False
+    batch.log.append((_set_class, old, dict(before)))  # what is executed later may change it
     for was, now in pairs.values():
         batch.pair_functions(was, now)
     batch.pairs[id(old)] = old, old  # a decorator may yet make another class of it
@@ -2639,12 +2642,15 @@ def _called(code, names):
     found, waiting, names = [], [], {*names, "__getattr__"}
     _enter(code, waiting, names)
     while True:
-        now = [each for owner, each in waiting if each.co_name[0] == "<" or not names.isdisjoint((owner, each.co_name))]
-        if not now:
+        called, others = [], []
+        for owner, each in waiting:
+            reached = each.co_name[0] == "<" or owner in names or each.co_name in names
+            (called if reached else others).append((owner, each))
+        if not called:
             return found
-        found += now
-        waiting = [pair for pair in waiting if pair[1] not in now]
-        for each in now:
+        waiting = others
+        for _, each in called:
+            found.append(each)
             names.update(each.co_names)
             _enter(each, waiting, names)
 
@@ -3471,11 +3477,16 @@ def _show_graph(runner, form):
 def _import_to_show(runner):
     """Import what would be run as a module of its own name; return the name."""
     import contextlib
-    name = runner.argv[0]
+    name, found = runner.argv[0], None
     with contextlib.suppress(SystemExit):
         if runner.options.module:
-            with contextlib.suppress(_NothingToRun):  # a package without __main__: its own imports are what can be shown
+            try:
                 name = runner.find().name
+            except _NothingToRun:
+                with contextlib.suppress(ModuleNotFoundError):
+                    found = importlib.util.find_spec(name)
+                if found is None:
+                    raise  # else a package without __main__: its own imports are what can be shown
             importlib.import_module(name)
         else:
             name = os.path.splitext(os.path.basename(os.path.abspath(name)))[0]

@@ -772,6 +772,17 @@ class Order(Case):
 
 class AllOrNothing(Case):
 
+    def test_what_one_module_does_to_the_class_of_another(self):
+        "also to a class that its own statement has left as it was"
+        for text in ("class K:\n    def f(self): return 1", "class M(type): pass\nclass K(metaclass=M):\n    def f(self): return 1"):
+            self.write(a=text, patches="import a", app="import a, patches")
+            app = self.imported("app")
+            self.write(patches="import a\na.K.f = lambda self: 2\na.K.extra = 5\n1 / 0")
+            self.fails(deep_reload, "app")
+            self.assertEqual((app.a.K().f(), hasattr(app.a.K, "extra")), (1, False))
+            for name in ("a", "patches", "app"):
+                del sys.modules[name]
+
     def test_syntax_error_is_found_before_anything_runs(self):
         self.write(a="import b", b="X = 1")
         self.imported("a")
@@ -3514,8 +3525,7 @@ class HeldByTheStatement(Case):
         for names in ("mod", "mod", "lib"):
             del lib.SEEN[:]
             deep_reload(names, **({"exclude": "lib"} if names == "mod" else {}))
-            if names == "mod":
-                self.assertEqual(lib.SEEN, expected[1:])  # the first was that of lib's own class
+            self.assertEqual(lib.SEEN, expected[1:] if names == "mod" else expected[:1])  # the first is that of lib's own class
 
 
 class HeldEnums(Case):
@@ -5349,6 +5359,12 @@ class Graph(Programs):
         self.put("tool", "import m")
         self.assertEqual(self.shown("--graph", "folder"), ["folder", " x"])
         self.assertEqual(self.shown("--graph", "tool")[:2], ["tool", " m"])
+
+    def test_no_such_module(self):
+        self.put("pk/__init__.py", "")
+        for name in ("pk.nope", "m.x", "nope"):
+            program = self.start("--graph", "-m", name)
+            self.assertEqual((program.end(), program.text().count("\n"), "deepreload: there is no module" in program.text()), (2, 1, True), program.text())
 
     def test_archive(self):
         with zipfile.ZipFile(self.path("z.zip"), "w") as archive:
