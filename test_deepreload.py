@@ -3517,16 +3517,16 @@ class HeldByTheStatement(Case):
 
     def test_what_is_called_while_a_class_is_made_sees_no_frame_of_ours(self):
         "warnings.warn(..., stacklevel=2) in __init_subclass__ would name deepreload.py"
-        who = "import sys\nSEEN = []\ndef see(): SEEN.append(sys._getframe(2).f_globals['__name__'])\n"
-        self.write(lib=who + "class Meta(type):\n    def __new__(mcs, *args):\n        see()\n        return super().__new__(mcs, *args)\nclass Of(metaclass=Meta): pass\nclass Sub:\n    def __init_subclass__(cls): see()\nclass Set:\n    def __set_name__(self, owner, name): see()\ndef make():\n    class C(Of): pass\n    class D(Sub): pass",
-                   mod="import lib\nclass Plain: pass\nlib.make()\nclass A(Plain, lib.Sub): pass\nclass B(lib.Of): pass\nclass C(Plain):\n    s = lib.Set()\nclass D(Plain):\n    class E(lib.Sub): pass")
-        mod, lib = self.imported("mod", "lib")
-        expected = [name for name in lib.SEEN if name != "deepreload"]
-        for names in ("mod", "mod", "lib"):
-            del lib.SEEN[:]
-            deep_reload(names, **({"exclude": "lib"} if names == "mod" else {}))
-            self.assertEqual(lib.SEEN, expected[1:] if names == "mod" else expected[:1])  # the first is that of lib's own class
-
+        self.write(lib="import sys\nSEEN = []\ndef see(): SEEN.append(sys._getframe(2).f_globals['__name__'])\nclass Meta(type):\n    def __new__(mcs, *args):\n        see()\n        return super().__new__(mcs, *args)\nclass Of(metaclass=Meta): pass\nclass Sub:\n    def __init_subclass__(cls): see()\nclass Set:\n    def __set_name__(self, owner, name): see()\ndef make():\n    class C(Of): pass\n    class D(Sub): pass")
+        for text, seen in (("lib.make()", ["lib", "lib"]), ("class A(lib.Sub): pass", ["mod"]), ("class A(Plain):\n    s = lib.Set()", ["mod"]), ("class A(lib.Of): pass", ["mod"]),
+                           ("class A(Plain):\n    class B(lib.Sub): pass", ["mod"]), ("class A(Plain):\n    lib.make()\nclass B(lib.Sub): pass", ["lib", "lib", "mod"])):
+            self.write(mod="import lib\ndel lib.SEEN[:]\nclass Plain: pass\n" + text)
+            lib = self.imported("lib", "mod")[0]
+            self.assertEqual(lib.SEEN, seen, text)
+            for _ in range(2):
+                deep_reload("mod", exclude="lib")
+                self.assertEqual(lib.SEEN, seen, text)
+            del sys.modules["mod"]
 
 class HeldEnums(Case):
 
