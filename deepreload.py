@@ -3248,8 +3248,8 @@ class _Runner(Watcher):
             if pools is not None:
                 pools._python_exit()
         for thread in threading.enumerate():
-            if not thread.daemon and thread is not threading.current_thread():
-                thread.join()
+            while not thread.daemon and thread is not threading.current_thread() and thread.is_alive():
+                thread.join(1)  # an interrupt that comes just before a wait begins is noticed when that ends
 
     @staticmethod
     def show(error):
