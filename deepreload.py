@@ -2445,7 +2445,7 @@ def _referrers(objects):
 
 # -- what changed on disk -----------------------------------------------------------------------------------------------
 
-_tried = {}  # {path: signature}: what the files of the last failed reload were
+_tried = {}  # {(function, argument): its answer} when the last reload failed: with another answer it is worth another try
 
 
 def is_changed(module):
@@ -2469,35 +2469,18 @@ def reload_changed(*, include=(), exclude=()):
             return []
         scope = _Scope(include, exclude)
         changed = list(_changes(scope))
-        paths = {_path_of(name) for name in changed} | set(_tried)
-        if not changed or _tried and not _worth_a_try(paths):
+        questions = {(_signature, _path_of(name)) for name in changed}.union(_tried)
+        if not changed or _tried and _answers(questions) == _tried:
             return []
         try:
             batch = Batch(lambda: _plan_changed(scope, changed))
             batch.execute()
         except BaseException as error:
-            if isinstance(error, KeyboardInterrupt):  # nothing is wrong with the files
-                raise
-            _tried.update({path: _signature(path) for path in paths | _files_of(error)})
-            cause = error.__cause__ or error
-            _missing[:] = [cause.name] if isinstance(cause, ModuleNotFoundError) and cause.name else []
+            if not isinstance(error, KeyboardInterrupt):  # else nothing is wrong with the files
+                _tried.update(_answers(questions | _questions(error)))
             raise
         _tried.clear()
         return batch.finished
-
-
-_missing = []  # the name of the module that the last failed reload did not find
-
-
-def _worth_a_try(paths):
-    """Whether a file of the last failed reload was saved, or what it did not find can be found now."""
-    changed = [path for path in paths if _signature(path) != _tried.get(path)]
-    if not changed or not _missing or not all(path and os.path.isdir(path) for path in changed):
-        return bool(changed)
-    _tried.update((path, _signature(path)) for path in changed)
-    _invalidate_finders()
-    absent = next((name for name in (*_parents(_missing[0]), _missing[0]) if name not in sys.modules), None)
-    return absent is None or _find_spec(absent) is not None
 
 
 def _path_of(name):
@@ -2731,19 +2714,36 @@ def _imports_of_main():
     return [_absolute(item.name, item.level, Batch.package(namespace) or "") for item in facts.imports] if facts else []
 
 
-def _files_of(error):
-    """The files whose next save may mend what failed; for a module that was not found, the folders it may come to."""
-    files, cause = {getattr(error, "path", None)}, error
-    while cause is not None:
-        if isinstance(cause, SyntaxError):
-            files.add(cause.filename)
-        if isinstance(cause, ImportError):
-            files.update(os.path.dirname(f) for f in list(files) if f)
-            files.update(sys.path)
-            files.update(_namespace_of((cause.name or "").rpartition(".")[0]).get("__path__", ()))
-        files.update(path for path, line in _places(cause.__traceback__))
-        cause = cause.__cause__ or cause.__context__
-    return {file for file in files if isinstance(file, str) and not file.startswith("<")}
+def _questions(error):
+    """What to ask again after a failure: were the files concerned saved, and are the modules there that were not found?"""
+    questions = {(_signature, getattr(error, "path", None))}
+    while error is not None:
+        files = [getattr(error, "filename", None)]  # of a SyntaxError or an OSError
+        files += [path for path, line in _places(error.__traceback__)]
+        if isinstance(error, ModuleNotFoundError):
+            questions.add((_is_there, error.name))
+        elif isinstance(error, ImportError) and not isinstance(error, ReloadError):  # a name that was not found may be a submodule to come
+            files += os.path.dirname(error.path or ""), *_namespace_of(error.name).get("__path__", ())
+        questions.update((_signature, path) for path in files if isinstance(path, str) and not path.startswith("<"))
+        error = error.__cause__ or error.__context__
+    return questions
+
+
+def _answers(questions):
+    return {(function, argument): function(argument) for function, argument in questions}
+
+
+def _is_there(name):
+    """Whether the finders find a module, whatever is loaded."""
+    _invalidate_finders()
+    spec, path = None, None
+    try:
+        for each in (*_parents(name), name):
+            spec = _find_spec(each, path)
+            path = _namespace_of(each).get("__path__", spec and spec.submodule_search_locations) or ()
+    except Exception:  # a finder's
+        return False
+    return spec is not None
 
 
 # -- unloading ----------------------------------------------------------------------------------------------------------
@@ -2855,7 +2855,7 @@ def _forget(names):
             clear()  # Optional[C] and the like are cached with their classes
         for spec in specs:
             _seen.pop(spec.origin, None)
-            _tried.pop(spec.origin, None)
+            _tried.pop((_signature, spec.origin), None)
         _tables.clear()  # in PyPy the code that they know holds the namespace it ran in
         return watched, namespaces
     except BaseException:
@@ -3201,7 +3201,7 @@ class _Runner(Watcher):
         """One run, from a fresh __main__ to its atexit handlers, its status in self.status."""
         global _compiled
         self.failed, self.refused, self.outdated, _compiled = {}, {}, False, {}
-        self.status, failed = 130, {}  # what an interrupt leaves with
+        self.status, failed = 130, set()  # what an interrupt leaves with
         try:
             code = self.start()
             self._start()
@@ -3213,13 +3213,13 @@ class _Runner(Watcher):
         except (KeyboardInterrupt, _NothingToRun):
             raise
         except BaseException as error:
-            failed = {path: _signature(path) for path in _files_of(_failure(error, "__main__", (), self.path)) | _files_of(error)}
+            failed = _questions(error)
             self.status = self.show(error)
         finally:
             for watcher in list(_watchers):  # ours, and those that the script has left behind
                 watcher.stop()
             self.refused, passed = {}, {self.path, *map(_path_of, _Scope().loaded())}
-            self.failed = {**failed, **{path: _signature(path) for path in _compiled if path not in passed}}
+            self.failed = _answers(failed.union((_signature, path) for path in _compiled if path not in passed))
             outside.run_exit_functions()
 
     def start(self):
@@ -3279,7 +3279,7 @@ class _Runner(Watcher):
 
     def _changes(self):
         changes, edited = super()._changes(), self.edited()
-        changes.update((path, _signature(path)) for path, was in self.failed.items() if _signature(path) not in (None, was))
+        changes.update(each for each in _answers(self.failed).items() if each[1] not in (None, self.failed[each[0]]))
         if edited:
             changes["__main__"] = edited[0]
         return changes
@@ -3287,7 +3287,7 @@ class _Runner(Watcher):
     def edited(self):
         """The signature and the source of the script if it was saved since it ran, and not as it was when it failed to be swapped in."""
         signature = _signature(self.path)
-        if signature in (None, self.ran) or self.refused and all(_signature(path) == was for path, was in self.refused.items()):
+        if signature in (None, self.ran) or self.refused and _answers(self.refused) == self.refused:
             return None
         try:
             with open(self.path, "rb") as file:
@@ -3309,7 +3309,7 @@ class _Runner(Watcher):
             try:
                 self.swap(*edited)
             except BaseException as error:
-                self.refused = {path: _signature(path) for path in _files_of(error) | {self.path}}
+                self.refused = _answers(_questions(error) | {(_signature, self.path)})
                 self._fail(error)
 
     def swap(self, signature, source):

@@ -1788,6 +1788,35 @@ class Changed(Case):
         self.write({"pkg/sub.py": "X = 2"})
         self.assertEqual((self.changed(), pkg.X), ("pkg.sub pkg", 2))
 
+    def test_what_was_missing_comes_into_a_package_that_is_not_loaded(self):
+        self.write({"new/__init__.py": ""}, mod="X = 1")
+        mod = self.imported("mod")
+        self.write(mod="from new.sub import X")
+        self.assertRegex(self.fails(reload_changed), "No module named 'new.sub'")
+        self.assertEqual(reload_changed(), [])
+        self.write({"new/sub.py": "X = 2"})
+        self.assertEqual((self.changed(), mod.X), ("new new.sub mod", 2))
+
+    def test_a_submodule_or_a_file_that_was_missing_comes(self):
+        self.write({"pkg/__init__.py": ""}, mod="X = 1")
+        mod = self.imported("mod")
+        self.write(mod="from pkg import sub\nX = sub.X")
+        self.assertRegex(self.fails(reload_changed), "cannot import name 'sub'")
+        self.write({"pkg/sub.py": f"with open({self.path('data')!r}) as file: X = file.read()"})
+        self.assertRegex(self.fails(reload_changed), "FileNotFoundError")
+        self.assertEqual(reload_changed(), [])
+        self.write({"data": "2"})
+        self.assertEqual((reload_changed(), mod.X), (["pkg", "pkg.sub", "mod"], "2"))
+
+    def test_a_failure_is_not_retried_for_files_that_do_not_concern_it(self):
+        self.load("X = 1")
+        self.write(mod="import absent\n1/0")
+        for error in "ModuleNotFoundError", "ZeroDivisionError":
+            self.assertRegex(self.fails(reload_changed), error)
+            self.write({f"log of {error}": ""})
+            self.assertEqual(reload_changed(), [])
+            self.write(absent="")
+
     def test_put_back_after_a_failure(self):
         self.load("X = 1")
         self.write(mod="X = (")
