@@ -2620,34 +2620,28 @@ def _all_names(code):
 
 
 def _called(code, names):
-    """The functions inside a module's code that may be called as it is imported: their names, or those of their classes,
-    are read by its own code, by others of them, or are among `names`."""
-    found, waiting, names = [], [], {*names, "__getattr__"}
-    _enter(code, waiting, names)
-    while True:
-        called, others = [], []
-        for owner, each in waiting:
-            reached = each.co_name[0] == "<" or owner in names or each.co_name in names
-            (called if reached else others).append((owner, each))
-        if not called:
-            return found
-        waiting = others
-        for _, each in called:
+    """What of a module's code may be executed as it is imported: its own, that of its classes, and the functions whose names,
+    or those of their classes, are among `names` or are read by what may be executed."""
+    found, waiting, names, size = [], [("", code)], {*names, "__getattr__"}, None
+    while size != len(found):
+        size, others = len(found), []
+        for owner, each in waiting:  # to which the loop adds
+            if each.co_flags & _IN_FUNCTION and each.co_name[0] != "<" and names.isdisjoint((owner, each.co_name)):
+                others.append((owner, each))
+                continue
             found.append(each)
-            names.update(each.co_names)
-            _enter(each, waiting, names)
+            names.update(_names_read(each))
+            waiting += [(each.co_name, inner) for inner in each.co_consts if type(inner) is types.CodeType]
+        waiting = others
+    return found
 
 
-def _enter(code, waiting, names):
-    """Add the functions that code makes to those waiting, each with the name of its class, and what it reads to the names."""
-    if not code.co_flags & _IN_FUNCTION:
-        ops, args = _instructions(code, code.co_code)
-        names.update([code.co_names[arg] for op, arg in zip(ops, args) if op == _LOAD_NAME])
-    for inner in code.co_consts:
-        if type(inner) is types.CodeType and inner.co_flags & _IN_FUNCTION:
-            waiting.append((code.co_name, inner))
-        elif type(inner) is types.CodeType:
-            _enter(inner, waiting, names)
+def _names_read(code):
+    """The names that code reads; a module's or a class's own also name all that it defines."""
+    if code.co_flags & _IN_FUNCTION:
+        return code.co_names
+    ops, args = _instructions(code, code.co_code)
+    return [code.co_names[arg] for op, arg in zip(ops, args) if op == _LOAD_NAME]
 
 
 def _dependents(plan):
