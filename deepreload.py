@@ -2717,7 +2717,7 @@ def _questions(error):
         if isinstance(error, ModuleNotFoundError):
             questions.add((_is_there, error.name))
         elif isinstance(error, ImportError) and not isinstance(error, ReloadError):  # a name that was not found may be a submodule to come
-            files += os.path.dirname(error.path or ""), *_namespace_of(error.name).get("__path__", ())
+            files += [os.path.dirname(error.path or ""), *_namespace_of(error.name).get("__path__", ())]
         questions.update((_signature, path) for path in files if isinstance(path, str) and not path.startswith("<"))
         error = error.__cause__ or error.__context__
     return questions
