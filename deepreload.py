@@ -2665,8 +2665,18 @@ def _running_source(name, module):
     """A Source that says what a module runs, whatever its file says now."""
     spec = _spec_of(module)
     path = _file_of(spec)
-    code = (_running(name, spec) or _UNKNOWN).code
-    return Source(name, module, spec, path, None, code, _facts(code, path))
+    seen = _running(name, spec) or _UNKNOWN
+    if seen.facts is None and seen.code is None and path and _opaque(spec):
+        seen = _seen[path] = _UNKNOWN._replace(facts=_facts_of_loader(name, spec.loader))
+    return Source(name, module, spec, path, None, seen.code, seen.facts or _facts(seen.code, path))
+
+
+def _facts_of_loader(name, loader):
+    """The facts of a module in an archive, say: its loader does not tell whether they are still those of what runs."""
+    try:
+        return _facts(loader.get_code(name))
+    except Exception:
+        return _NO_FACTS
 
 
 def _imported(reader, source):

@@ -1817,6 +1817,16 @@ class Changed(Case):
             self.assertEqual(reload_changed(), [])
             self.write(absent="")
 
+    def test_what_an_archive_imports_is_reloaded_with_it(self):
+        self.write(conf="RATE = 1")
+        with zipfile.ZipFile(self.path("lib.zip"), "w") as archive:
+            archive.writestr("inzip.py", "from conf import RATE\nDOUBLE = 2 * RATE")
+        sys.path.insert(0, self.path("lib.zip"))
+        inzip = self.imported("inzip")
+        for rate in 22, 333:
+            self.write(conf=f"RATE = {rate}")
+            self.assertEqual((reload_changed(), reload_changed(), inzip.DOUBLE), (["conf", "inzip"], [], 2 * rate))
+
     def test_put_back_after_a_failure(self):
         self.load("X = 1")
         self.write(mod="X = (")
