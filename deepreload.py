@@ -2686,8 +2686,6 @@ def _imported(reader, source):
 
 def _imports_changed(reader, name):
     new, old = reader.load(name), _running_source(name, sys.modules[name])
-    if new.spec is old.spec and (new.facts.imports, new.facts.dynamic) == (old.facts.imports, old.facts.dynamic):
-        return False
     return new.spec is not None and _imported(reader, new) != _imported(reader, new._replace(facts=old.facts))
 
 
@@ -2883,6 +2881,15 @@ def _still_alive(root, watched, namespaces):
     return alive
 
 
+def _running_frames():
+    """Yield (name of its thread, frame, line) of what runs."""
+    import traceback
+    threads = {t.ident: t.name for t in threading.enumerate()}
+    for ident, top in sys._current_frames().items():
+        for frame, line in traceback.walk_stack(top):
+            yield threads.get(ident, ident), frame, line
+
+
 class _Holders:
     """Finds who holds what is left of unloaded modules, in the words of the program: names, keys, attributes, frames.
 
@@ -2890,48 +2897,48 @@ class _Holders:
     last through what is left itself, where nothing else has been found to hold something.
     """
 
-    most, seconds = 20, 5  # holders to name of each module, and the time to look for them
+    most, seconds = 20, 5  # holders to name of each module, and steps of the way to one; the time to look for them
 
     def __init__(self, left):
         import reprlib
         self.left, self.rest = left, []  # {id of an object: the name of its module}, and those that have been found
         self.found = {name: {} for name in left.values()}  # {name: {holder in words: None}}
-        self.roots = {}  # {id: in words} of what a search begins with
-        self.above = dict.fromkeys([id(globals()), id(_namespace_of("threading"))])  # {id: its holder}; a thread's frame says it
+        passed_by = [globals(), _namespace_of("threading"), *[frame for thread, frame, line in _running_frames()]]  # which say it
+        self.above = dict.fromkeys(map(id, passed_by))  # {id: its holder, or in words what a search begins with}
         shortener = reprlib.Repr()
         shortener.maxstring = shortener.maxother = 200
         self.repr = shortener.repr  # which minds no key that raises
-        self.passed_by = {id(kind) for kind in (types.FrameType, *globals().values()) if _is_class(kind)}
+        self.own = {id(kind) for kind in globals().values() if _is_class(kind)}
 
     def search(self):
         self.until, self.wanted = time.monotonic() + self.seconds, set(self.found)
-        self.go_through([self.root(*pair) for pair in self.modules()])
-        self.go_through([self.root(*pair) for pair in self.frames()])
+        names = sorted(list(sys.modules), key="__main__".__eq__)  # it comes last: what it imports has its name from where it comes
+        self.begin([(name, _namespace_of(name)) for name in names])
+        self.begin(self.frames())
         self.wanted = {name for name, holders in self.found.items() if not holders}
         self.go_through(self.rest)
+        if time.monotonic() > self.until:
+            given_up = {f"something: the search was given up after {self.seconds} seconds": None}
+            return {name: holders or given_up for name, holders in self.found.items()}
         return self.found
 
-    def root(self, words, obj):
-        self.roots[id(obj)], self.above[id(obj)] = words, None
-        return obj
-
-    def modules(self):
-        """The namespaces of the modules, __main__ last: what it imports has its name from where it comes."""
-        for name in sorted(list(sys.modules), key="__main__".__eq__):
-            if id(_namespace_of(name)) not in self.above:
-                yield name, _namespace_of(name)
-
-    def frames(self):
+    @staticmethod
+    def frames():
         """The variables of the running frames, each with the namespace that its code belongs to."""
-        import traceback
-        threads = {t.ident: t.name for t in threading.enumerate()}
-        for ident, top in sys._current_frames().items():
-            for frame, line in traceback.walk_stack(top):
-                code, held = frame.f_code, [frame.f_globals]
-                if code.co_filename != __file__ and not _in_stdlib(code.co_filename) and frame.f_locals is not frame.f_globals:
-                    held += frame.f_locals.values()
-                where = f"{frame.f_globals.get('__name__', '?')}.{getattr(code, 'co_qualname', code.co_name)}"
-                yield f"frame of {threads.get(ident, ident)} in {where}, line {line}", held
+        for thread, frame, line in _running_frames():
+            code, held = frame.f_code, [frame.f_globals]
+            if code.co_filename != __file__ and not _in_stdlib(code.co_filename) and frame.f_locals is not frame.f_globals:
+                held += frame.f_locals.values()
+            where = f"{frame.f_globals.get('__name__', '?')}.{getattr(code, 'co_qualname', code.co_name)}"
+            yield f"frame of {thread} in {where}, line {line}", held
+
+    def begin(self, roots):
+        """Search from (in words, object) on."""
+        objects = []
+        for words, obj in roots:
+            if obj and self.above.setdefault(id(obj), words) is words:
+                objects.append(obj)
+        self.go_through(objects)
 
     def go_through(self, objects):
         left, above = self.left, self.above
@@ -2943,7 +2950,7 @@ class _Holders:
             for part in holder if type(holder) in (list, tuple) else gc.get_referents(holder):  # which has these from behind
                 if id(part) in left:
                     found[id(part)] = part
-                elif id(part) not in above and tracked(part) and id(type(part)) not in self.passed_by:
+                elif id(part) not in above and tracked(part) and id(type(part)) not in self.own:
                     above[id(part)] = holder
                     objects.append(part)
             for part in found.values():
@@ -2961,16 +2968,21 @@ class _Holders:
 
     def words(self, holder, link):
         """The way to a holder, and on to what it holds, as far as the program has words for it."""
-        top, way = holder, link
-        while id(top) not in self.roots:
+        top, way = holder, [link]
+        while type(self.above[id(top)]) is not str:
             part, top = top, self.owner(self.above[id(top)])
             above = self.links(top, part)[0]
-            way = above and above + way
+            if above:
+                way.append(above)
+            else:
+                way.clear()
         if type(top) is dict:  # the namespace of a module
-            return self.roots[id(top)] + way
+            if len(way) > self.most:
+                way[self.most // 2:-self.most // 2] = [" ... "]
+            return self.above[id(top)] + "".join(reversed(way))
         if link.startswith(".") and holder is not top and not _is_function(holder):
             return f"attribute {link[1:]!r} of <{type(holder).__name__} object>"
-        return self.roots[id(top)]
+        return self.above[id(top)]
 
     def links(self, holder, part):
         """How a holder comes to a part of it: .name, [key], or [""] for no words."""
@@ -2984,7 +2996,7 @@ class _Holders:
         else:
             items = (_vars_of_class(holder) if _is_class(holder) else _namespace(holder) or {}).items()
         keys = [key for key, value in list(items) if value is part]
-        if issubclass(kind, (dict, list, tuple)) and id(holder) not in self.roots:
+        if issubclass(kind, (dict, list, tuple)) and type(self.above[id(holder)]) is not str:
             return [f"[{self.repr(key)}]" for key in keys] or [""]
         return [f".{_text(key)}" for key in keys] or [""]
 

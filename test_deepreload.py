@@ -5988,6 +5988,36 @@ class UnloadReport(Unloads):
         for word in ("Batch", "View", "Plan", "Source", "deepreload."):
             self.assertNotIn(word, said)
 
+    def test_generators_coroutines_and_tracebacks(self):
+        said = self.alive("""
+            import pk
+            def generator():
+                mine = pk.a.f
+                yield
+            async def coroutine(mine): pass
+            def fails(mine): 1/0
+            g, c = generator(), coroutine(pk.a.f)
+            next(g)
+            try: fails(pk.a.f)
+            except ZeroDivisionError as error: e = error
+            del pk
+            """)
+        self.assertEqual(said.partition("\n")[0], "__main__.c & __main__.e & __main__.g")
+
+    def test_a_long_way_and_a_search_that_takes_too_long(self):
+        self.assertEqual(self.run_text("""
+            import pk
+            way = {"k": pk.a.f}
+            for i in range(20000): way = {"k": way}
+            del pk
+            print(*deep_unload("pk").alive["pk.a"])
+            import pk
+            deepreload._Holders.seconds = 0
+            print(str(deep_unload("pk")).split("\\n")[1])
+            while way: way = way.pop("k") if type(way) is dict else None
+            """).split("\n"), ["__main__.way" + "['k']" * 9 + " ... " + "['k']" * 10,
+                               "pk is still held by something: the search was given up after 0 seconds"])
+
     def test_holders_that_lie_or_raise(self):
         self.write({"pk/a.py": "class L:\n    def __getattribute__(s, n): raise RuntimeError(n)\n    def __eq__(s, o): raise RuntimeError\n    __hash__ = None\nl = L()\nclass C: pass"})
         said = self.alive("""
