@@ -2587,18 +2587,26 @@ def _plan_changed(scope, changed):
     """Plan the changed modules and all that import them, in the order in which the program came to import them."""
     plan = Plan(scope)
     plan.dependents = dependents = _dependents(plan)
-    affected, stack = {}, [*changed, *_by_order_below(plan, [name for name in changed if _imports_changed(plan, name)])]
-    while stack:
-        name = stack.pop()
-        if name not in affected:
-            affected[name] = None
-            stack += [other for other, late in dependents.get(name, {}).items() if late is not True or _imports_at_once(plan, other, name)]
+    others = _by_order_below(plan, [name for name in changed if _imports_changed(plan, name)])
+    affected = _reach([*changed, *others], lambda name: [other for other, late in dependents.get(name, {}).items()
+                                                        if late is not True or _imports_at_once(plan, other, name)])
     plan.skip = sys.modules.keys() - affected.keys()  # what is not loaded yet may come in
     loaded = [name for name in list(sys.modules) if name in affected]
     tops = [name for name in loaded if not any(d in affected and d != name for d in dependents.get(name, ()))]
     for name in _imports_of_main() + tops + loaded[::-1]:
         plan.visit(name)
     return plan
+
+
+def _reach(names, step):
+    """{name: step(name)} of the names and all that these steps lead to."""
+    reached, stack = {}, list(names)
+    while stack:
+        name = stack.pop()
+        if name not in reached:
+            reached[name] = step(name)
+            stack += reached[name]
+    return reached
 
 
 def _imports_at_once(plan, name, target):
@@ -2679,35 +2687,33 @@ def _facts_of_loader(name, loader):
         return _NO_FACTS
 
 
-def _imported(reader, source):
-    """The modules in scope that a module imports when it is executed, in order."""
-    return [target for target, late in reader.imports(source).items() if late is not True and target != source.name and reader.load(target)]
-
-
 def _imports_changed(reader, name):
     new, old = reader.load(name), _running_source(name, sys.modules[name])
     return new.spec is not None and _imported(reader, new) != _imported(reader, new._replace(facts=old.facts))
 
 
+def _imported(reader, source):
+    """The modules in scope that a module imports when it is executed, in order."""
+    return [target for target, late in reader.imports(source).items() if late is not True and target != source.name and reader.load(target)]
+
+
 def _by_order_below(reader, names):
     """What comes out by the order of the imports: cycles below names, and star imports of packages, which bring in the
     submodules that are loaded by then."""
-    imports, stars, stack = {}, set(), list(names)
-    while stack:
-        name = stack.pop()
-        if name not in imports and name in sys.modules:
-            source = reader.load(name)
-            imports[name] = set(_imported(reader, source))
-            stack += imports[name]
-            package = Batch.package(_namespace_of(name)) or ""
-            if any(item.names == ("*",) and "__path__" in _namespace_of(_absolute(item.name, item.level, package)) for item in source.facts.imports):
-                stars.add(name)
+    imports = _reach(names, lambda name: _imported(reader, reader.load(name)) if name in sys.modules else ())
+    stars = [name for name in imports if name in sys.modules and _has_star_of_package(reader.load(name))]
     size, below = None, set(imports)
-    while size != len(below):
+    while size != len(below):  # what imports nothing of them, or is imported by none of them, is in no cycle
         size = len(below)
-        below = {name for name in below if imports[name] & below}
+        below = {name for name in below if not below.isdisjoint(imports[name])}
         below &= set().union(*[imports[name] for name in below])
-    return below | stars
+    return below.union(stars)
+
+
+def _has_star_of_package(source):
+    package = Batch.package(_namespace_of(source.name)) or ""
+    stars = [_absolute(item.name, item.level, package) for item in source.facts.imports if item.names == ("*",)]
+    return any("__path__" in _namespace_of(name) for name in stars)
 
 
 def _imports_of_main():
@@ -2794,45 +2800,26 @@ def deep_unload(module, *, include=(), exclude=(), force=False):
 
 def _plan_unload(root, scope):
     """The modules to unload, dependents first, and {outsider: [what it imports of them]}."""
-    importers = _importers(scope)
+    edges, above = _edges_of_all(scope), _parents(root)
     inside = {name for name in list(sys.modules) if (name + ".").startswith(root + ".") and name in scope}
-    inside |= _only_needed_by(inside, importers, {name for name in importers if name in scope}.difference(_parents(root)))
-    outsiders = {}
-    for name in sorted(inside.intersection(importers)):
-        for importer, late in importers[name].items():
-            if late is False and importer not in inside:
-                outsiders.setdefault(importer, []).append(name)
+    below = _reach(inside, lambda name: [target for target in edges.get(name, ()) if target in scope and target not in above])
+    used = _reach(edges.keys() - below.keys(), lambda name: edges.get(name, ()) if name not in inside else ())
+    inside |= below.keys() - used.keys()
+    outsiders = {importer: sorted(target for target, late in targets.items() if late is False and target in inside)
+                 for importer, targets in edges.items() if importer not in inside}
     order = Plan(scope, skip=sys.modules.keys() - inside)
     for name in [root] + [name for name in list(sys.modules) if name in inside]:
         order.visit(name)
-    return [name for name in reversed(order.finished) if name in sys.modules], outsiders
+    return [name for name in reversed(order.finished) if name in sys.modules], {o: names for o, names in outsiders.items() if names}
 
 
-def _importers(scope):
-    """{name: {importer: late}} of all that is loaded, in scope or not; a module counts as a late importer of its package."""
-    plan, importers = Plan(scope), {}
+def _edges_of_all(scope):
+    """{name: {target: late}} of all that is loaded, in scope or not; a module counts as a late importer of its package."""
+    plan, edges = Plan(scope), {"__main__": dict.fromkeys(_imports_of_main(), True)}
     for name, module in list(sys.modules.items()):
         if not _fixed(name, module) and not _in_stdlib(_spec_of(module).origin):
-            for target, late in [*plan.edges(_running_source(name, module)).items(), (name.rpartition(".")[0], True)]:
-                if target != name:
-                    importers.setdefault(target, {}).setdefault(name, late)
-    for target in _imports_of_main():
-        importers.setdefault(target, {})["__main__"] = True
-    return importers
-
-
-def _only_needed_by(inside, importers, candidates):
-    """Those of the candidates that nothing but the modules inside imports, by whatever way."""
-    needed, found = set(), inside
-    while found:
-        found = {name for name in candidates - inside - needed if not found.isdisjoint(importers[name])}
-        needed |= found
-    kept = needed
-    while kept:
-        known = needed | inside
-        kept = {name for name in needed if not known.issuperset(importers[name])}
-        needed = needed - kept
-    return needed
+            edges[name] = {name.rpartition(".")[0]: True, **plan.edges(_running_source(name, module))}
+    return edges
 
 
 def _forget(names):
