@@ -3159,7 +3159,7 @@ class _Runner(Watcher):
     """Runs the script as __main__, again and again, and swaps in what is saved meanwhile."""
 
     def __init__(self, options):
-        super().__init__(options.interval, options.include, options.exclude, None, self.not_reloaded)
+        super().__init__(options.interval, options.include, options.exclude, self.reloaded, self.not_reloaded)
         self.options, self.argv = options, options.module or options.script
         self.stderr = sys.stderr
         self.color = hasattr(sys.stderr, "isatty") and sys.stderr.isatty() and not os.environ.get("NO_COLOR")
@@ -3167,7 +3167,7 @@ class _Runner(Watcher):
         name, self.is_file = self.argv[0], False
         path = os.path.abspath(name)
         if options.module:
-            folder, self.find = os.getcwd(), lambda: _spec_to_run(name)
+            folder, self.find = os.getcwd(), lambda: _spec_to_run(name, options.graph)
         elif _find_spec("__main__", [path]):  # a folder or an archive
             folder, self.find = path, lambda: _find_spec("__main__", [path])
         elif os.path.isfile(name):
@@ -3304,8 +3304,7 @@ class _Runner(Watcher):
 
     def _reload(self):
         """The modules first: what the script imports anew may be among them."""
-        start = time.perf_counter()
-        self._on_reload = lambda names: self.reloaded(names, start)
+        self.began = time.perf_counter()
         super()._reload()
         edited = self.edited()
         if edited:
@@ -3317,8 +3316,11 @@ class _Runner(Watcher):
 
     def swap(self, signature, source):
         """Execute the changed definitions and imports of the script, and nothing else of it."""
-        start, main = time.perf_counter(), sys.modules["__main__"]
-        code, others, undecorated = _changed_definitions(self.source, source, self.path)
+        self.began, main = time.perf_counter(), sys.modules["__main__"]
+        try:
+            code, others, undecorated = _changed_definitions(self.source, source, self.path)
+        except SyntaxError as error:
+            raise _failure(error, "__main__", ()) from error
         with _lock:
             plan, spec = Plan(_Scope()), importlib.machinery.ModuleSpec("__main__", None)
             plan.sources["__main__"] = Source("__main__", main, spec, self.path, signature, code, _facts(code))
@@ -3328,7 +3330,7 @@ class _Runner(Watcher):
             _renumber(_dict_of(main), compile(source, self.path, "exec", dont_inherit=True), _dict_of(main))
         self.ran, self.source, self.refused = signature, source, {}
         self.outdated = self.outdated or others
-        self.reloaded(["__main__"], start)
+        self.reloaded(["__main__"])
         if others:
             self.say(f"other statements of {self.argv[0]} changed: they are executed when it runs again")
 
@@ -3343,8 +3345,8 @@ class _Runner(Watcher):
             except (OSError, ValueError, AttributeError):  # closed, or None from the start
                 pass
 
-    def reloaded(self, names, start):
-        milliseconds = (time.perf_counter() - start) * 1000
+    def reloaded(self, names):
+        milliseconds = (time.perf_counter() - self.began) * 1000
         self.say(f"reloaded {', '.join(names)} ({len(names)} module{'s' * (len(names) != 1)}, {milliseconds:.0f} ms)")
 
     def not_reloaded(self, error):
@@ -3443,17 +3445,17 @@ def _spec_of_script(name, path):
     return importlib.util.spec_from_loader(name, importlib.machinery.SourceFileLoader(name, path))
 
 
-def _spec_to_run(name):
-    """The spec of what to run as a module; raise ImportError if there is none."""
+def _spec_to_run(name, to_show):
+    """The spec of what to run as a module, or only to show: then a package needs no __main__."""
     try:
         spec = importlib.util.find_spec(name)
         if spec is not None and spec.submodule_search_locations is not None:
-            spec = importlib.util.find_spec(name + ".__main__")
+            spec = importlib.util.find_spec(name + ".__main__") or to_show and spec
     except ModuleNotFoundError as error:
         if error.name != name:
             raise
         spec = None
-    if spec is None or not spec.has_location or not hasattr(spec.loader, "get_source"):
+    if not spec or not to_show and not (spec.has_location and hasattr(spec.loader, "get_source")):
         raise _NothingToRun(f"there is no module {name!r} with a source file to run")
     return spec
 
@@ -3480,23 +3482,17 @@ def _show_graph(runner, form):
 def _import_to_show(runner):
     """Import what would be run as a module of its own name; return the name."""
     import contextlib
-    name, found = runner.argv[0], None
+    name = runner.argv[0]
     with contextlib.suppress(SystemExit):
+        spec = runner.find()
         if runner.options.module:
-            try:
-                name = runner.find().name
-            except _NothingToRun:
-                with contextlib.suppress(ModuleNotFoundError):
-                    found = importlib.util.find_spec(name)
-                if found is None:
-                    raise  # else a package without __main__: its own imports are what can be shown
+            name = spec.name
             importlib.import_module(name)
         else:
             name = os.path.splitext(os.path.basename(os.path.abspath(name)))[0]
-            path = runner.find().origin
-            if not os.path.isfile(path):
+            if not os.path.isfile(spec.origin):
                 raise _NothingToRun(f"the graph of the archive {runner.argv[0]!r} cannot be shown: unpack it, or run it without --graph")
-            spec = _spec_of_script(name, path)
+            spec = _spec_of_script(name, spec.origin)
             sys.modules[name] = module = importlib.util.module_from_spec(spec)
             spec.loader.exec_module(module)
     return name
