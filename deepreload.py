@@ -3177,8 +3177,6 @@ class _Runner(Watcher):
             raise _NothingToRun(f"there is no file {name!r} to run")
         if not getattr(sys.flags, "safe_path", False) or folder == path:
             sys.path[0] = folder
-        if options.module and _find_spec(name.partition(".")[0], None) is None:
-            raise _NothingToRun(f"there is no module {name!r} to run")
 
     def loop(self):
         outside, name = _Outside(), self.argv[0]
