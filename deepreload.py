@@ -2476,7 +2476,8 @@ def reload_changed(*, include=(), exclude=()):
             batch = Batch(lambda: _plan_changed(scope, changed))
             batch.execute()
         except BaseException as error:
-            if not isinstance(error, KeyboardInterrupt):  # else nothing is wrong with the files
+            by_user = isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread()
+            if not by_user:  # else nothing is wrong with the files
                 _tried.update(_answers(questions | _questions(error)))
             raise
         _tried.clear()
@@ -3023,7 +3024,7 @@ class Watcher:
 
     def _start(self):
         self._changes()  # from here on: what was not known of what runs is what is on disk now
-        self._stopped, self._said = threading.Event(), None
+        self._stopped = threading.Event()
         _watchers.add(self)
         self._thread = threading.Thread(target=self._watch, name="deepreload", daemon=True)
         self._thread.start()
@@ -3065,17 +3066,10 @@ class Watcher:
         try:
             names = reload_changed(**self._filters)
         except BaseException as error:
-            self._fail(error)
+            self._on_error(error)
         else:
             if names and self._on_reload:
                 self._on_reload(names)
-
-    def _fail(self, error):
-        """Say an error, but the same only once until a file of the program changes."""
-        said = _text(_described(error)), self._changes()
-        if said != self._said:
-            self._said = said
-            self._on_error(error)
 
 
 def _log_error(error):
@@ -3310,7 +3304,7 @@ class _Runner(Watcher):
                 self.swap(*edited)
             except BaseException as error:
                 self.refused = _answers(_questions(error) | {(_signature, self.path)})
-                self._fail(error)
+                self.not_reloaded(error)
 
     def swap(self, signature, source):
         """Execute the changed definitions and imports of the script, and nothing else of it."""
@@ -3422,15 +3416,11 @@ def _renumber(namespace, code, module):
 def _user_traceback(error):
     """The traceback of an exception and its causes without the frames of deepreload and the import system."""
     import traceback
-    formatted = traceback.TracebackException(type(error), error, error.__traceback__)
-    stack, seen = [formatted], set()
-    while stack:
-        each = stack.pop()
-        if each is not None and id(each) not in seen:
-            seen.add(id(each))
-            each.stack = traceback.StackSummary.from_list([f for f in each.stack if not _is_machinery(f.filename)])
-            stack += [each.__cause__, each.__context__]
-    return "".join(formatted.format())
+    chain = [traceback.TracebackException(type(error), error, error.__traceback__)]
+    for each in chain:  # to which the loop adds
+        each.stack = traceback.StackSummary.from_list([frame for frame in each.stack if not _is_machinery(frame.filename)])
+        chain += filter(None, (each.__cause__, each.__context__))
+    return "".join(chain[0].format())
 
 
 def _is_machinery(filename):
