@@ -2794,7 +2794,8 @@ def deep_unload(module, *, include=(), exclude=(), force=False):
         for each in names:
             _call_hook(each)
         names, outsiders = _plan_unload(name, _Scope(include, exclude, name))  # the hooks may have imported something
-        watched, namespaces = _forget(names)
+        watched, namespaces = _watched(names)
+        _forget(names)
         gc.collect()
         return Unloaded(tuple(names), types.MappingProxyType(_still_alive(name, watched, namespaces)))
 
@@ -2824,20 +2825,15 @@ def _edges_of_all(scope):
 
 
 def _forget(names):
-    """Take modules out of the interpreter's tables; return {name: weak references to it and what it made}, and
-    {id: name} of their namespaces, to which there are none."""
-    saved, watched, namespaces = dict(sys.modules), {}, {}
-    attributes = [(_namespace_of(parent), child, saved[name]) for name in names for parent, _, child in [name.rpartition(".")]
-                  if parent not in names and _namespace_of(parent).get(child) is saved[name]]
+    """Take modules out of the interpreter's tables, or, if that is interrupted, leave all as it was."""
+    undo, specs = [(_restore_modules, dict(sys.modules))], [_spec_of(sys.modules[name]) for name in names]
     try:
-        for above, child, module in attributes:
-            del above[child]
         for name in names:
-            namespace = _dict_of(sys.modules.pop(name))
-            namespaces[id(namespace)] = name
-            mine = [value for value in list(namespace.values()) if _module_of(value) == name]
-            watched[name] = [weakref.ref(value) for value in [saved[name]] + mine]
-        specs = [_spec_of(saved[name]) for name in names]
+            parent, _, child = name.rpartition(".")
+            above, module = _namespace_of(parent), sys.modules.pop(name)
+            if parent not in names and above.get(child) is module:
+                undo.append((_restore_item, above, child, module))
+                del above[child]
         _drop_bytecode(specs)
         _clear_lines(spec.origin for spec in specs)
         _invalidate_finders()
@@ -2847,12 +2843,20 @@ def _forget(names):
             _seen.pop(spec.origin, None)
             _tried.pop((_signature, spec.origin), None)
         _tables.clear()  # in PyPy the code that they know holds the namespace it ran in
-        return watched, namespaces
     except BaseException:
-        _restore_modules(saved)
-        for above, child, module in attributes:
-            above[child] = module
+        for function, *args in undo:
+            function(*args)
         raise
+
+
+def _watched(names):
+    """{name: weak references to a module and what it made}, and {id: name} of the namespaces, to which there are none."""
+    watched, namespaces = {}, {}
+    for name in names:
+        module = sys.modules[name]
+        namespaces[id(_dict_of(module))] = name
+        watched[name] = [weakref.ref(each) for each in [module, *_dict_of(module).values()] if each is module or _module_of(each) == name]
+    return watched, namespaces
 
 
 def _still_alive(root, watched, namespaces):
