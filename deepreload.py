@@ -2699,10 +2699,12 @@ def _imported(reader, source):
 
 
 def _by_order_below(reader, names):
-    """What comes out by the order of the imports: cycles below names, and star imports of packages, which bring in the
-    submodules that are loaded by then."""
+    """What comes out by the order of the imports: cycles below names, and star imports of packages, there or of one that gets
+    a submodule, which bring in the submodules that are loaded by then."""
     imports = _reach(names, lambda name: _imported(reader, reader.load(name)) if name in sys.modules else ())
-    stars = [name for name in imports if name in sys.modules and _has_star_of_package(reader.load(name))]
+    fuller = {name.rpartition(".")[0] for name in imports if name not in sys.modules}  # packages that get another submodule
+    importers = {importer for package in fuller for importer in reader.dependents.get(package, ())}
+    stars = [name for name in importers.union(imports) if name in sys.modules and _has_star_of_package(reader.load(name))]
     size, below = None, set(imports)
     while size != len(below):  # what imports nothing of them, or is imported by none of them, is in no cycle
         size = len(below)

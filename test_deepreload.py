@@ -1817,6 +1817,12 @@ class Changed(Case):
             self.assertEqual(reload_changed(), [])
             self.write(absent="")
 
+    def test_a_star_import_of_a_package_that_gets_a_submodule(self):
+        self.write({"pkg/__init__.py": ""}, a="", b="from pkg import *", main="import a, b")
+        self.imported("main")
+        self.write({"pkg/new.py": ""}, a="import pkg.new")
+        self.assertEqual((self.changed(), sys.modules["b"].new.__name__), ("pkg.new a b main", "pkg.new"))
+
     def test_what_an_archive_imports_is_reloaded_with_it(self):
         if not deepreload._knows_bytecode():
             self.skipTest("only the bytecode tells: there is no source file to read")
