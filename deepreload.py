@@ -2695,7 +2695,8 @@ def _imports_changed(reader, name):
 
 def _imported(reader, source):
     """The modules in scope that a module imports when it is executed, in order."""
-    return [target for target, late in reader.imports(source).items() if late is not True and target != source.name and reader.load(target)]
+    targets = [target for target, late in reader.imports(source).items() if late is not True]
+    return [target for target in targets if target != source.name and reader.load(target)]
 
 
 def _by_order_below(reader, names):
@@ -2733,7 +2734,8 @@ def _questions(error):
         files += [path for path, line in _places(error.__traceback__)]
         if isinstance(error, ModuleNotFoundError):
             questions.add((_is_there, error.name))
-        elif isinstance(error, ImportError) and not isinstance(error, ReloadError):  # a name that was not found may be a submodule to come
+        elif isinstance(error, ImportError) and not isinstance(error, ReloadError):
+            # a name that was not found may be a submodule to come
             files += [os.path.dirname(error.path or ""), *_namespace_of(error.name).get("__path__", ())]
         questions.update((_signature, path) for path in files if isinstance(path, str) and not path.startswith("<"))
         error = error.__cause__ or error.__context__
@@ -2791,8 +2793,8 @@ def deep_unload(module, *, include=(), exclude=(), force=False):
             raise ImportError(f"{name!r} belongs to the standard library, which cannot be unloaded", name=name)
         names, outsiders = _plan_unload(name, _Scope(include, exclude, name))
         if outsiders and not force:
-            raise ImportError(f"{name!r} cannot be unloaded: " + "; ".join(f"{o} imports {', '.join(i)}" for o, i in outsiders.items())
-                              + "; unload these first, or pass force=True", name=name)
+            reasons = "; ".join(f"{importer} imports {', '.join(names)}" for importer, names in outsiders.items())
+            raise ImportError(f"{name!r} cannot be unloaded: {reasons}; unload these first, or pass force=True", name=name)
         for each in names:
             _call_hook(each)
         names, outsiders = _plan_unload(name, _Scope(include, exclude, name))  # the hooks may have imported something
@@ -2809,12 +2811,15 @@ def _plan_unload(root, scope):
     below = _reach(inside, lambda name: [target for target in edges.get(name, ()) if target in scope and target not in above])
     used = _reach(edges.keys() - below.keys(), lambda name: edges.get(name, ()) if name not in inside else ())
     inside |= below.keys() - used.keys()
-    outsiders = {importer: sorted(target for target, late in targets.items() if late is False and target in inside)
-                 for importer, targets in edges.items() if importer not in inside}
+    outsiders = {}
+    for importer, targets in edges.items():
+        names = sorted(target for target in inside.intersection(targets) if targets[target] is False)
+        if names and importer not in inside:
+            outsiders[importer] = names
     order = Plan(scope, skip=sys.modules.keys() - inside)
     for name in [root] + [name for name in list(sys.modules) if name in inside]:
         order.visit(name)
-    return [name for name in reversed(order.finished) if name in sys.modules], {o: names for o, names in outsiders.items() if names}
+    return [name for name in reversed(order.finished) if name in sys.modules], outsiders
 
 
 def _edges_of_all(scope):
@@ -3164,19 +3169,20 @@ class _Runner(Watcher):
         self.stderr = sys.stderr
         self.color = hasattr(sys.stderr, "isatty") and sys.stderr.isatty() and not os.environ.get("NO_COLOR")
         self.path, self.ran, self.source = None, None, b""  # the script's file, and what it was when it ran
-        name, self.is_file = self.argv[0], False
-        path = os.path.abspath(name)
-        if options.module:
-            folder, self.find = os.getcwd(), lambda: _spec_to_run(name, options.graph)
-        elif _find_spec("__main__", [path]):  # a folder or an archive
-            folder, self.find = path, lambda: _find_spec("__main__", [path])
-        elif os.path.isfile(name):
-            folder, path, self.is_file = os.path.dirname(os.path.realpath(name)), os.path.join(os.getcwd(), name), True
-            self.find = lambda: _spec_of_script("__main__", path)
-        else:
-            raise _NothingToRun(f"there is no file {name!r} to run")
-        if not getattr(sys.flags, "safe_path", False) or folder == path:
+        self.find, folder, self.is_file = self.located(self.argv[0])
+        if not getattr(sys.flags, "safe_path", False) or not (options.module or self.is_file):
             sys.path[0] = folder
+
+    def located(self, name):
+        """(function that finds the spec of what to run, the folder that comes first on sys.path, whether it is a mere file)."""
+        path, cwd = os.path.abspath(name), os.getcwd()
+        if self.options.module:
+            return lambda: _spec_to_run(name, self.options.graph), cwd, False
+        if _find_spec("__main__", [path]):  # a folder or an archive
+            return lambda: _find_spec("__main__", [path]), path, False
+        if os.path.isfile(name):
+            return lambda: _spec_of_script("__main__", os.path.join(cwd, name)), os.path.dirname(os.path.realpath(name)), True
+        raise _NothingToRun(f"there is no file {name!r} to run")
 
     def loop(self):
         outside, name = _Outside(), self.argv[0]
@@ -3226,7 +3232,8 @@ class _Runner(Watcher):
     def start(self):
         """Make a fresh __main__ and return the code to execute in it."""
         module = types.ModuleType("__main__")
-        sys.modules.update(dict.fromkeys({"__main__", "__mp_main__"} & {"__main__", *sys.modules}, module))  # multiprocessing's name for it
+        for name in {"__main__", "__mp_main__"}.intersection(sys.modules):  # the latter is multiprocessing's name for it
+            sys.modules[name] = module
         sys.argv[:] = ["-m" if self.options.module else self.argv[0]] + self.argv[1:]
         spec = self.find()
         self.path, known = spec.origin, None if self.is_file else spec
@@ -3286,7 +3293,7 @@ class _Runner(Watcher):
         return changes
 
     def edited(self):
-        """The signature and the source of the script if it was saved since it ran, and not as it was when it failed to be swapped in."""
+        """(signature, source) of the script if it was saved since it ran, and since it failed to be swapped in."""
         signature = _signature(self.path)
         if signature in (None, self.ran) or self.refused and _answers(self.refused) == self.refused:
             return None
@@ -3357,8 +3364,9 @@ class _Outside:
     def __init__(self):
         import atexit
         import signal
-        self.path, self.folder, self.kept = list(sys.path), os.getcwd(), []
-        self.state = [(setattr, sys, name, getattr(sys, name)) for name in ("stdin", "stdout", "stderr", "excepthook", "displayhook")]
+        self.folder, self.kept = os.getcwd(), []
+        self.state = [(sys.path.__setitem__, slice(None), list(sys.path))]
+        self.state += [(setattr, sys, name, getattr(sys, name)) for name in ("stdin", "stdout", "stderr", "excepthook", "displayhook")]
         self.state += [(signal.signal, number, signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM)]
         self.register, atexit.register = atexit.register, self.note_register
 
@@ -3380,7 +3388,6 @@ class _Outside:
             self.register(function, *args, **kwargs)
 
     def restore(self):
-        sys.path[:] = self.path
         for restore, *arguments in self.state:
             restore(*arguments)
         if os.path.isdir(self.folder):
@@ -3446,7 +3453,7 @@ def _spec_to_run(name, to_show):
         if spec is not None and spec.submodule_search_locations is not None:
             spec = importlib.util.find_spec(name + ".__main__") or to_show and spec
     except ModuleNotFoundError as error:
-        if error.name != name:
+        if error.name not in (*_parents(name), name):
             raise
         spec = None
     if not spec or not to_show and not (spec.has_location and hasattr(spec.loader, "get_source")):
