@@ -3029,8 +3029,7 @@ class Watcher:
     """The automatic mode at work: `stop()` ends it; as a context manager it ends with the block."""
 
     def __init__(self, interval, include, exclude, on_reload, on_error):
-        self._interval, self._filters = min(interval, threading.TIMEOUT_MAX), {"include": include, "exclude": exclude}
-        self._scope = _Scope(include, exclude)
+        self._interval, self._scope = min(interval, threading.TIMEOUT_MAX), _Scope(include, exclude)
         self._on_reload, self._on_error = on_reload, on_error
 
     def _start(self):
@@ -3075,7 +3074,7 @@ class Watcher:
 
     def _reload(self):
         try:
-            names = reload_changed(**self._filters)
+            names = reload_changed(include=self._scope.include, exclude=self._scope.exclude)
         except BaseException as error:
             self._on_error(error)
         else:
