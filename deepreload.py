@@ -2912,7 +2912,7 @@ class _Holders:
     def search(self):
         self.until, self.wanted = time.monotonic() + self.seconds, set(self.found)
         names = sorted(list(sys.modules), key="__main__".__eq__)  # it comes last: what it imports has its name from where it comes
-        self.begin([(name, _namespace_of(name)) for name in names])
+        self.begin([(str(name), _namespace_of(name)) for name in names])
         self.begin(self.frames())
         self.wanted = {name for name, holders in self.found.items() if not holders}
         self.go_through(self.rest)
