@@ -1,2 +1,0 @@
-import m
-print("run three", m.V, flush=True)
