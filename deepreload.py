@@ -494,7 +494,7 @@ def _knows_bytecode(known=[]):
         try:
             facts = _read_code(compile(_PROBE, "", "exec"))
             known.append(facts.imports == (("a.b", 0, (), False), ("", 1, ("c",), False), ("e", 2, ("*",), False), ("l", 0, ("m",), False),
-                                           ("g", 0, (), True)) and facts.froms == (("", 1, "c", "d"), ) and {*"adfhk"} <= set(facts.binds))
+                                           ("g", 0, (), True)) and facts.froms == (("", 1, "c", "d"), ("e", 2, "*", "*")) and {*"adfhk"} <= set(facts.binds))
         except LookupError:
             known.append(False)
     return known[0]
@@ -504,31 +504,34 @@ def _read_code(code):
     """The facts of a module's code and of all code inside it."""
     imports, froms, binds, set_globally = [], [], {}, {}
     _scan(code, code.co_code, False, imports, binds, set_globally, froms)
-    every, names = [(code, False)], set(code.co_names)
-    for outer, late in every:
+    inside = [(code, False)]
+    for outer, late in inside:
         for inner in outer.co_consts:
             if type(inner) is types.CodeType:
-                inside, raw = late or inner.co_flags & _IN_FUNCTION != 0, inner.co_code
-                every.append((inner, inside))
-                names.update(inner.co_names)
-                if _IMPORT_NAME in raw or _STORE_GLOBAL in raw:
-                    _scan(inner, raw, inside, imports, binds, set_globally)
-    inspects, dynamic = set(), None
-    if not names.isdisjoint(_INSPECTORS):
-        here = [each for each, _ in every if each is code or each.co_name.endswith(("comp>", "genexpr>"))]
-        inspects = _INSPECTORS.intersection(name for each in here for name in each.co_names)
-    if not names.isdisjoint(_IMPORTERS):
-        importers = [each for each, _ in every if not _IMPORTERS.isdisjoint(each.co_names)]
-        in_functions = {(const, True) for each in importers for const in _dotted(each.co_consts)}
-        late = False if code in importers else _AT_RUN_TIME
-        dynamic = tuple((const, late) for const in _dotted(code.co_consts)) + tuple(sorted(in_functions))
-    return _facts_from(imports, froms, binds, set_globally, inspects, dynamic)
+                inside.append((inner, late or inner.co_flags & _IN_FUNCTION != 0))
+    for inner, late in inside[1:]:
+        raw = inner.co_code
+        if _IMPORT_NAME in raw or _STORE_GLOBAL in raw:
+            _scan(inner, raw, late, imports, binds, set_globally)
+    telling = [each for each, _ in inside if not _TELLING.isdisjoint(each.co_names)]
+    at_once = [each for each in telling if each is code or each.co_name.endswith(("comp>", "genexpr>"))]
+    inspects = _INSPECTORS.intersection(name for each in at_once for name in each.co_names)
+    return _facts_from(imports, froms, binds, set_globally, inspects, _dynamic(code, telling))
+
+
+def _dynamic(code, telling):
+    """((text, late), ...) of the strings that may be names for import_module(); None if no code names that."""
+    importers = [each for each in telling if not _IMPORTERS.isdisjoint(each.co_names)]
+    if not importers:
+        return None
+    in_functions = {(const, True) for each in importers for const in _dotted(each.co_consts)}
+    late = False if code in importers else _AT_RUN_TIME
+    return tuple((const, late) for const in _dotted(code.co_consts)) + tuple(sorted(in_functions))
 
 
 def _facts_from(imports, froms, binds, set_globally, inspects, dynamic):
     imports.sort(key=_late)
-    imported = frozenset([*map(_bound, froms), *["*" for item in imports if item.names == ("*",)]])
-    return Facts(tuple(imports), tuple(froms), imported, binds, set_globally, inspects, dynamic)
+    return Facts(tuple(imports), tuple(froms), frozenset(map(_bound, froms)), binds, set_globally, inspects, dynamic)
 
 
 _bound = itemgetter(3)
@@ -537,6 +540,7 @@ _IMPORTERS = {"import_module", "__import__"}
 _AT_RUN_TIME = 0.5  # for `late`: between what is executed with the module and (True) with its functions
 _INSPECTORS = {"globals", "locals", "vars", "dir", "exec", "setattr"}  # what can bind names unseen, or look at them
 _LOOKS = {"globals", "locals", "vars", "dir"}
+_TELLING = _IMPORTERS | _INSPECTORS
 
 
 def _dotted(constants):
@@ -556,6 +560,8 @@ def _scan(code, raw, late, imports, binds, set_globally, froms=None):
             level, fromlist = _constant(ops, args, consts, index - 2), _constant(ops, args, consts, index - 1) or ()
             name, attribute = names[args[index] >> _NAME_SHIFT], None
             imports.append(Import(name, level, fromlist, late))
+            if fromlist == ("*",):
+                froms.append((name, level, "*", "*"))  # no Python allows this inside functions and classes
         else:
             bound = names[args[index]]
             if op == _STORE_GLOBAL and (froms is not None or bound not in binds):
@@ -678,8 +684,9 @@ def _read_tree(node, facts, top, late, declared):
         elif kind is ast.ImportFrom:
             module, names = child.module or "", tuple(alias.name for alias in child.names)
             facts.imports.append(Import(module, child.level, names, late))
-            bound = [alias.asname or alias.name for alias in child.names if names != ("*",)]
+            bound = [alias.asname or alias.name for alias in child.names]
             facts.froms.extend((module, child.level, name, as_name) for name, as_name in zip(names, bound) if top)
+            bound = [name for name in bound if name != "*"]
         elif kind is ast.If and getattr(child.test, "id", getattr(child.test, "attr", "")) == "TYPE_CHECKING":
             child = ast.Module(child.orelse, [])
         elif kind is ast.Global:
