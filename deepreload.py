@@ -237,17 +237,7 @@ class _Table:
     """What is known of the modules in a scope, as long as the same modules are loaded."""
 
     def __init__(self, key, names):
-        self.key, self.names = key, {}  # {name: path of its file}
-        self.at = {}  # {path of a file or folder: [names of the modules that a change there may concern]}
-        for name in names:
-            spec, places = _spec_of(sys.modules[name]), ()
-            self.names[name] = path = _file_of(spec)
-            if not _opaque(spec):
-                places = path, os.path.dirname(path)  # a package may appear beside a module of its name
-            elif path is None:
-                places = [folder for folder in spec.submodule_search_locations or () if isinstance(folder, str)]
-            for place in places:
-                self.at.setdefault(place, []).append(name)
+        self.key, self.names = key, {name: _file_of(_spec_of(sys.modules[name])) for name in names}
         self.parents = {name.rpartition(".")[0] for name in list(sys.modules)}
         self.stamps = {}  # {path: what os.stat said of it when nothing there had changed}
         self.edges, self.linked = {}, {}  # {name: Edges of the code that runs}, those in dependents: {name: {target: late}}
@@ -258,6 +248,20 @@ class _Table:
 
     def outlive(self, reference):
         self.key = None  # another module may come to the same name and the same address
+
+    @functools.cached_property
+    def at(self):
+        """{path of a file or folder: [names of the modules that a change there may concern]}"""
+        at = {}
+        for name, path in self.names.items():
+            spec, places = _spec_of(sys.modules[name]), ()
+            if not _opaque(spec):
+                places = path, os.path.dirname(path)  # a package may appear beside a module of its name
+            elif path is None:
+                places = [folder for folder in spec.submodule_search_locations or () if isinstance(folder, str)]
+            for place in places:
+                at.setdefault(place, []).append(name)
+        return at
 
     def link(self, name, edges):
         """Say who imports whom anew for the imports of one module."""
@@ -891,8 +895,8 @@ def _is_package(source):
 
 def _modules_in(module):
     """[(name, id)] of the modules that a module's namespace holds."""
-    items, kind = list(_dict_of(module).items()) if module is not None else (), types.ModuleType
-    return [(name, id(value)) for name, value in items if type(value) is kind]
+    namespace, kind = _dict_of(module).copy() if module is not None else {}, types.ModuleType
+    return [(name, id(value)) for name, value in namespace.items() if type(value) is kind]
 
 
 def _runs(source):
