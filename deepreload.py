@@ -469,11 +469,11 @@ def _bytecode_is_sound(spec, signature):
 
 _NO_FACTS = Facts((), (), frozenset(), {}, {}, frozenset(), None)
 _OP = opcode.opmap
-_WANTED = [_OP[op] for op in ("IMPORT_NAME", "IMPORT_FROM", "STORE_NAME", "DELETE_NAME", "STORE_GLOBAL")]
+_WANTED = [_OP[op] for op in ("IMPORT_NAME", "STORE_NAME", "DELETE_NAME", "STORE_GLOBAL")]
 _AT_TOP = bytes(op in _WANTED for op in range(256))  # for bytes.translate(): 1 for the instructions to look at
 _NESTED = bytes(op in (_OP["IMPORT_NAME"], _OP["STORE_GLOBAL"]) for op in range(256))
-_IMPORT_NAME, _IMPORT_FROM, _STORE_NAME, _DELETE_NAME, _STORE_GLOBAL = _WANTED
-_LOAD_NAME, _LOAD_CONST, _EXTENDED_ARG, _LOAD_SMALL_INT = _OP["LOAD_NAME"], _OP["LOAD_CONST"], _OP["EXTENDED_ARG"], _OP.get("LOAD_SMALL_INT")
+_IMPORT_NAME, _STORE_NAME, _DELETE_NAME, _STORE_GLOBAL = _WANTED
+_IMPORT_FROM, _LOAD_NAME, _LOAD_CONST, _EXTENDED_ARG, _LOAD_SMALL_INT = _OP["IMPORT_FROM"], _OP["LOAD_NAME"], _OP["LOAD_CONST"], _OP["EXTENDED_ARG"], _OP.get("LOAD_SMALL_INT")
 _NAME_SHIFT = 2 if sys.version_info >= (3, 15) else 0  # PEP 810 keeps flags in the low bits of IMPORT_NAME's argument
 _PROBE = "import a.b\nfrom . import c as d\nfrom ..e import *\ndef f():\n import g\n global h\n h = 1\nclass k:\n from l import m"
 _IN_FUNCTION = 1  # CO_OPTIMIZED: set for functions, not for modules and class bodies
@@ -555,26 +555,22 @@ def _dotted(constants):
 def _scan(code, raw, late, imports, binds, set_globally, froms=None):
     """Collect what one code object imports and binds; `froms` is for the module's own code only."""
     names, consts, (ops, args) = code.co_names, code.co_consts, _instructions(code, raw)
-    attribute = None
-    for index in compress(range(len(ops)), ops.translate(_NESTED if froms is None else _AT_TOP)):
-        op = ops[index]
-        if op == _IMPORT_FROM:
-            attribute = names[args[index]]
-        elif op == _IMPORT_NAME:
-            level, fromlist = _constant(ops, args, consts, index - 2), _constant(ops, args, consts, index - 1) or ()
-            name, attribute = names[args[index] >> _NAME_SHIFT], None
+    top = froms is not None
+    for index in compress(range(len(ops)), ops.translate(_AT_TOP if top else _NESTED)):
+        op, arg = ops[index], args[index]
+        if op == _IMPORT_NAME:
+            name, level = names[arg >> _NAME_SHIFT], _constant(ops, args, consts, index - 2)
+            fromlist = _constant(ops, args, consts, index - 1) or ()
             imports.append(Import(name, level, fromlist, late))
             if fromlist == ("*",):
                 froms.append((name, level, "*", "*"))  # no Python allows this inside functions and classes
-        else:
-            bound = names[args[index]]
-            if op == _STORE_GLOBAL and (froms is not None or bound not in binds):
-                set_globally[bound] = froms is not None  # past the view: by the module itself, or by functions only
-            binds[bound] = binds.get(bound, 0) + 1
-            if attribute is not None:
-                if fromlist:  # else it is `import a.b as c`
-                    froms.append((name, level, attribute, bound))
-                attribute = None
+            continue
+        bound = names[arg]
+        if op == _STORE_GLOBAL and (top or bound not in binds):
+            set_globally[bound] = top  # past the view: by the module itself, or by functions only
+        binds[bound] = binds.get(bound, 0) + 1
+        if top and ops[index - 1] == _IMPORT_FROM and fromlist:  # else it is `import a.b as c`
+            froms.append((name, level, names[args[index - 1]], bound))
 
 
 def _instructions(code, raw):
