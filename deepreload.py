@@ -51,7 +51,7 @@ __all__ = ["deep_reload", "deep_unload", "reload_changed", "is_changed", "watch"
            "ReloadError"]
 
 # The data, in the order in which a reload makes it:
-#   Facts     what a code object says of its module: imports in order, names it binds (from its bytecode or its source)
+#   Facts     what a code object says of its module: imports in order, names it binds (from its bytecode)
 #   _seen     {path: Seen}: the code that was last executed from each file, what the file was then, and the names that
 #             importlib.reload() has left of older code
 #   Source    what a module's file says now: spec, code, facts
@@ -367,16 +367,14 @@ def _noting(get_code):
 
 def _note(loader, name, signature, code):
     """Keep the code that is about to be executed as `name`, if it is known, and what its file was."""
-    path, facts = loader.path, None
+    path = loader.path
     if _compiled is not None:
         _compiled[path] = None
     before = _seen.get(path, _UNKNOWN)
     if signature is None or before.signature not in (None, signature) and _runs_as_another(path, name):
         return
-    if code is not None and not _knows_bytecode() and not _in_stdlib(path):
-        facts = _read_source(path)  # later the file may be another
     left = before.left.union(_facts(before.code, path).binds) if name in sys.modules and before.code not in (None, code) else ()
-    _seen[path] = Seen(signature, _settled(signature), code, facts, frozenset(left))
+    _seen[path] = Seen(signature, _settled(signature), code, None, frozenset(left))
 
 
 def _runs_as_another(path, name):
@@ -476,31 +474,32 @@ _IMPORT_NAME, _STORE_NAME, _DELETE_NAME, _STORE_GLOBAL = _WANTED
 _IMPORT_FROM, _LOAD_NAME, _LOAD_CONST, _EXTENDED_ARG, _LOAD_SMALL_INT = _OP["IMPORT_FROM"], _OP["LOAD_NAME"], _OP["LOAD_CONST"], _OP["EXTENDED_ARG"], _OP.get("LOAD_SMALL_INT")
 _NAME_SHIFT = 2 if sys.version_info >= (3, 15) else 0  # PEP 810 keeps flags in the low bits of IMPORT_NAME's argument
 _PROBE = "import a.b\nfrom . import c as d\nfrom ..e import *\ndef f():\n import g\n global h\n h = 1\nclass k:\n from l import m"
+_PROBE_SAYS = ((("a.b", 0, (), False), ("", 1, ("c",), False), ("e", 2, ("*",), False), ("l", 0, ("m",), False), ("g", 0, (), True)),
+               (("", 1, "c", "d"), ("e", 2, "*", "*")))
 _IN_FUNCTION = 1  # CO_OPTIMIZED: set for functions, not for modules and class bodies
 
 
 def _facts(code, path=None):
-    """What code says, from its bytecode; from the source if this Python has opcodes that are not known here."""
+    """What code says; of the code that a file runs, this is read once."""
     if code is None:
         return _NO_FACTS
     seen = _seen.get(path, _UNKNOWN)
-    if seen.code is code and seen.facts is not None:
-        return seen.facts
-    facts = _read_code(code) if _knows_bytecode() else _read_source(path or code.co_filename)
-    if seen.code is code:
-        _seen[path] = Seen(seen.signature, seen.settled, code, facts, seen.left)
-    return facts
+    if seen.code is not code:
+        return _read_code(code)
+    if seen.facts is None:
+        _seen[path] = seen = Seen(seen.signature, seen.settled, code, _read_code(code), seen.left)
+    return seen.facts
 
 
 def _knows_bytecode(known=[]):
-    """Whether the opcodes mean what this file thinks, tried once on a probe whose facts are known."""
+    """Whether instructions are encoded as this file thinks, tried once on a probe whose facts are known."""
     if not known:
+        known.append(True)  # for the probe
         try:
             facts = _read_code(compile(_PROBE, "", "exec"))
-            known.append(facts.imports == (("a.b", 0, (), False), ("", 1, ("c",), False), ("e", 2, ("*",), False), ("l", 0, ("m",), False),
-                                           ("g", 0, (), True)) and facts.froms == (("", 1, "c", "d"), ("e", 2, "*", "*")) and {*"adfhk"} <= set(facts.binds))
+            known[0] = (facts.imports, facts.froms) == _PROBE_SAYS and {*"adfhk"} <= set(facts.binds)
         except LookupError:
-            known.append(False)
+            known[0] = False
     return known[0]
 
 
@@ -554,7 +553,7 @@ def _dotted(constants):
 
 def _scan(code, raw, late, imports, binds, set_globally, froms=None):
     """Collect what one code object imports and binds; `froms` is for the module's own code only."""
-    names, consts, (ops, args) = code.co_names, code.co_consts, _instructions(code, raw)
+    ops, args, names, consts = _instructions(code, raw)
     top = froms is not None
     for index in compress(range(len(ops)), ops.translate(_AT_TOP if top else _NESTED)):
         op, arg = ops[index], args[index]
@@ -574,10 +573,13 @@ def _scan(code, raw, late, imports, binds, set_globally, froms=None):
 
 
 def _instructions(code, raw):
-    """The opcodes of code and their arguments, without the EXTENDED_ARG prefixes and what is not executed."""
+    """The opcodes of code, their arguments, and the names and constants that these count, without the EXTENDED_ARG prefixes
+    and what is not executed."""
+    skipped = _type_checking(code) if "TYPE_CHECKING" in code.co_names else ()
+    if not _knows_bytecode():
+        return _disassembled(code, skipped)
     ops, args = raw[::2], raw[1::2]
-    if "TYPE_CHECKING" in code.co_names:
-        skipped = _type_checking(code)
+    if skipped:
         ops = bytes([0 if index in skipped else op for index, op in enumerate(ops)])
     if _EXTENDED_ARG in ops:
         plain, high = [], 0
@@ -587,7 +589,17 @@ def _instructions(code, raw):
             if op != _EXTENDED_ARG:
                 plain.append((op, arg))
         ops, args = bytes([op for op, arg in plain]), [arg for op, arg in plain]
-    return ops, args
+    return ops, args, code.co_names, code.co_consts
+
+
+def _disassembled(code, skipped):
+    """The same for a Python that encodes instructions in another way: `dis`, which is ten times slower, knows them all."""
+    import dis
+    found = [i for i in dis.get_instructions(code) if i.opname not in ("EXTENDED_ARG", "CACHE") and i.offset // 2 not in skipped]
+    ops = bytes([i.opcode if i.argval in code.co_names else _LOAD_CONST for i in found])  # no others are asked for
+    args = [index << _NAME_SHIFT if op == _IMPORT_NAME else index for index, op in enumerate(ops)]
+    values = [i.argval for i in found]
+    return ops, args, values, values
 
 
 def _constant(ops, args, consts, index):
@@ -655,61 +667,6 @@ def _guarded(source):
         return frozenset()
     guards = [n for n in nodes if isinstance(n, ast.Try) and any("NameError" in ast.dump(h.type) for h in n.handlers if h.type)]
     return {n.value.id for guard in guards for n in guard.body if isinstance(n, ast.Expr) and isinstance(n.value, ast.Name)}
-
-
-def _read_source(path):
-    """The same from a source file."""
-    import ast
-    try:
-        with open(path, "rb") as file:
-            tree = ast.parse(file.read())
-    except (OSError, SyntaxError, ValueError):
-        return _NO_FACTS
-    own = set()  # names that the module binds itself
-    facts = Facts([], [], own, {}, {}, set(), set())
-    _read_tree(tree, facts, True, False, set())
-    set_globally = {name: by_module for name, by_module in facts.globals.items() if by_module or name not in own}
-    dynamic = tuple((text, _AT_RUN_TIME) for text in _dotted(sorted(facts.dynamic))) if "import_module" in facts.dynamic else None
-    return _facts_from(facts.imports, facts.froms, facts.binds, set_globally, facts.inspects, dynamic)
-
-
-def _read_tree(node, facts, top, late, declared):
-    """Add what is below a node to the facts: `top` in the module's own scope, `late` in a function; `declared` is global."""
-    import ast
-    for child in ast.iter_child_nodes(node):
-        kind, bound = type(child), []
-        if kind is ast.Import:
-            facts.imports.extend(Import(alias.name, 0, (), late) for alias in child.names)
-            bound = [alias.asname or alias.name.partition(".")[0] for alias in child.names]
-        elif kind is ast.ImportFrom:
-            module, names = child.module or "", tuple(alias.name for alias in child.names)
-            facts.imports.append(Import(module, child.level, names, late))
-            bound = [alias.asname or alias.name for alias in child.names]
-            facts.froms.extend((module, child.level, name, as_name) for name, as_name in zip(names, bound) if top)
-            bound = [name for name in bound if name != "*"]
-        elif kind is ast.If and getattr(child.test, "id", getattr(child.test, "attr", "")) == "TYPE_CHECKING":
-            child = ast.Module(child.orelse, [])
-        elif kind is ast.Global:
-            declared.update(child.names)
-        elif kind is ast.Name and not isinstance(child.ctx, ast.Load):
-            bound = [child.id]
-        elif kind in (ast.Name, ast.Attribute):
-            name = child.id if kind is ast.Name else child.attr
-            facts.dynamic.update({"import_module"} if name in _IMPORTERS else ())
-            facts.inspects.update({name} & _INSPECTORS if top else ())
-        elif kind in (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.ExceptHandler):
-            bound = [child.name] if child.name else []
-        elif kind is ast.Constant and isinstance(child.value, str):
-            facts.dynamic.add(child.value)
-        for name in bound if top else declared.intersection(bound):
-            facts.binds[name] = facts.binds.get(name, 0) + 1
-            if name in declared:
-                facts.globals[name] = facts.globals.get(name, False) or top
-            elif top:
-                facts.imported.add(name)
-        function = kind in (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
-        scope = function or kind is ast.ClassDef
-        _read_tree(child, facts, top and not scope, late or function, set() if scope else declared)
 
 
 # -- the plan -----------------------------------------------------------------------------------------------------------
@@ -2628,8 +2585,8 @@ def _plan_changed(scope, changed):
 def _imports_at_once(plan, name, target):
     """Whether a function that imports target may have been called while its module, or one that imports it, was imported."""
     source, imports, dynamic = _running_source(name, sys.modules[name]), [], []
-    if source.code is None or not _knows_bytecode():
-        return source.code is not None
+    if source.code is None:
+        return False
     importers = [_running_source(other, sys.modules[other]).code for other in plan.dependents.get(name, ())]
     for code in _called(source.code, set().union(*map(_all_names, filter(None, importers)))):
         _scan(code, code.co_code, False, imports, {}, {})
@@ -2665,8 +2622,8 @@ def _called(code, names):
 def _enter(code, waiting, names):
     """Add the functions that code makes to those waiting, each with the name of its class, and what it reads to the names."""
     if not code.co_flags & _IN_FUNCTION:
-        ops, args = _instructions(code, code.co_code)
-        names.update([code.co_names[arg] for op, arg in zip(ops, args) if op == _LOAD_NAME])
+        ops, args, known, _ = _instructions(code, code.co_code)
+        names.update([known[arg] for op, arg in zip(ops, args) if op == _LOAD_NAME])
     for inner in code.co_consts:
         if type(inner) is types.CodeType and inner.co_flags & _IN_FUNCTION:
             waiting.append((code.co_name, inner))
