@@ -614,12 +614,10 @@ def _constant(ops, args, consts, index):
 def _type_checking(code):
     """The indices of the instructions that stand under `if TYPE_CHECKING:`: they are not executed."""
     import dis
-    skipped, instructions = set(), list(dis.get_instructions(code))
-    for index, instruction in enumerate(instructions):
-        if instruction.argval == "TYPE_CHECKING" and instruction.opname.startswith("LOAD"):
-            following = [i for i in instructions[index + 1:index + 5] if i.opname not in ("TO_BOOL", "EXTENDED_ARG", "CACHE")]
-            jumps = [i for i in following[:1] if "JUMP_IF_FALSE" in i.opname or "JUMP_FORWARD_IF_FALSE" in i.opname]
-            skipped.update(*[range(instruction.offset // 2, jump.argval // 2) for jump in jumps[:1]])
+    skipped, found = set(), [i for i in dis.get_instructions(code) if i.opname not in ("TO_BOOL", "EXTENDED_ARG", "CACHE")]
+    for load, jump in zip(found, found[1:]):
+        if load.argval == "TYPE_CHECKING" and load.opname.startswith("LOAD") and jump.opname.endswith("IF_FALSE"):
+            skipped.update(range(load.offset // 2, jump.argval // 2))
     return skipped
 
 
@@ -702,25 +700,20 @@ class Plan:
         stack = self.start(root)
         while stack:
             self.depth = max(self.depth, len(stack))
-            name, targets = stack[-1]
-            for target in targets:
-                if target not in self.sources:
-                    below = self.start(target)
-                    if below:
-                        stack += below
-                        break
+            below = next(filter(None, map(self.start, stack[-1][1])), None)
+            if below:
+                stack += below
             else:
-                stack.pop()
-                self.finished.append(name)
+                self.finished.append(stack.pop()[0])
 
     def start(self, name):
-        """[(name, what its own code imports)], or [] for what has been met already or is not executed."""
+        """[(name, iterator over what its own code imports)], or [] for what has been met already or is not executed."""
         source = None if name in self.sources or name in self.skip else self.load(name)
         if source is None:
             return []
-        self.sources[name], edges = source, self.edges(source).items()
+        self.sources[name] = source
         targets, runs = [], _runs(source)
-        for target, late in edges:
+        for target, late in self.edges(source).items():
             if late:
                 self.late.append(target)
             elif not runs or target in sys.modules:  # what has run without importing it will do so again
