@@ -573,14 +573,10 @@ def _scan(code, raw, late, imports, binds, set_globally, froms=None):
 
 
 def _instructions(code, raw):
-    """The opcodes of code, their arguments, and the names and constants that these count, without the EXTENDED_ARG prefixes
-    and what is not executed."""
-    skipped = _type_checking(code) if "TYPE_CHECKING" in code.co_names else ()
-    if not _knows_bytecode():
-        return _disassembled(code, skipped)
+    """The opcodes of code, their arguments, and the names and constants that these count, without the EXTENDED_ARG prefixes."""
+    if "TYPE_CHECKING" in code.co_names or not _knows_bytecode():
+        return _disassembled(code)
     ops, args = raw[::2], raw[1::2]
-    if skipped:
-        ops = bytes([0 if index in skipped else op for index, op in enumerate(ops)])
     if _EXTENDED_ARG in ops:
         plain, high = [], 0
         for op, arg in zip(ops, args):
@@ -592,10 +588,17 @@ def _instructions(code, raw):
     return ops, args, code.co_names, code.co_consts
 
 
-def _disassembled(code, skipped):
-    """The same for a Python that encodes instructions in another way: `dis`, which is ten times slower, knows them all."""
+def _disassembled(code):
+    """The same by `dis`: ten times slower, but it knows how each Python encodes them, and where jumps go.
+
+    What stands under `if TYPE_CHECKING:` is left out: it is not executed.
+    """
     import dis
-    found = [i for i in dis.get_instructions(code) if i.opname not in ("EXTENDED_ARG", "CACHE") and i.offset // 2 not in skipped]
+    skipped, found = set(), [i for i in dis.get_instructions(code) if i.opname not in ("TO_BOOL", "EXTENDED_ARG", "CACHE")]
+    for load, jump in zip(found, found[1:]):
+        if load.argval == "TYPE_CHECKING" and load.opname.startswith("LOAD") and jump.opname.endswith("IF_FALSE"):
+            skipped.update(range(load.offset, jump.argval))
+    found = [i for i in found if i.offset not in skipped]
     ops = bytes([i.opcode if i.argval in code.co_names else _LOAD_CONST for i in found])  # no others are asked for
     args = [index << _NAME_SHIFT if op == _IMPORT_NAME else index for index, op in enumerate(ops)]
     values = [i.argval for i in found]
@@ -609,16 +612,6 @@ def _constant(ops, args, consts, index):
     if ops[index] == _LOAD_SMALL_INT:
         return args[index]
     raise LookupError(f"instruction {ops[index]} before an import")
-
-
-def _type_checking(code):
-    """The indices of the instructions that stand under `if TYPE_CHECKING:`: they are not executed."""
-    import dis
-    skipped, found = set(), [i for i in dis.get_instructions(code) if i.opname not in ("TO_BOOL", "EXTENDED_ARG", "CACHE")]
-    for load, jump in zip(found, found[1:]):
-        if load.argval == "TYPE_CHECKING" and load.opname.startswith("LOAD") and jump.opname.endswith("IF_FALSE"):
-            skipped.update(range(load.offset // 2, jump.argval // 2))
-    return skipped
 
 
 def _read_unbound(code, names, never):
