@@ -519,7 +519,8 @@ def _read_code(code):
     telling = [each for each, _ in inside if not _TELLING.isdisjoint(each.co_names)]
     at_once = [each for each in telling if each is code or each.co_name.endswith(("comp>", "genexpr>"))]
     inspects = _INSPECTORS.intersection(name for each in at_once for name in each.co_names)
-    return _facts_from(imports, froms, binds, set_globally, inspects, _dynamic(code, telling))
+    imports.sort(key=_late)
+    return Facts(tuple(imports), tuple(froms), frozenset(map(_bound, froms)), binds, set_globally, inspects, _dynamic(code, telling))
 
 
 def _dynamic(code, telling):
@@ -530,11 +531,6 @@ def _dynamic(code, telling):
     in_functions = {(const, True) for each in importers for const in _dotted(each.co_consts)}
     late = False if code in importers else _AT_RUN_TIME
     return tuple((const, late) for const in _dotted(code.co_consts)) + tuple(sorted(in_functions))
-
-
-def _facts_from(imports, froms, binds, set_globally, inspects, dynamic):
-    imports.sort(key=_late)
-    return Facts(tuple(imports), tuple(froms), frozenset(map(_bound, froms)), binds, set_globally, inspects, dynamic)
 
 
 _bound = itemgetter(3)
