@@ -466,12 +466,12 @@ def _bytecode_is_sound(spec, signature):
 # -- what a code object says --------------------------------------------------------------------------------------------
 
 _NO_FACTS = Facts((), (), frozenset(), {}, {}, frozenset(), None)
-_OP = opcode.opmap
-_WANTED = [_OP[op] for op in ("IMPORT_NAME", "STORE_NAME", "DELETE_NAME", "STORE_GLOBAL")]
-_AT_TOP = bytes(op in _WANTED for op in range(256))  # for bytes.translate(): 1 for the instructions to look at
-_NESTED = bytes(op in (_OP["IMPORT_NAME"], _OP["STORE_GLOBAL"]) for op in range(256))
-_IMPORT_NAME, _STORE_NAME, _DELETE_NAME, _STORE_GLOBAL = _WANTED
-_IMPORT_FROM, _LOAD_NAME, _LOAD_CONST, _EXTENDED_ARG, _LOAD_SMALL_INT = _OP["IMPORT_FROM"], _OP["LOAD_NAME"], _OP["LOAD_CONST"], _OP["EXTENDED_ARG"], _OP.get("LOAD_SMALL_INT")
+_IMPORT_NAME, _IMPORT_FROM, _STORE_NAME, _STORE_GLOBAL, _DELETE_NAME = map(opcode.opmap.__getitem__, (
+    "IMPORT_NAME", "IMPORT_FROM", "STORE_NAME", "STORE_GLOBAL", "DELETE_NAME"))
+_LOAD_NAME, _LOAD_CONST, _LOAD_SMALL_INT, _EXTENDED_ARG = map(opcode.opmap.get, (
+    "LOAD_NAME", "LOAD_CONST", "LOAD_SMALL_INT", "EXTENDED_ARG"))
+_AT_TOP = bytes(op in (_IMPORT_NAME, _STORE_NAME, _STORE_GLOBAL, _DELETE_NAME) for op in range(256))  # for bytes.translate():
+_NESTED = bytes(op in (_IMPORT_NAME, _STORE_GLOBAL) for op in range(256))  # 1 for the instructions to look at
 _NAME_SHIFT = 2 if sys.version_info >= (3, 15) else 0  # PEP 810 keeps flags in the low bits of IMPORT_NAME's argument
 _PROBE = "import a.b\nfrom . import c as d\nfrom ..e import *\ndef f():\n import g\n global h\n h = 1\nclass k:\n from l import m"
 _PROBE_SAYS = ((("a.b", 0, (), False), ("", 1, ("c",), False), ("e", 2, ("*",), False), ("l", 0, ("m",), False), ("g", 0, (), True)),
