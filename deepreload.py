@@ -430,8 +430,8 @@ def _code_of(name, spec, path, signature):
     loader = spec.loader
     if loader is None or not hasattr(loader, "get_code") or _executes_itself(loader):
         return None
-    seen = _seen.get(path)
-    if seen is not None and seen.code is not None and seen.settled and seen.signature == signature is not None:
+    seen = _seen.get(path, _UNKNOWN)
+    if seen.code is not None and seen.settled and seen.signature == signature is not None:
         return seen.code
     if hasattr(loader, "archive"):  # a zip archive is read by the directory that it had at first
         sys.modules["zipimport"]._zip_directory_cache.pop(loader.archive, None)
@@ -514,7 +514,7 @@ def _read_code(code):
                 inside.append((inner, late or inner.co_flags & _IN_FUNCTION != 0))
     for inner, late in inside[1:]:
         raw = inner.co_code
-        if _IMPORT_NAME in raw or _STORE_GLOBAL in raw:
+        if _IMPORT_NAME in raw or _STORE_GLOBAL in raw:  # or an argument that looks like one, which the scan passes over
             _scan(inner, raw, late, imports, binds, set_globally)
     telling = [each for each, _ in inside if not _TELLING.isdisjoint(each.co_names)]
     at_once = [each for each in telling if each is code or each.co_name.endswith(("comp>", "genexpr>"))]
@@ -543,8 +543,9 @@ _TELLING = _IMPORTERS | _INSPECTORS
 
 
 def _dotted(constants):
-    flat = [c for c in constants if type(c) is str] + [c for group in constants if type(group) is tuple for c in group if type(c) is str]
-    return [c for c in flat if c.replace(".", "a").isidentifier()]
+    """The strings among constants, and in the tuples among them, that may be names of modules."""
+    flat = [const for each in constants for const in (each if type(each) is tuple else (each,))]
+    return [const for const in flat if type(const) is str and const.replace(".", "a").isidentifier()]
 
 
 def _scan(code, raw, late, imports, binds, set_globally, froms=None):
