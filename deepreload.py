@@ -51,7 +51,7 @@ __all__ = ["deep_reload", "deep_unload", "reload_changed", "is_changed", "watch"
            "ReloadError"]
 
 # The data, in the order in which a reload makes it:
-#   Facts     what a code object says of its module: imports in order, names it binds (from its bytecode or its source)
+#   Facts     what a code object says of its module: imports in order, names it binds (from its bytecode)
 #   _seen     {path: Seen}: the code that was last executed from each file, what the file was then, and the names that
 #             importlib.reload() has left of older code
 #   Source    what a module's file says now: spec, code, facts
@@ -237,17 +237,7 @@ class _Table:
     """What is known of the modules in a scope, as long as the same modules are loaded."""
 
     def __init__(self, key, names):
-        self.key, self.names = key, {}  # {name: path of its file}
-        self.at = {}  # {path of a file or folder: [names of the modules that a change there may concern]}
-        for name in names:
-            spec, places = _spec_of(sys.modules[name]), ()
-            self.names[name] = path = _file_of(spec)
-            if not _opaque(spec):
-                places = path, os.path.dirname(path)  # a package may appear beside a module of its name
-            elif path is None:
-                places = [folder for folder in spec.submodule_search_locations or () if isinstance(folder, str)]
-            for place in places:
-                self.at.setdefault(place, []).append(name)
+        self.key, self.names = key, {name: _file_of(_spec_of(sys.modules[name])) for name in names}
         self.parents = {name.rpartition(".")[0] for name in list(sys.modules)}
         self.stamps = {}  # {path: what os.stat said of it when nothing there had changed}
         self.edges, self.linked = {}, {}  # {name: Edges of the code that runs}, those in dependents: {name: {target: late}}
@@ -258,6 +248,20 @@ class _Table:
 
     def outlive(self, reference):
         self.key = None  # another module may come to the same name and the same address
+
+    @functools.cached_property
+    def at(self):
+        """{path of a file or folder: [names of the modules that a change there may concern]}"""
+        at = {}
+        for name, path in self.names.items():
+            spec, places = _spec_of(sys.modules[name]), ()
+            if not _opaque(spec):
+                places = path, os.path.dirname(path)  # a package may appear beside a module of its name
+            elif path is None:
+                places = [folder for folder in spec.submodule_search_locations or () if isinstance(folder, str)]
+            for place in places:
+                at.setdefault(place, []).append(name)
+        return at
 
     def link(self, name, edges):
         """Say who imports whom anew for the imports of one module."""
@@ -363,16 +367,14 @@ def _noting(get_code):
 
 def _note(loader, name, signature, code):
     """Keep the code that is about to be executed as `name`, if it is known, and what its file was."""
-    path, facts = loader.path, None
+    path = loader.path
     if _compiled is not None:
         _compiled[path] = None
     before = _seen.get(path, _UNKNOWN)
     if signature is None or before.signature not in (None, signature) and _runs_as_another(path, name):
         return
-    if code is not None and not _knows_bytecode() and not _in_stdlib(path):
-        facts = _read_source(path)  # later the file may be another
     left = before.left.union(_facts(before.code, path).binds) if name in sys.modules and before.code not in (None, code) else ()
-    _seen[path] = Seen(signature, _settled(signature), code, facts, frozenset(left))
+    _seen[path] = Seen(signature, _settled(signature), code, None, frozenset(left))
 
 
 def _runs_as_another(path, name):
@@ -428,8 +430,8 @@ def _code_of(name, spec, path, signature):
     loader = spec.loader
     if loader is None or not hasattr(loader, "get_code") or _executes_itself(loader):
         return None
-    seen = _seen.get(path)
-    if seen is not None and seen.code is not None and seen.settled and seen.signature == signature is not None:
+    seen = _seen.get(path, _UNKNOWN)
+    if seen.code is not None and seen.settled and seen.signature == signature is not None:
         return seen.code
     if hasattr(loader, "archive"):  # a zip archive is read by the directory that it had at first
         sys.modules["zipimport"]._zip_directory_cache.pop(loader.archive, None)
@@ -464,39 +466,40 @@ def _bytecode_is_sound(spec, signature):
 # -- what a code object says --------------------------------------------------------------------------------------------
 
 _NO_FACTS = Facts((), (), frozenset(), {}, {}, frozenset(), None)
-_OP = opcode.opmap
-_WANTED = [_OP[op] for op in ("IMPORT_NAME", "IMPORT_FROM", "STORE_NAME", "DELETE_NAME", "STORE_GLOBAL")]
-_AT_TOP = bytes(op in _WANTED for op in range(256))  # for bytes.translate(): 1 for the instructions to look at
-_NESTED = bytes(op in (_OP["IMPORT_NAME"], _OP["STORE_GLOBAL"]) for op in range(256))
-_IMPORT_NAME, _IMPORT_FROM, _STORE_NAME, _DELETE_NAME, _STORE_GLOBAL = _WANTED
-_LOAD_NAME, _LOAD_CONST, _EXTENDED_ARG, _LOAD_SMALL_INT = _OP["LOAD_NAME"], _OP["LOAD_CONST"], _OP["EXTENDED_ARG"], _OP.get("LOAD_SMALL_INT")
+_IMPORT_NAME, _IMPORT_FROM, _STORE_NAME, _STORE_GLOBAL, _DELETE_NAME = map(opcode.opmap.__getitem__, (
+    "IMPORT_NAME", "IMPORT_FROM", "STORE_NAME", "STORE_GLOBAL", "DELETE_NAME"))
+_LOAD_NAME, _LOAD_CONST, _LOAD_SMALL_INT, _EXTENDED_ARG = map(opcode.opmap.get, (
+    "LOAD_NAME", "LOAD_CONST", "LOAD_SMALL_INT", "EXTENDED_ARG"))
+_AT_TOP = bytes(op in (_IMPORT_NAME, _STORE_NAME, _STORE_GLOBAL, _DELETE_NAME) for op in range(256))  # for bytes.translate():
+_NESTED = bytes(op in (_IMPORT_NAME, _STORE_GLOBAL) for op in range(256))  # 1 for the instructions to look at
 _NAME_SHIFT = 2 if sys.version_info >= (3, 15) else 0  # PEP 810 keeps flags in the low bits of IMPORT_NAME's argument
 _PROBE = "import a.b\nfrom . import c as d\nfrom ..e import *\ndef f():\n import g\n global h\n h = 1\nclass k:\n from l import m"
+_PROBE_SAYS = ((("a.b", 0, (), False), ("", 1, ("c",), False), ("e", 2, ("*",), False), ("l", 0, ("m",), False), ("g", 0, (), True)),
+               (("", 1, "c", "d"), ("e", 2, "*", "*")))
 _IN_FUNCTION = 1  # CO_OPTIMIZED: set for functions, not for modules and class bodies
 
 
 def _facts(code, path=None):
-    """What code says, from its bytecode; from the source if this Python has opcodes that are not known here."""
+    """What code says; of the code that a file runs, this is read once."""
     if code is None:
         return _NO_FACTS
     seen = _seen.get(path, _UNKNOWN)
-    if seen.code is code and seen.facts is not None:
-        return seen.facts
-    facts = _read_code(code) if _knows_bytecode() else _read_source(path or code.co_filename)
-    if seen.code is code:
-        _seen[path] = Seen(seen.signature, seen.settled, code, facts, seen.left)
-    return facts
+    if seen.code is not code:
+        return _read_code(code)
+    if seen.facts is None:
+        _seen[path] = seen = Seen(seen.signature, seen.settled, code, _read_code(code), seen.left)
+    return seen.facts
 
 
 def _knows_bytecode(known=[]):
-    """Whether the opcodes mean what this file thinks, tried once on a probe whose facts are known."""
+    """Whether instructions are encoded as this file thinks, tried once on a probe whose facts are known."""
     if not known:
+        known.append(True)  # for the probe
         try:
             facts = _read_code(compile(_PROBE, "", "exec"))
-            known.append(facts.imports == (("a.b", 0, (), False), ("", 1, ("c",), False), ("e", 2, ("*",), False), ("l", 0, ("m",), False),
-                                           ("g", 0, (), True)) and facts.froms == (("", 1, "c", "d"), ) and {*"adfhk"} <= set(facts.binds))
+            known[0] = (facts.imports, facts.froms) == _PROBE_SAYS and {*"adfhk"} <= set(facts.binds)
         except LookupError:
-            known.append(False)
+            known[0] = False
     return known[0]
 
 
@@ -504,31 +507,30 @@ def _read_code(code):
     """The facts of a module's code and of all code inside it."""
     imports, froms, binds, set_globally = [], [], {}, {}
     _scan(code, code.co_code, False, imports, binds, set_globally, froms)
-    every, names = [(code, False)], set(code.co_names)
-    for outer, late in every:
+    inside = [(code, False)]
+    for outer, late in inside:
         for inner in outer.co_consts:
             if type(inner) is types.CodeType:
-                inside, raw = late or inner.co_flags & _IN_FUNCTION != 0, inner.co_code
-                every.append((inner, inside))
-                names.update(inner.co_names)
-                if _IMPORT_NAME in raw or _STORE_GLOBAL in raw:
-                    _scan(inner, raw, inside, imports, binds, set_globally)
-    inspects, dynamic = set(), None
-    if not names.isdisjoint(_INSPECTORS):
-        here = [each for each, _ in every if each is code or each.co_name.endswith(("comp>", "genexpr>"))]
-        inspects = _INSPECTORS.intersection(name for each in here for name in each.co_names)
-    if not names.isdisjoint(_IMPORTERS):
-        importers = [each for each, _ in every if not _IMPORTERS.isdisjoint(each.co_names)]
-        in_functions = {(const, True) for each in importers for const in _dotted(each.co_consts)}
-        late = False if code in importers else _AT_RUN_TIME
-        dynamic = tuple((const, late) for const in _dotted(code.co_consts)) + tuple(sorted(in_functions))
-    return _facts_from(imports, froms, binds, set_globally, inspects, dynamic)
-
-
-def _facts_from(imports, froms, binds, set_globally, inspects, dynamic):
+                inside.append((inner, late or inner.co_flags & _IN_FUNCTION != 0))
+    for inner, late in inside[1:]:
+        raw = inner.co_code
+        if _IMPORT_NAME in raw or _STORE_GLOBAL in raw:  # or an argument that looks like one, which the scan passes over
+            _scan(inner, raw, late, imports, binds, set_globally)
+    telling = [each for each, _ in inside if not _TELLING.isdisjoint(each.co_names)]
+    at_once = [each for each in telling if each is code or each.co_name.endswith(("comp>", "genexpr>"))]
+    inspects = _INSPECTORS.intersection(name for each in at_once for name in each.co_names)
     imports.sort(key=_late)
-    imported = frozenset([*map(_bound, froms), *["*" for item in imports if item.names == ("*",)]])
-    return Facts(tuple(imports), tuple(froms), imported, binds, set_globally, inspects, dynamic)
+    return Facts(tuple(imports), tuple(froms), frozenset(map(_bound, froms)), binds, set_globally, inspects, _dynamic(code, telling))
+
+
+def _dynamic(code, telling):
+    """((text, late), ...) of the strings that may be names for import_module(); None if no code names that."""
+    importers = [each for each in telling if not _IMPORTERS.isdisjoint(each.co_names)]
+    if not importers:
+        return None
+    in_functions = {(const, True) for each in importers for const in _dotted(each.co_consts)}
+    late = False if code in importers else _AT_RUN_TIME
+    return tuple((const, late) for const in _dotted(code.co_consts)) + tuple(sorted(in_functions))
 
 
 _bound = itemgetter(3)
@@ -537,42 +539,41 @@ _IMPORTERS = {"import_module", "__import__"}
 _AT_RUN_TIME = 0.5  # for `late`: between what is executed with the module and (True) with its functions
 _INSPECTORS = {"globals", "locals", "vars", "dir", "exec", "setattr"}  # what can bind names unseen, or look at them
 _LOOKS = {"globals", "locals", "vars", "dir"}
+_TELLING = _IMPORTERS | _INSPECTORS
 
 
 def _dotted(constants):
-    flat = [c for c in constants if type(c) is str] + [c for group in constants if type(group) is tuple for c in group if type(c) is str]
-    return [c for c in flat if c.replace(".", "a").isidentifier()]
+    """The strings among constants, and in the tuples among them, that may be names of modules."""
+    flat = [const for each in constants for const in (each if type(each) is tuple else (each,))]
+    return [const for const in flat if type(const) is str and const.replace(".", "a").isidentifier()]
 
 
 def _scan(code, raw, late, imports, binds, set_globally, froms=None):
     """Collect what one code object imports and binds; `froms` is for the module's own code only."""
-    names, consts, (ops, args) = code.co_names, code.co_consts, _instructions(code, raw)
-    attribute = None
-    for index in compress(range(len(ops)), ops.translate(_NESTED if froms is None else _AT_TOP)):
-        op = ops[index]
-        if op == _IMPORT_FROM:
-            attribute = names[args[index]]
-        elif op == _IMPORT_NAME:
-            level, fromlist = _constant(ops, args, consts, index - 2), _constant(ops, args, consts, index - 1) or ()
-            name, attribute = names[args[index] >> _NAME_SHIFT], None
+    ops, args, names, consts = _instructions(code, raw)
+    top = froms is not None
+    for index in compress(range(len(ops)), ops.translate(_AT_TOP if top else _NESTED)):
+        op, arg = ops[index], args[index]
+        if op == _IMPORT_NAME:
+            name, level = names[arg >> _NAME_SHIFT], _constant(ops, args, consts, index - 2)
+            fromlist = _constant(ops, args, consts, index - 1) or ()
             imports.append(Import(name, level, fromlist, late))
-        else:
-            bound = names[args[index]]
-            if op == _STORE_GLOBAL and (froms is not None or bound not in binds):
-                set_globally[bound] = froms is not None  # past the view: by the module itself, or by functions only
-            binds[bound] = binds.get(bound, 0) + 1
-            if attribute is not None:
-                if fromlist:  # else it is `import a.b as c`
-                    froms.append((name, level, attribute, bound))
-                attribute = None
+            if fromlist == ("*",):
+                froms.append((name, level, "*", "*"))  # no Python allows this inside functions and classes
+            continue
+        bound = names[arg]
+        if op == _STORE_GLOBAL and (top or bound not in binds):
+            set_globally[bound] = top  # past the view: by the module itself, or by functions only
+        binds[bound] = binds.get(bound, 0) + 1
+        if top and ops[index - 1] == _IMPORT_FROM and fromlist:  # else it is `import a.b as c`
+            froms.append((name, level, names[args[index - 1]], bound))
 
 
 def _instructions(code, raw):
-    """The opcodes of code and their arguments, without the EXTENDED_ARG prefixes and what is not executed."""
+    """The opcodes of code, their arguments, and the names and constants that these count, without the EXTENDED_ARG prefixes."""
+    if "TYPE_CHECKING" in code.co_names or not _knows_bytecode():
+        return _disassembled(code)
     ops, args = raw[::2], raw[1::2]
-    if "TYPE_CHECKING" in code.co_names:
-        skipped = _type_checking(code)
-        ops = bytes([0 if index in skipped else op for index, op in enumerate(ops)])
     if _EXTENDED_ARG in ops:
         plain, high = [], 0
         for op, arg in zip(ops, args):
@@ -581,7 +582,24 @@ def _instructions(code, raw):
             if op != _EXTENDED_ARG:
                 plain.append((op, arg))
         ops, args = bytes([op for op, arg in plain]), [arg for op, arg in plain]
-    return ops, args
+    return ops, args, code.co_names, code.co_consts
+
+
+def _disassembled(code):
+    """The same by `dis`: ten times slower, but it knows how each Python encodes them, and where jumps go.
+
+    What stands under `if TYPE_CHECKING:` is left out: it is not executed.
+    """
+    import dis
+    skipped, found = set(), [i for i in dis.get_instructions(code) if i.opname not in ("TO_BOOL", "EXTENDED_ARG", "CACHE")]
+    for load, jump in zip(found, found[1:]):
+        if load.argval == "TYPE_CHECKING" and load.opname.startswith("LOAD") and jump.opname.endswith("IF_FALSE"):
+            skipped.update(range(load.offset, jump.argval))
+    found = [i for i in found if i.offset not in skipped]
+    ops = bytes([i.opcode if i.argval in code.co_names else _LOAD_CONST for i in found])  # no others are asked for
+    args = [index << _NAME_SHIFT if op == _IMPORT_NAME else index for index, op in enumerate(ops)]
+    values = [i.argval for i in found]
+    return ops, args, values, values
 
 
 def _constant(ops, args, consts, index):
@@ -591,18 +609,6 @@ def _constant(ops, args, consts, index):
     if ops[index] == _LOAD_SMALL_INT:
         return args[index]
     raise LookupError(f"instruction {ops[index]} before an import")
-
-
-def _type_checking(code):
-    """The indices of the instructions that stand under `if TYPE_CHECKING:`: they are not executed."""
-    import dis
-    skipped, instructions = set(), list(dis.get_instructions(code))
-    for index, instruction in enumerate(instructions):
-        if instruction.argval == "TYPE_CHECKING" and instruction.opname.startswith("LOAD"):
-            following = [i for i in instructions[index + 1:index + 5] if i.opname not in ("TO_BOOL", "EXTENDED_ARG", "CACHE")]
-            jumps = [i for i in following[:1] if "JUMP_IF_FALSE" in i.opname or "JUMP_FORWARD_IF_FALSE" in i.opname]
-            skipped.update(*[range(instruction.offset // 2, jump.argval // 2) for jump in jumps[:1]])
-    return skipped
 
 
 def _read_unbound(code, names, never):
@@ -651,60 +657,6 @@ def _guarded(source):
     return {n.value.id for guard in guards for n in guard.body if isinstance(n, ast.Expr) and isinstance(n.value, ast.Name)}
 
 
-def _read_source(path):
-    """The same from a source file."""
-    import ast
-    try:
-        with open(path, "rb") as file:
-            tree = ast.parse(file.read())
-    except (OSError, SyntaxError, ValueError):
-        return _NO_FACTS
-    own = set()  # names that the module binds itself
-    facts = Facts([], [], own, {}, {}, set(), set())
-    _read_tree(tree, facts, True, False, set())
-    set_globally = {name: by_module for name, by_module in facts.globals.items() if by_module or name not in own}
-    dynamic = tuple((text, _AT_RUN_TIME) for text in _dotted(sorted(facts.dynamic))) if "import_module" in facts.dynamic else None
-    return _facts_from(facts.imports, facts.froms, facts.binds, set_globally, facts.inspects, dynamic)
-
-
-def _read_tree(node, facts, top, late, declared):
-    """Add what is below a node to the facts: `top` in the module's own scope, `late` in a function; `declared` is global."""
-    import ast
-    for child in ast.iter_child_nodes(node):
-        kind, bound = type(child), []
-        if kind is ast.Import:
-            facts.imports.extend(Import(alias.name, 0, (), late) for alias in child.names)
-            bound = [alias.asname or alias.name.partition(".")[0] for alias in child.names]
-        elif kind is ast.ImportFrom:
-            module, names = child.module or "", tuple(alias.name for alias in child.names)
-            facts.imports.append(Import(module, child.level, names, late))
-            bound = [alias.asname or alias.name for alias in child.names if names != ("*",)]
-            facts.froms.extend((module, child.level, name, as_name) for name, as_name in zip(names, bound) if top)
-        elif kind is ast.If and getattr(child.test, "id", getattr(child.test, "attr", "")) == "TYPE_CHECKING":
-            child = ast.Module(child.orelse, [])
-        elif kind is ast.Global:
-            declared.update(child.names)
-        elif kind is ast.Name and not isinstance(child.ctx, ast.Load):
-            bound = [child.id]
-        elif kind in (ast.Name, ast.Attribute):
-            name = child.id if kind is ast.Name else child.attr
-            facts.dynamic.update({"import_module"} if name in _IMPORTERS else ())
-            facts.inspects.update({name} & _INSPECTORS if top else ())
-        elif kind in (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.ExceptHandler):
-            bound = [child.name] if child.name else []
-        elif kind is ast.Constant and isinstance(child.value, str):
-            facts.dynamic.add(child.value)
-        for name in bound if top else declared.intersection(bound):
-            facts.binds[name] = facts.binds.get(name, 0) + 1
-            if name in declared:
-                facts.globals[name] = facts.globals.get(name, False) or top
-            elif top:
-                facts.imported.add(name)
-        function = kind in (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
-        scope = function or kind is ast.ClassDef
-        _read_tree(child, facts, top and not scope, late or function, set() if scope else declared)
-
-
 # -- the plan -----------------------------------------------------------------------------------------------------------
 
 class Plan:
@@ -738,25 +690,20 @@ class Plan:
         stack = self.start(root)
         while stack:
             self.depth = max(self.depth, len(stack))
-            name, targets = stack[-1]
-            for target in targets:
-                if target not in self.sources:
-                    below = self.start(target)
-                    if below:
-                        stack += below
-                        break
+            below = next(filter(None, map(self.start, stack[-1][1])), None)
+            if below:
+                stack += below
             else:
-                stack.pop()
-                self.finished.append(name)
+                self.finished.append(stack.pop()[0])
 
     def start(self, name):
-        """[(name, what its own code imports)], or [] for what has been met already or is not executed."""
+        """[(name, iterator over what its own code imports)], or [] for what has been met already or is not executed."""
         source = None if name in self.sources or name in self.skip else self.load(name)
         if source is None:
             return []
-        self.sources[name], edges = source, self.edges(source).items()
+        self.sources[name] = source
         targets, runs = [], _runs(source)
-        for target, late in edges:
+        for target, late in self.edges(source).items():
             if late:
                 self.late.append(target)
             elif not runs or target in sys.modules:  # what has run without importing it will do so again
@@ -884,8 +831,8 @@ def _is_package(source):
 
 def _modules_in(module):
     """[(name, id)] of the modules that a module's namespace holds."""
-    items, kind = list(_dict_of(module).items()) if module is not None else (), types.ModuleType
-    return [(name, id(value)) for name, value in items if type(value) is kind]
+    namespace, kind = _dict_of(module).copy() if module is not None else {}, types.ModuleType
+    return [(name, id(value)) for name, value in namespace.items() if type(value) is kind]
 
 
 def _runs(source):
@@ -2613,8 +2560,8 @@ def _reach(names, step):
 def _imports_at_once(plan, name, target):
     """Whether a function that imports target may have been called while its module, or one that imports it, was imported."""
     source, imports, dynamic = _running_source(name, sys.modules[name]), [], []
-    if source.code is None or not _knows_bytecode():
-        return source.code is not None
+    if source.code is None:
+        return False
     importers = [_running_source(other, sys.modules[other]).code for other in plan.dependents.get(name, ())]
     for code in _called(source.code, set().union(*map(_all_names, filter(None, importers)))):
         _scan(code, code.co_code, False, imports, {}, {})
@@ -2649,8 +2596,8 @@ def _names_read(code):
     """The names that code reads; a module's or a class's own also name all that it defines."""
     if code.co_flags & _IN_FUNCTION:
         return code.co_names
-    ops, args = _instructions(code, code.co_code)
-    return [code.co_names[arg] for op, arg in zip(ops, args) if op == _LOAD_NAME]
+    ops, args, names, _ = _instructions(code, code.co_code)
+    return [names[arg] for op, arg in zip(ops, args) if op == _LOAD_NAME]
 
 
 def _dependents(plan):
