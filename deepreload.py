@@ -51,7 +51,7 @@ __all__ = ["deep_reload", "deep_unload", "reload_changed", "is_changed", "watch"
            "ReloadError"]
 
 # The data, in the order in which a reload makes it:
-#   Facts     what a code object says of its module: imports in order, names it binds (from its bytecode)
+#   Facts     what a code object says of its module: imports in order, names it binds (from its bytecode or its source)
 #   _seen     {path: Seen}: the code that was last executed from each file, what the file was then, and the names that
 #             importlib.reload() has left of older code
 #   Source    what a module's file says now: spec, code, facts
@@ -367,14 +367,16 @@ def _noting(get_code):
 
 def _note(loader, name, signature, code):
     """Keep the code that is about to be executed as `name`, if it is known, and what its file was."""
-    path = loader.path
+    path, facts = loader.path, None
     if _compiled is not None:
         _compiled[path] = None
     before = _seen.get(path, _UNKNOWN)
     if signature is None or before.signature not in (None, signature) and _runs_as_another(path, name):
         return
+    if code is not None and not _knows_bytecode() and not _in_stdlib(path):
+        facts = _read_source(path)  # later the file may be another
     left = before.left.union(_facts(before.code, path).binds) if name in sys.modules and before.code not in (None, code) else ()
-    _seen[path] = Seen(signature, _settled(signature), code, None, frozenset(left))
+    _seen[path] = Seen(signature, _settled(signature), code, facts, frozenset(left))
 
 
 def _runs_as_another(path, name):
@@ -466,10 +468,9 @@ def _bytecode_is_sound(spec, signature):
 # -- what a code object says --------------------------------------------------------------------------------------------
 
 _NO_FACTS = Facts((), (), frozenset(), {}, {}, frozenset(), None)
-_IMPORT_NAME, _IMPORT_FROM, _STORE_NAME, _STORE_GLOBAL, _DELETE_NAME = map(opcode.opmap.__getitem__, (
-    "IMPORT_NAME", "IMPORT_FROM", "STORE_NAME", "STORE_GLOBAL", "DELETE_NAME"))
-_LOAD_NAME, _LOAD_CONST, _LOAD_SMALL_INT, _EXTENDED_ARG = map(opcode.opmap.get, (
-    "LOAD_NAME", "LOAD_CONST", "LOAD_SMALL_INT", "EXTENDED_ARG"))
+_IMPORT_NAME, _IMPORT_FROM, _STORE_NAME, _STORE_GLOBAL, _DELETE_NAME, _LOAD_NAME, _LOAD_CONST, _LOAD_SMALL_INT, _EXTENDED_ARG = (
+    opcode.opmap.get(name, 256) for name in ("IMPORT_NAME", "IMPORT_FROM", "STORE_NAME", "STORE_GLOBAL", "DELETE_NAME", "LOAD_NAME",
+                                             "LOAD_CONST", "LOAD_SMALL_INT", "EXTENDED_ARG"))  # 256 is in no code
 _AT_TOP = bytes(op in (_IMPORT_NAME, _STORE_NAME, _STORE_GLOBAL, _DELETE_NAME) for op in range(256))  # for bytes.translate():
 _NESTED = bytes(op in (_IMPORT_NAME, _STORE_GLOBAL) for op in range(256))  # 1 for the instructions to look at
 _NAME_SHIFT = 2 if sys.version_info >= (3, 15) else 0  # PEP 810 keeps flags in the low bits of IMPORT_NAME's argument
@@ -480,26 +481,29 @@ _IN_FUNCTION = 1  # CO_OPTIMIZED: set for functions, not for modules and class b
 
 
 def _facts(code, path=None):
-    """What code says; of the code that a file runs, this is read once."""
+    """What code says; of the code that a file runs, this is read once.
+
+    It is read from the bytecode; where this Python has another one than is known here, from the source.
+    """
     if code is None:
         return _NO_FACTS
     seen = _seen.get(path, _UNKNOWN)
-    if seen.code is not code:
-        return _read_code(code)
-    if seen.facts is None:
-        _seen[path] = seen = Seen(seen.signature, seen.settled, code, _read_code(code), seen.left)
-    return seen.facts
+    if seen.code is code and seen.facts is not None:
+        return seen.facts
+    facts = _read_code(code) if _knows_bytecode() else _read_source(path or code.co_filename)
+    if seen.code is code:
+        _seen[path] = Seen(seen.signature, seen.settled, code, facts, seen.left)
+    return facts
 
 
 def _knows_bytecode(known=[]):
     """Whether instructions are encoded as this file thinks, tried once on a probe whose facts are known."""
     if not known:
-        known.append(True)  # for the probe
         try:
             facts = _read_code(compile(_PROBE, "", "exec"))
-            known[0] = (facts.imports, facts.froms) == _PROBE_SAYS and {*"adfhk"} <= set(facts.binds)
-        except LookupError:
-            known[0] = False
+            known.append((facts.imports, facts.froms) == _PROBE_SAYS and {*"adfhk"} <= set(facts.binds))
+        except (LookupError, ValueError):
+            known.append(False)
     return known[0]
 
 
@@ -558,8 +562,8 @@ def _scan(code, raw, late, imports, binds, set_globally, froms=None):
             name, level = names[arg >> _NAME_SHIFT], _constant(ops, args, consts, index - 2)
             fromlist = _constant(ops, args, consts, index - 1) or ()
             imports.append(Import(name, level, fromlist, late))
-            if fromlist == ("*",):
-                froms.append((name, level, "*", "*"))  # no Python allows this inside functions and classes
+            if top and fromlist == ("*",):
+                froms.append((name, level, "*", "*"))
             continue
         bound = names[arg]
         if op == _STORE_GLOBAL and (top or bound not in binds):
@@ -571,7 +575,7 @@ def _scan(code, raw, late, imports, binds, set_globally, froms=None):
 
 def _instructions(code, raw):
     """The opcodes of code, their arguments, and the names and constants that these count, without the EXTENDED_ARG prefixes."""
-    if "TYPE_CHECKING" in code.co_names or not _knows_bytecode():
+    if "TYPE_CHECKING" in code.co_names:
         return _disassembled(code)
     ops, args = raw[::2], raw[1::2]
     if _EXTENDED_ARG in ops:
@@ -586,10 +590,7 @@ def _instructions(code, raw):
 
 
 def _disassembled(code):
-    """The same by `dis`: ten times slower, but it knows how each Python encodes them, and where jumps go.
-
-    What stands under `if TYPE_CHECKING:` is left out: it is not executed.
-    """
+    """The same by `dis`, which knows where jumps go, without what stands under `if TYPE_CHECKING:`: it is not executed."""
     import dis
     skipped, found = set(), [i for i in dis.get_instructions(code) if i.opname not in ("TO_BOOL", "EXTENDED_ARG", "CACHE")]
     for load, jump in zip(found, found[1:]):
@@ -655,6 +656,82 @@ def _guarded(source):
         return frozenset()
     guards = [n for n in nodes if isinstance(n, ast.Try) and any("NameError" in ast.dump(h.type) for h in n.handlers if h.type)]
     return {n.value.id for guard in guards for n in guard.body if isinstance(n, ast.Expr) and isinstance(n.value, ast.Name)}
+
+
+def _read_source(path):
+    """The facts from a source file, for a Python whose bytecode this file does not know."""
+    import ast
+    try:
+        with open(path, "rb") as file:
+            scopes = [(ast.parse(file.read()), False)]
+    except (OSError, SyntaxError, ValueError):
+        return _NO_FACTS
+    facts = Facts([], [], (), {}, {}, set(), set())
+    for scope, late in scopes:
+        scopes += _read_scope(scope, late, facts)
+    facts.imports.sort(key=_late)
+    dynamic = None if _IMPORTERS.isdisjoint(facts.dynamic) else tuple((text, _AT_RUN_TIME) for text in _dotted(sorted(facts.dynamic)))
+    return facts._replace(imports=tuple(facts.imports), imported=frozenset(map(_bound, facts.froms)), dynamic=dynamic)
+
+
+def _read_scope(scope, late, facts):
+    """Add what a module, class or function does itself to the facts; return [(scope, late)] of those inside it."""
+    import ast
+    top, nodes = type(scope) is ast.Module, list(_nodes_of(scope))
+    declared = {name for node in nodes if type(node) is ast.Global for name in node.names}
+    for node in nodes:
+        if type(node) in (ast.Import, ast.ImportFrom):
+            _read_import(node, top, late, facts)
+        elif type(node) in (ast.Name, ast.Attribute):
+            name = {getattr(node, "id", getattr(node, "attr", None))}
+            facts.dynamic.update(name & _IMPORTERS)
+            facts.inspects.update(name & _INSPECTORS if top else ())
+        elif type(node) is ast.Constant and type(node.value) is str:
+            facts.dynamic.add(node.value)
+    bound = [name for node in nodes for name in _names_bound(node) if top or name in declared]
+    for name in declared.intersection([*bound, *facts.binds]):
+        facts.globals.setdefault(name, top or name in facts.binds)
+    for name in bound:
+        facts.binds[name] = facts.binds.get(name, 0) + 1
+    functions = ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda
+    return [(node, late or isinstance(node, functions)) for node in nodes if isinstance(node, (*functions, ast.ClassDef))]
+
+
+def _nodes_of(scope):
+    """Yield what stands in a module, class or function, in the order of the source, but not what is in scopes of their own
+    or under `if TYPE_CHECKING:`, where it is not executed."""
+    import ast
+    stack = list(ast.iter_child_nodes(scope))[::-1]
+    while stack:
+        node = stack.pop()
+        yield node
+        if isinstance(node, ast.If) and getattr(node.test, "id", getattr(node.test, "attr", "")) == "TYPE_CHECKING":
+            stack += node.orelse[::-1]
+        elif isinstance(node, ast.comprehension):  # its variables are its own
+            stack += [*node.ifs, node.iter]
+        elif not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)):
+            stack += list(ast.iter_child_nodes(node))[::-1]
+
+
+def _read_import(node, top, late, facts):
+    import ast
+    if type(node) is ast.Import:
+        facts.imports.extend(Import(alias.name, 0, (), late) for alias in node.names)
+        return
+    module, level, names = node.module or "", node.level, [(alias.name, alias.asname or alias.name) for alias in node.names]
+    facts.imports.append(Import(module, level, tuple(name for name, bound in names), late))
+    facts.froms.extend((module, level, *pair) for pair in names if top)
+
+
+def _names_bound(node):
+    """The names that a node of a syntax tree binds."""
+    import ast
+    if isinstance(node, (ast.Import, ast.ImportFrom)):
+        return [alias.asname or alias.name.partition(".")[0] for alias in node.names if alias.name != "*"]
+    if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+        return [node.id]
+    name = None if isinstance(node, ast.alias) else getattr(node, "name", None)  # of a function, class, except clause, pattern
+    return [name] if isinstance(name, str) else []
 
 
 # -- the plan -----------------------------------------------------------------------------------------------------------
@@ -2560,8 +2637,8 @@ def _reach(names, step):
 def _imports_at_once(plan, name, target):
     """Whether a function that imports target may have been called while its module, or one that imports it, was imported."""
     source, imports, dynamic = _running_source(name, sys.modules[name]), [], []
-    if source.code is None:
-        return False
+    if source.code is None or not _knows_bytecode():
+        return source.code is not None
     importers = [_running_source(other, sys.modules[other]).code for other in plan.dependents.get(name, ())]
     for code in _called(source.code, set().union(*map(_all_names, filter(None, importers)))):
         _scan(code, code.co_code, False, imports, {}, {})
