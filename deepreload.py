@@ -968,7 +968,7 @@ class Batch:
     def __init__(self, make_plan, joins=False):
         self.make_plan, self.plan, self.joins, self.log = make_plan, None, joins, []
         self.pending, self.views, self.finished, self.stack = {}, {}, [], []
-        self.failed, self.gone, self.pairs, self.functions, self.claimed, self.replaced = {}, {}, {}, {}, set(), []
+        self.failed, self.gone, self.pairs, self.claimed, self.replaced = {}, {}, {}, set(), []
         self.collects, self.bound, self.left_classes = False, set(), False
         self.undecorated, self.nested = (), {}
         self.error, self.at, self.caches = None, ("?", None), []
@@ -1007,9 +1007,6 @@ class Batch:
         self.frozen, self.blocks = (gc.get_freeze_count(), sys.getallocatedblocks()) if hasattr(gc, "freeze") else (0, 0)
         _invalidate_finders()
         self.import_, self.gcd_import, self.build_class = builtins.__import__, _bootstrap._gcd_import, builtins.__build_class__
-        self.metaclass = functools.partial(self.class_as_stated)  # these are called by C code: no frame comes in between
-        self.metaclass.__prepare__, self.stated = self.prepare_class, None
-        self.hooked_build_class = functools.partial(self.build_class, metaclass=self.metaclass)
         self.started, _batch = True, self
         for name in reversed(self.plan.finished):
             _call_hook(name)
@@ -1034,9 +1031,6 @@ class Batch:
             builtins.__import__ = self.import_
         _bootstrap._gcd_import = self.gcd_import
         self.build_by(self.build_class)
-        if self.metaclass is not None:  # else a first try was interrupted
-            self.metaclass.__setstate__((self.class_as_stated, (), {}, self.metaclass.__dict__))  # for a module that keeps this hook
-        self.hooked_build_class = self.metaclass = None  # which hold the batch
         if self.committed:
             for cached in self.caches:
                 type(cached).cache_clear(cached)
@@ -1048,7 +1042,7 @@ class Batch:
                     source.spec._initializing = False  # an interrupt may have come before run_module got to it
         for view in self.views.values():
             view.show()
-        self.views, self.pairs, self.functions, self.leftovers, self.replaced = {}, {}, {}, [], []
+        self.views, self.pairs, self.leftovers, self.replaced = {}, {}, [], []
         if not self.committed:
             gc.collect()  # the new versions of classes must not be met in __subclasses__()
         if hasattr(gc, "freeze"):
@@ -1105,46 +1099,20 @@ class Batch:
             self.imported(_absolute(name, level, package or ""))
         return self.gcd_import(name, package, level)
 
-    # Class statements while the batch runs: one that says the same again is carried out on the class that is there.
-
     def build_by(self, builder):
         """Let class statements be carried out by a function; return the one before.  What a module has put there stays."""
         before = builtins.__build_class__
-        if before is not builder and before in (self.build_class, self.hooked_build_class):
+        if before is not builder and getattr(before, "func", before) is self.build_class:
             builtins.__build_class__ = builder
         return before
 
-    def prepare_class(self, name, bases, **keywords):
-        """Stand for the __prepare__ of all metaclasses: choose what makes the class from the namespace of its statement."""
-        if _batch is not self or threading.get_ident() != self.thread:
-            return types.prepare_class(name, bases, keywords)[1]
-        self.build_by(self.build_class)  # for the statements inside
-        self.stated = self.old_class(sys._getframe(1), name, bases, keywords)
-        maker, namespace, _ = types.prepare_class(name, bases, keywords) if self.stated is None else (self.class_as_stated, {}, None)
-        self.metaclass.__setstate__((maker, (), {}, self.metaclass.__dict__))  # a metaclass may look at the frames above it
-        return namespace
-
-    def old_class(self, frame, name, bases, keywords):
-        """The class on which a statement in a frame may be carried out: nobody but Python itself sees such a class being made."""
-        view = self.views.get(frame.f_globals.get("__name__"))
-        if view is None or frame.f_code is not view.source.code or keywords:
-            return None
-        old = view.old_named(name, None)
-        if type(old) is type and _bases(old) == (bases or (object,)) and id(old) not in self.claimed and id(old) not in self.pairs \
-                and _vars_of_class(old).get("__module__") == view.name and _qualname(old) == _name_of(old) == name and not view.imports(name) \
-                and _WITHOUT_SET_NAME.issuperset(map(type, _vars_of_class(old).values())) \
-                and not any(["__init_subclass__" in _vars_of_class(cls) for cls in _mro(old)[1:-1]]):
-            return old
-        return None
-
-    def class_as_stated(self, name, bases, namespace, **keywords):
-        """Make a class, or return the old one if it could only be like it."""
-        if _batch is self and threading.get_ident() == self.thread:
-            self.build_by(self.hooked_build_class)
-            if _keep_as_stated(self, self.stated, namespace):
-                return self.stated
-        meta = types._calculate_meta(type(bases[0]) if bases else type, bases)
-        return meta(name, bases, namespace, **keywords)
+    def restater(self):
+        """What is to carry out the next class statement of a module: on the class that is there, if it would make the like."""
+        if not getrefcount:
+            return self.build_class
+        metaclass = _Restated(type)
+        metaclass.batch = self
+        return functools.partial(self.build_class, metaclass=metaclass)
 
     @staticmethod
     def package(globals):
@@ -1216,11 +1184,10 @@ class Batch:
         self.views[name] = view = View(self, source)
         self.stack.append(name)
         spec, builder = source.spec, builtins.__build_class__
-        stated, maker = self.stated, self.metaclass.func  # of the class whose body imports this
         try:
             view.prepare()
             spec._initializing = True
-            self.build_by(self.hooked_build_class if getrefcount else self.build_class)
+            self.build_by(self.restater())
             view.execute()
             view.finish()
         except BaseException as error:
@@ -1232,8 +1199,6 @@ class Batch:
         finally:
             spec._initializing = False
             self.build_by(builder)
-            self.stated = stated
-            self.metaclass.__setstate__((maker, (), {}, self.metaclass.__dict__))
             self.stack.pop()
         self.bind_child(name, sys.modules.get(name, module))  # the module may have put something else in its place
         self.finished.append(name)
@@ -1242,12 +1207,10 @@ class Batch:
         """A failed import may be caught, and tried again: that starts anew."""
         view.show()
         _restore_namespace(view.live, view.old)
-        for new, kept in [*self.pairs.values(), *self.functions.items()]:
+        for new, kept in list(self.pairs.values()):
             if _module_of(kept) == view.name:
                 self.claimed.discard(id(kept))
-                self.pairs.pop(id(new), None)
-                if _is_function(new):
-                    self.functions.pop(new, None)
+                del self.pairs[id(new)]
         self.views.pop(view.name, None)
 
     def bind_child(self, name, module):
@@ -1320,67 +1283,38 @@ class Batch:
         self.pairs[id(new)] = new, kept
         self.claimed.add(id(kept))
 
-    def pair_functions(self, old, new):
-        """Let the old function run the new one's code."""
-        self.functions[new] = old
-        self.claimed.add(id(old))
-        was, code = old.__code__, new.__code__
-        if was is not code:
-            self.log.append((_set_code, old, was))
-            if types.CodeType in map(type, code.co_consts):
-                _pair_nested(self, was, code)
-            _set_code(old, code)
-
     def replace_leftovers(self):
-        """Replace the new versions of kept objects wherever something else holds them; most are garbage by now."""
-        self.leftovers = []
-        watched = self.watched()
-        if watched:
-            gc.collect()
-        self.leftovers += [(ref(), kept) for ref, kept in watched if ref() is not None]
-        if self.functions:
-            self.functions[lambda: 0] = None  # held by this table alone
-            counts = list(map(getrefcount, self.functions))
-            self.leftovers += [pair for pair, count in zip(self.functions.items(), counts) if count > counts[-1]]
-            self.functions = {}
-        if self.leftovers:
-            self.replace_in_young()
+        """Replace the new versions of kept objects wherever something else holds them; most are garbage by now.
 
-    def watched(self):
-        """End the pairs and return [(weak reference to the new version, kept)]; what is sure to be held is a leftover at once."""
-        watched, pairs, self.pairs = [], [pair for pair in self.pairs.values() if pair[0] is not pair[1]], {}
-        chosen = [new for new in self.functions if new.__closure__ or not getrefcount or weakref.getweakrefcount(new)]
-        pairs += [(new, self.functions.pop(new)) for new in chosen]  # a cell may hold one of the classes: no count would tell
-        for new, kept in pairs:
-            known = _weak_references(new)
-            self.leftovers += [(reference, _alike(reference, kept)) for reference in known]
-            try:
-                (self.leftovers if known else watched).append((new if known else weakref.ref(new), kept))
-            except TypeError:  # a member that is an int, say
-                self.leftovers.append((new, kept))
-        return watched
-
-    def replace_in_young(self):
-        """Go through the objects made since the freeze; if that does not free the new versions, ask for all their holders."""
-        replacer = _Replacer({id(new): (new, kept) for new, kept in self.leftovers})
-        classes = {new for new, kept in self.leftovers if _is_class(new)}
-        ours = {id(obj) for obj in (self.leftovers, replacer.pairs, classes, self.__dict__)}
-        ours.update(map(id, self.leftovers))
-        ours.update(map(id, replacer.pairs.values()))
-        replacer.replace(obj for obj in gc.get_objects() if (type(obj) in classes or replacer.has(gc.get_referents(obj)))
-                         and id(obj) not in ours and type(obj) is not types.FrameType)
-        watched = [(weakref.ref(new), kept) for new, kept in self.leftovers if _is_class(new) or _is_function(new)]
-        replacer = classes = None
-        self.leftovers = []
-        gc.collect()
-        alive = [(ref(), kept) for ref, kept in watched if ref() is not None]
-        if alive and hasattr(gc, "freeze"):
+        First in the objects made since the freeze; if that does not free them, all their holders are asked for.
+        """
+        leftovers = []
+        leftovers += _alive(self.watched(leftovers))
+        if leftovers:
+            watched = [(weakref.ref(new), kept) for new, kept in leftovers if _is_class(new) or _is_function(new)]
+            _Replacer(leftovers).replace_in(gc.get_objects())
+            leftovers.clear()
+            leftovers += _alive(watched)
+        if leftovers and hasattr(gc, "freeze"):
             self.left_classes = True
             gc.unfreeze()
-            replacer = _Replacer({id(new): (new, kept) for new, kept in alive})
-            ours = {id(alive), id(replacer.pairs)} | set(map(id, alive)) | set(map(id, replacer.pairs.values()))
-            replacer.replace([obj for obj in gc.get_referrers(*[new for new, kept in alive])
-                              if id(obj) not in ours and type(obj) is not types.FrameType])
+            _Replacer(leftovers).replace(_referrers([new for new, kept in leftovers]))
+
+    def watched(self, leftovers):
+        """End the pairs and return [(weak reference to the new version, kept)]; what is sure to be held is a leftover at once."""
+        pairs, watched, self.pairs = [pair for pair in self.pairs.values() if pair[0] is not pair[1]], [], {}
+        pairs.append((lambda: 0, None))  # held by this list alone
+        counts = [(getrefcount or id)(new) for new, kept in pairs]  # no two objects have the same id
+        for (new, kept), count in zip(pairs, counts):
+            if count == counts[-1] and _is_function(new) and not new.__closure__ and not weakref.getweakrefcount(new):
+                continue  # a cell may hold one of the classes: no count would tell
+            known = _weak_references(new)
+            leftovers += [_Pair(reference, _alike(reference, kept)) for reference in known]
+            try:
+                (leftovers if known else watched).append(_Pair(new if known else weakref.ref(new), kept))
+            except TypeError:  # a member that is an int, say
+                leftovers.append(_Pair(new, kept))
+        return watched
 
     def follow(self):
         """Where a new class has taken over, let instances and subclasses follow."""
@@ -1473,6 +1407,19 @@ class Batch:
 
 
 getrefcount = getattr(sys, "getrefcount", None)
+
+
+class _Pair(collections.namedtuple("_Pair", "new kept")):
+    """What to replace by what; of a kind that a _Replacer never changes."""
+
+    __slots__ = ()
+
+
+def _alive(watched):
+    """The pairs, of those of weak references, whose object something holds that is not garbage itself."""
+    if watched:
+        gc.collect()
+    return [_Pair(ref(), kept) for ref, kept in watched if ref() is not None]
 
 
 def _weak_references(obj):
@@ -1574,6 +1521,51 @@ def _clear_lines(paths):
     linecache = sys.modules.get("linecache")
     for path in paths if linecache else ():
         linecache.cache.pop(path, None)
+
+
+class _Restated(functools.partial):
+    """Stands for the metaclass of one class statement: brings the old class up to date where nobody would see a difference.
+
+    Anything else is made by the metaclass, called by C code: it may look at the frames above it.
+    """
+
+    def __prepare__(self, name, bases, **keywords):
+        batch = self.batch
+        batch.build_by(batch.build_class)  # for the statements inside, and in other threads: this one is in use
+        old = self.old_class(sys._getframe(1), name, bases) if _batch is batch and not keywords else None
+        maker, namespace, _ = types.prepare_class(name, bases, keywords) if old is None else (self.restate, {}, None)
+        self.__setstate__((maker, () if old is None else (old,), {}, self.__dict__))
+        return namespace
+
+    def old_class(self, frame, name, bases):
+        """The class that a statement in a frame may be about: nobody but Python itself sees such a class being made."""
+        batch, view = self.batch, self.batch.views.get(frame.f_globals.get("__name__"))
+        if view is None or frame.f_code is not view.source.code or threading.get_ident() != batch.thread:
+            return None
+        old = view.old_named(name, None)
+        if type(old) is type and _bases(old) == (bases or (object,)) and id(old) not in batch.claimed and id(old) not in batch.pairs \
+                and _vars_of_class(old).get("__module__") == view.name and _qualname(old) == _name_of(old) == name and not view.imports(name) \
+                and _WITHOUT_SET_NAME.issuperset(map(type, _vars_of_class(old).values())) \
+                and not any(["__init_subclass__" in _vars_of_class(cls) for cls in _mro(old)[1:-1]]):
+            return old
+        return None
+
+    def restate(self, old, name, bases, namespace):
+        """Give the old class what the statement says if these are the same attributes, each of the same kind."""
+        batch, before, after = self.batch, _vars_of_class(old), {**namespace, "__doc__": namespace.get("__doc__")}
+        batch.build_by(batch.restater())
+        qualname, cell = after.pop("__qualname__"), after.pop("__classcell__", None)
+        names = [attribute for attribute in before if attribute not in _OF_EVERY_CLASS]
+        if qualname != name or names != list(after) or any([type(before[each]) is not type(after[each]) for each in names]):
+            return type(name, bases, namespace)
+        if cell is not None:  # of super(), in the methods that are new
+            cell.cell_contents = old
+        batch.pairs[id(old)] = old, old  # not claimed: a decorator may yet make another class of it
+        _keep_attributes(batch, old, {**before, **after})
+        return old
+
+
+_OF_EVERY_CLASS = {"__dict__", "__weakref__"}
 
 
 class _Reloading(types.ModuleType):
@@ -1843,14 +1835,9 @@ def _keep_bound(batch, view, name, value):
     if value is old or id(value) in batch.claimed:
         return value
     if kind is types.FunctionType:
-        if _kept_as_is(batch, old, value):
-            return old
         if value.__globals__ is view.live and not (type(old) is kind and _same_function(old, value)):
             old = view.old_named(value.__qualname__, old)
-        if type(old) is kind and _same_function(old, value):
-            return _keep_function(batch, old, value)
-        return _keep_inner(batch, old, value)
-    if issubclass(kind, type):
+    elif issubclass(kind, type):
         if not _same_class(old, value):
             old = view.old_named(_qualname(value), old)
         twice = id(old) in batch.pairs and name in view.bound
@@ -1865,29 +1852,6 @@ def _keep_bound(batch, view, name, value):
 _name_of, _qualname, _bases, _mro = (type.__dict__[name].__get__ for name in ("__name__", "__qualname__", "__bases__", "__mro__"))
 _set_name = type.__dict__["__name__"].__set__
 _sizes = [type.__dict__[name].__get__ for name in ("__basicsize__", "__itemsize__") if name in type.__dict__]  # PyPy has none
-
-
-def _kept_as_is(batch, old, new):
-    """Whether two functions are made of the same objects, code, names, defaults and all: then the old one simply stays."""
-    if old is new:
-        return True
-    if type(old) is types.FunctionType and id(old) not in batch.claimed and _same_but_code(old, new):
-        batch.pair_functions(old, new)
-        return True
-    return False
-
-
-def _same_but_code(old, new):
-    """Whether two functions, which may differ in their code, are the same in all else."""
-    was, code = old.__code__, new.__code__
-    return old.__globals__ is new.__globals__ and (old.__doc__ is new.__doc__ or _same(old.__doc__, new.__doc__)) \
-        and (was is code or was.co_name == code.co_name and was.co_freevars == code.co_freevars) \
-        and old.__module__ == new.__module__ and old.__qualname__ == new.__qualname__ and old.__name__ == new.__name__ \
-        and (old.__closure__ is new.__closure__ or _same_part(old.__closure__, new.__closure__)) \
-        and (old.__defaults__ is new.__defaults__ or _same(old.__defaults__, new.__defaults__)) \
-        and (old.__kwdefaults__ is new.__kwdefaults__ or _same_part(old.__kwdefaults__, new.__kwdefaults__)) \
-        and (not (old.__dict__ or new.__dict__) or _same_part(old.__dict__, new.__dict__)) \
-        and (not (_annotations(old) or _annotations(new)) or _same_part(_annotations(old), _annotations(new)))
 
 
 def _same(one, other):
@@ -1936,23 +1900,20 @@ def _keep(batch, old, new):
     kind = type(new)
     if new is old or kind in _PLAIN:
         return new
-    if kind is types.FunctionType:
-        if new in batch.functions:
-            return batch.functions[new]
-        if _kept_as_is(batch, old, new):
-            return old
-        same = type(old) is kind and _same_function(old, new)
-        return _keep_function(batch, old, new) if same else _keep_inner(batch, old, new)
     if id(new) in batch.pairs:
         return batch.pairs[id(new)][1]
+    if kind is types.FunctionType:
+        same = type(old) is kind and _same_function(old, new)
+        return _keep_function(batch, old, new) if same else _keep_inner(batch, old, new)
     if issubclass(kind, type):
         return _keep_class(batch, old, new) if _same_class(old, new) else new
     if type(old) is not kind:
         return _keep_inner(batch, old, new)
     if kind in _ATTRIBUTES:
         parts, make = _MADE_OF[kind]
-        kept = [_keep(batch, was, now) for was, now in zip(parts(old), parts(new))]
-        return next((each for each in (old, new) if all(map(is_, kept, parts(each)))), None) or make(*kept)
+        before, after = parts(old), parts(new)
+        kept = [now if now is was else _keep(batch, was, now) for was, now in zip(before, after)]
+        return old if all(map(is_, kept, before)) else new if all(map(is_, kept, after)) else make(*kept)
     return _keep_wrapper(batch, old, new)
 
 
@@ -2043,7 +2004,29 @@ def _keep_function(batch, old, new):
     """Give the old function the new one's code and state."""
     if id(old) in batch.claimed:
         return new
-    batch.pair_functions(old, new)
+    batch.pair(new, old)
+    was, code = old.__code__, new.__code__
+    if was is not code:
+        if types.CodeType in map(type, code.co_consts):
+            _pair_nested(batch, was, code)
+        batch.log.append((_set_code, old, was))
+        _set_code(old, code)
+    if not _same_state(old, new):
+        _keep_state(batch, old, new)
+    return old
+
+
+def _same_state(old, new):
+    """Whether two functions of the same name are made of the same objects, but for their code."""
+    return (old.__doc__ is new.__doc__ or _same(old.__doc__, new.__doc__)) and old.__module__ == new.__module__ and old.__name__ == new.__name__ \
+        and (old.__closure__ is new.__closure__ or _same_part(old.__closure__, new.__closure__)) \
+        and (old.__defaults__ is new.__defaults__ or _same(old.__defaults__, new.__defaults__)) \
+        and (old.__kwdefaults__ is new.__kwdefaults__ or _same_part(old.__kwdefaults__, new.__kwdefaults__)) \
+        and (not (old.__dict__ or new.__dict__) or _same_part(old.__dict__, new.__dict__)) \
+        and (not (_annotations(old) or _annotations(new)) or _same_part(_annotations(old), _annotations(new)))
+
+
+def _keep_state(batch, old, new):
     had, attributes, annotations = old.__dict__, new.__dict__, _annotations(old)
     if "registry" in attributes:
         _keep_dispatch(batch, old, new)
@@ -2053,7 +2036,6 @@ def _keep_function(batch, old, new):
     if old.__closure__:
         for mine, theirs in zip(old.__closure__, new.__closure__):
             _keep_cell(batch, mine, theirs)
-    return old
 
 
 def _keep_dispatch(batch, old, new):
@@ -2161,19 +2143,24 @@ def _keep_class(batch, old, new):
     if _name_of(old) != _name_of(new):
         batch.log.append((_set_name, old, _name_of(old)))
         _set_name(old, _name_of(new))
-    changed = {}
+    _keep_attributes(batch, old, after, new)
+    _detach(new, old)
+    return old
+
+
+def _keep_attributes(batch, old, after, new=None):
+    """Give a class the attributes of its new version, the kept ones brought up to date."""
+    before, changed = _vars_of_class(old), {}
     for name, value in after.items():
         was = before.get(name, _MISSING)
         if value is not was:
             kept = _keep(batch, was, value)
-            if kept is not was and type(kept) not in _DESCRIPTORS:
+            if not _same(was, kept) and type(kept) not in _DESCRIPTORS:
                 changed[name] = kept
     batch.log.append((_set_class, old, dict(before)))  # whatever changes: what is executed later may change it, too
     if changed or len(before) != len(after):
         _point_cell(changed.values(), new, old)
         _set_class(old, {name: changed.get(name, before.get(name)) for name in after})
-    _detach(new, old)
-    return old
 
 
 def _kept_base(batch, base):
@@ -2183,47 +2170,6 @@ def _kept_base(batch, base):
         if view is not None and view.live.get(_qualname(base)) is base and _same_class(view.old.get(_qualname(base)), base):
             return _keep_class(batch, view.old[_qualname(base)], base)
     return batch.pairs.get(id(base), (base, base))[1]
-
-
-def _keep_as_stated(batch, old, namespace):
-    """Bring an old class up to date by the namespace of a class statement, if it needs nothing but new code for its functions."""
-    before, pairs = _vars_of_class(old), {}
-    names = [name for name in namespace if name not in ("__qualname__", "__classcell__")]
-    made = list(before)[len(names):]  # by Python itself
-    if namespace["__qualname__"] != _qualname(old) or list(before)[:len(names)] != names:
-        return False
-    if not _OF_EVERY_CLASS.issuperset(made) or "__doc__" in made and before["__doc__"] is not None:
-        return False
-    if "__classcell__" in namespace:
-        namespace["__classcell__"].cell_contents = old
-    if not all([_pair_attribute(before[name], namespace[name], pairs) for name in names]):
-        return False
-    claimed = {id(was) for was, now in pairs.values()}
-    if len(claimed) < len(pairs) or not claimed.isdisjoint(batch.claimed):
-        return False
-    batch.log.append((_set_class, old, dict(before)))  # what is executed later may change it
-    for was, now in pairs.values():
-        batch.pair_functions(was, now)
-    batch.pairs[id(old)] = old, old  # a decorator may yet make another class of it
-    return True
-
-
-_OF_EVERY_CLASS = {"__dict__", "__weakref__", "__doc__"}
-
-
-def _pair_attribute(old, new, pairs):
-    """Add to {id(new): (old, new)} the functions in two attributes of a class; False if these differ in more than code."""
-    kind = type(new)
-    if kind is not type(old):
-        return False
-    parts = _MADE_OF[kind][0] if kind in _ATTRIBUTES else lambda obj: (obj,)
-    for was, now in zip(parts(old), parts(new)):
-        if type(was) is type(now) is types.FunctionType and was is not now:
-            if pairs.setdefault(id(now), (was, now))[0] is not was or not _same_but_code(was, now):
-                return False
-        elif not _same(was, now):
-            return False
-    return True
 
 
 def _detach(new, old):
@@ -2313,7 +2259,7 @@ def _keep_members(batch, old, new):
         else:
             batch.pair(member, kept)
     for value in list(_vars_of_class(new).values()):
-        _Replacer({i: pair for i, pair in mapped.items() if pair[0] is not pair[1]}).patch(value)
+        _Replacer([pair for pair in mapped.values() if pair[0] is not pair[1]]).patch(value)
 
 
 def _keep_registered(batch, old, new):
@@ -2328,7 +2274,7 @@ class _Replacer:
     """Puts kept objects in the place of their new versions in the objects that a reload has made."""
 
     def __init__(self, pairs):
-        self.pairs, self.owners = pairs, None  # {id(new): (new, kept)}, {id(namespace): its class}
+        self.pairs, self.owners = {id(pair[0]): pair for pair in pairs}, None  # {id(new): _Pair}, {id(namespace): its class}
 
     def owner(self, namespace):
         """The class whose own namespace this is, if any: Python caches what is in a class, so never write past the class."""
@@ -2343,21 +2289,19 @@ class _Replacer:
     def has(self, objects):
         return not self.pairs.keys().isdisjoint(map(id, objects))
 
+    def replace_in(self, objects):
+        """Patch those of the objects that hold or are instances of one to replace."""
+        classes = {pair.new for pair in self.pairs.values() if _is_class(pair.new)}
+        self.replace([obj for obj in objects if type(obj) in classes or self.has(gc.get_referents(obj))])
+
     def replace(self, holders):
         """Patch the holders; go on with what holds the holders that cannot be patched themselves (tuples, methods)."""
-        holders = list(holders)
         for _ in range(8):
-            rebuilt = {}
-            for holder in holders:
-                other = self.patch(holder)
-                if other is not holder:
-                    rebuilt[id(holder)] = holder, other
+            rebuilt = [_Pair(holder, other) for holder, other in [(holder, self.patch(holder)) for holder in holders] if other is not holder]
             if not rebuilt:
                 return
-            self.pairs = rebuilt
-            inner = {id(rebuilt), id(holders)} | {id(pair) for pair in rebuilt.values()}
-            holders = [h for h in _referrers([pair[0] for pair in rebuilt.values()])
-                       if id(h) not in inner and type(h) is not types.FrameType]
+            self.pairs = {id(pair.new): pair for pair in rebuilt}
+            holders = _referrers([pair.new for pair in rebuilt])
 
     def patch(self, holder):
         """Replace in one object; return it, or what has to stand in its place."""
