@@ -44,7 +44,7 @@ import weakref
 from _abc import _get_dump
 from importlib import _bootstrap
 from itertools import compress
-from operator import attrgetter, is_, is_not, itemgetter
+from operator import attrgetter, is_, itemgetter
 
 __version__ = "1.0"
 __all__ = ["deep_reload", "deep_unload", "reload_changed", "is_changed", "watch", "import_graph", "reload_order",
@@ -1235,8 +1235,8 @@ class Batch:
             seen = _seen.get(source.path, _UNKNOWN)
             if source.path and source.code is not None and source.name not in self.gone and not (
                     seen.code is source.code and seen.settled and seen.signature == source.signature):
-                self.log.append((_restore_item, _seen, source.path, _seen.get(source.path, _MISSING)))
-                _seen[source.path] = Seen(source.signature, _settled(source.signature) if source.signature else False, source.code, source.facts)
+                settled = source.signature is not None and _settled(source.signature)
+                self.do(_restore_item, _seen, source.path, Seen(source.signature, settled, source.code, source.facts), old=_seen.get(source.path, _MISSING))
         if any(view.old.get("__spec__") is not view.source.spec for name, view in self.views.items() if name != "__main__"):
             _tables.clear()
         self.committed = True
@@ -1244,13 +1244,11 @@ class Batch:
 
     def forget(self, name, module):
         if sys.modules.get(name) is module:
-            self.log.append((_restore_modules, self.modules))
-            del sys.modules[name]
+            del sys.modules[name]  # which a roll-back restores, whatever the log says
         parent, _, child = name.rpartition(".")
         namespace = _namespace_of(parent)
         if namespace.get(child) is module:
-            self.log.append((_restore_item, namespace, child, module))
-            del namespace[child]
+            self.do(_restore_item, namespace, child, _MISSING, old=module)
 
     def roll_back(self):
         while self.log:
@@ -1279,6 +1277,11 @@ class Batch:
 
     # What the commit does, each step in the log
 
+    def do(self, function, *args, old):
+        """Call a function that sets its last argument; the log says to call it with the old value instead."""
+        self.log.append((function, *args[:-1], old))
+        function(*args)
+
     def pair(self, new, kept):
         self.pairs[id(new)] = new, kept
         self.claimed.add(id(kept))
@@ -1305,9 +1308,9 @@ class Batch:
         pairs, watched, self.pairs = [pair for pair in self.pairs.values() if pair[0] is not pair[1]], [], {}
         pairs.append((lambda: 0, None))  # held by this list alone
         counts = [(getrefcount or id)(new) for new, kept in pairs]  # no two objects have the same id
-        for (new, kept), count in zip(pairs, counts):
-            if count == counts[-1] and _is_function(new) and not new.__closure__ and not weakref.getweakrefcount(new):
-                continue  # a cell may hold one of the classes: no count would tell
+        free, kind, weak = counts[-1], types.FunctionType, weakref.getweakrefcount
+        for new, kept in [pair for pair, count in zip(pairs, counts)  # a cell may hold one of the classes: no count would tell
+                          if count != free or type(pair[0]) is not kind or pair[0].__closure__ or weak(pair[0])]:
             known = _weak_references(new)
             leftovers += [_Pair(reference, _alike(reference, kept)) for reference in known]
             try:
@@ -1325,16 +1328,13 @@ class Batch:
             stuck = 0
             for obj in gc.get_objects():
                 if type(obj) is old:
-                    self.log.append((_set_class_of, obj, old))
                     try:
-                        _set_class_of(obj, new)
+                        self.do(_set_class_of, obj, new, old=old)
                     except TypeError:
                         stuck += 1
             for sub in type.__subclasses__(old):
-                bases = _bases(sub)
-                self.log.append((_set_bases, sub, bases))
                 try:
-                    _set_bases(sub, tuple(new if b is old else b for b in bases))
+                    self.do(_set_bases, sub, tuple([new if base is old else base for base in _bases(sub)]), old=_bases(sub))
                 except TypeError:
                     stuck += 1
             _log().warning("%s.%s: %s: a new class takes its place%s", new.__module__, new.__qualname__, reason,
@@ -1348,8 +1348,7 @@ class Batch:
             if _is_function(function):
                 old, new = self.nested.get(id(function.__code__), (None, None))
                 if old is not None:
-                    self.log.append((_set_code, function, old))
-                    _set_code(function, new)
+                    self.do(_set_code, function, new, old=old)
 
     def rename_elsewhere(self):
         """Bind anew what modules that are not executed again have imported by name."""
@@ -1393,17 +1392,14 @@ class Batch:
                 self.rename(namespace, name, view, name)
         for name, value in list(namespace.items()) if objects else ():
             if id(value) in objects:
-                self.bind(namespace, name, objects[id(value)][1])
+                self.do(_restore_item, namespace, name, objects[id(value)][1], old=value)
 
     def rename(self, namespace, bound, view, attribute):
         if view is None or attribute not in view.old or not view.has(attribute):
             return
-        if namespace.get(bound, _MISSING) is view.old[attribute] and view.live[attribute] is not view.old[attribute]:
-            self.bind(namespace, bound, view.live[attribute])
-
-    def bind(self, namespace, name, value):
-        self.log.append((_restore_item, namespace, name, namespace[name]))
-        namespace[name] = value
+        old, new = view.old[attribute], view.live[attribute]
+        if namespace.get(bound, _MISSING) is old and new is not old:
+            self.do(_restore_item, namespace, bound, new, old=old)
 
 
 getrefcount = getattr(sys, "getrefcount", None)
@@ -1442,8 +1438,12 @@ _CONSTANTS = (int, float, complex, str, bytes, bool, type(None), tuple, frozense
 
 
 def _set_bases(cls, bases):
-    if len(_bases(cls)) != len(bases) or any(map(is_not, _bases(cls), bases)):
+    if not _identical(_bases(cls), bases):
         type.__setattr__(cls, "__bases__", bases)
+
+
+def _identical(one, other):
+    return len(one) == len(other) and all(map(is_, one, other))
 
 
 def _facts_of_main(namespace):
@@ -1554,10 +1554,10 @@ class _Restated(functools.partial):
         """Give the old class what the statement says if these are the same attributes, each of the same kind."""
         batch, before, after = self.batch, _vars_of_class(old), {**namespace, "__doc__": namespace.get("__doc__")}
         batch.build_by(batch.restater())
-        qualname, cell = after.pop("__qualname__"), after.pop("__classcell__", None)
-        names = [attribute for attribute in before if attribute not in _OF_EVERY_CLASS]
-        if qualname != name or names != list(after) or any([type(before[each]) is not type(after[each]) for each in names]):
+        was, now = ([(key, type(value)) for key, value in each.items() if key not in _NOT_STATED] for each in (before, after))
+        if was != now or after.pop("__qualname__") != name:
             return type(name, bases, namespace)
+        cell = after.pop("__classcell__", None)
         if cell is not None:  # of super(), in the methods that are new
             cell.cell_contents = old
         batch.pairs[id(old)] = old, old  # not claimed: a decorator may yet make another class of it
@@ -1565,7 +1565,7 @@ class _Restated(functools.partial):
         return old
 
 
-_OF_EVERY_CLASS = {"__dict__", "__weakref__"}
+_NOT_STATED = {"__dict__", "__weakref__", "__qualname__", "__classcell__"}  # what only the class has, or only the statement
 
 
 class _Reloading(types.ModuleType):
@@ -1609,8 +1609,7 @@ class View(collections.abc.MutableMapping):
             self.fresh, self.origins = True, ((), _NO_FACTS)
             return
         if self.kind is types.ModuleType or self.kind.__module__ == self.name:
-            batch.log.append((_set_class_of, self.module, self.kind))
-            self.module.__class__ = _Reloading
+            batch.do(_set_class_of, self.module, _Reloading, old=self.kind)
         for name, by_module in facts.globals.items():
             if not by_module and self.is_stale(name):  # bound by a function, if at all, which may bind the same object again
                 del live[name]
@@ -1628,8 +1627,8 @@ class View(collections.abc.MutableMapping):
         if locations is None:
             live.pop("__path__", None)
         elif source.path:
-            batch.log.append((setattr, source.spec, "submodule_search_locations", locations))
-            live["__path__"] = source.spec.submodule_search_locations = [os.path.dirname(source.path)] if not _opaque(source.spec) else list(locations)
+            live["__path__"] = [os.path.dirname(source.path)] if not _opaque(source.spec) else list(locations)
+            batch.do(setattr, source.spec, "submodule_search_locations", live["__path__"], old=locations)
 
     def misleading(self):
         """The old names that class bodies and functions, which do not see the view, would find where a fresh process does not:
@@ -1835,7 +1834,7 @@ def _keep_bound(batch, view, name, value):
     if value is old or id(value) in batch.claimed:
         return value
     if kind is types.FunctionType:
-        if value.__globals__ is view.live and not (type(old) is kind and _same_function(old, value)):
+        if value.__globals__ is view.live and not (type(old) is kind and old.__qualname__ == value.__qualname__):
             old = view.old_named(value.__qualname__, old)
     elif issubclass(kind, type):
         if not _same_class(old, value):
@@ -1902,18 +1901,17 @@ def _keep(batch, old, new):
         return new
     if id(new) in batch.pairs:
         return batch.pairs[id(new)][1]
-    if kind is types.FunctionType:
-        same = type(old) is kind and _same_function(old, new)
-        return _keep_function(batch, old, new) if same else _keep_inner(batch, old, new)
-    if issubclass(kind, type):
-        return _keep_class(batch, old, new) if _same_class(old, new) else new
-    if type(old) is not kind:
-        return _keep_inner(batch, old, new)
-    if kind in _ATTRIBUTES:
+    if kind is types.FunctionType and type(old) is kind and _same_function(old, new):
+        return _keep_function(batch, old, new)
+    if kind in _ATTRIBUTES and type(old) is kind:
         parts, make = _MADE_OF[kind]
         before, after = parts(old), parts(new)
         kept = [now if now is was else _keep(batch, was, now) for was, now in zip(before, after)]
         return old if all(map(is_, kept, before)) else new if all(map(is_, kept, after)) else make(*kept)
+    if issubclass(kind, type):
+        return _keep_class(batch, old, new) if _same_class(old, new) else new
+    if type(old) is not kind or kind is types.FunctionType:
+        return _keep_inner(batch, old, new)
     return _keep_wrapper(batch, old, new)
 
 
@@ -1981,8 +1979,7 @@ def _keep_wrapper(batch, old, new):
         batch.caches.append(old)
         if _parameters(old) != _parameters(new) or after["__wrapped__"] is not before["__wrapped__"]:
             return new
-        batch.log.append((_restore_namespace, before, dict(before)))
-        before.update(after)
+        batch.do(_restore_namespace, before, {**before, **after}, old=dict(before))
         batch.pair(new, old)
         return old
     return new
@@ -2004,13 +2001,13 @@ def _keep_function(batch, old, new):
     """Give the old function the new one's code and state."""
     if id(old) in batch.claimed:
         return new
-    batch.pair(new, old)
+    batch.pairs[id(new)] = new, old
+    batch.claimed.add(id(old))
     was, code = old.__code__, new.__code__
     if was is not code:
         if types.CodeType in map(type, code.co_consts):
             _pair_nested(batch, was, code)
-        batch.log.append((_set_code, old, was))
-        _set_code(old, code)
+        batch.do(_set_code, old, code, old=was)
     if not _same_state(old, new):
         _keep_state(batch, old, new)
     return old
@@ -2092,8 +2089,7 @@ def _keep_cell(batch, old, new):
         return
     kept = _keep(batch, was, value) if was is not _MISSING and type(was) is type(value) else value
     if kept is not was:
-        batch.log.append((_set_cell, old, was))
-        _set_cell(old, kept)
+        batch.do(_set_cell, old, kept, old=was)
 
 
 def _content(cell):
@@ -2122,12 +2118,11 @@ def _keep_class(batch, old, new):
             pass
     before, after, bases = _vars_of_class(old), _vars_of_class(new), _bases(old)
     wanted_bases = tuple([_kept_base(batch, base) for base in _bases(new)])
-    moved = len(bases) != len(wanted_bases) or any(map(is_not, bases, wanted_bases))
+    moved = not _identical(bases, wanted_bases)
     reason = _refusal(old, new) if moved or type(old) is not type(new) or "__slots__" in before or "__slots__" in after else None
     if moved and reason is None:
-        batch.log.append((_set_bases, old, bases))
         try:
-            type.__setattr__(old, "__bases__", wanted_bases)
+            batch.do(_set_bases, old, wanted_bases, old=bases)
         except TypeError as error:
             reason = str(error)
     if reason is not None:
@@ -2140,9 +2135,7 @@ def _keep_class(batch, old, new):
         _keep_members(batch, old, new)
     if "_abc_impl" in after or "_abc_registry" in after:
         _keep_registered(batch, old, new)
-    if _name_of(old) != _name_of(new):
-        batch.log.append((_set_name, old, _name_of(old)))
-        _set_name(old, _name_of(new))
+    batch.do(_set_name, old, _name_of(new), old=_name_of(old))
     _keep_attributes(batch, old, after, new)
     _detach(new, old)
     return old
@@ -2155,7 +2148,7 @@ def _keep_attributes(batch, old, after, new=None):
         was = before.get(name, _MISSING)
         if value is not was:
             kept = _keep(batch, was, value)
-            if not _same(was, kept) and type(kept) not in _DESCRIPTORS:
+            if kept is not was and not _same(was, kept) and type(kept) not in _DESCRIPTORS:
                 changed[name] = kept
     batch.log.append((_set_class, old, dict(before)))  # whatever changes: what is executed later may change it, too
     if changed or len(before) != len(after):
@@ -2251,9 +2244,8 @@ def _keep_members(batch, old, new):
             mapped[id(member)] = member, kept
     for member, kept in mapped.values():
         namespace, state = kept.__dict__, dict(member.__dict__)
-        batch.log.append((_restore_namespace, namespace, dict(namespace)))
         state.update({k: old for k, v in state.items() if v is new})
-        _restore_namespace(namespace, state)
+        batch.do(_restore_namespace, namespace, state, old=dict(namespace))
         if kept is member:
             _set_class_of(member, old)
         else:
