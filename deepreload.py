@@ -1428,9 +1428,10 @@ def _weak_references(obj):
 def _alike(reference, kept):
     """A weak reference of the same kind, with the same callback, to the kept object."""
     other = weakref.ref.__new__(type(reference), kept, reference.__callback__)
-    slots = [name for cls in _mro(type(reference)) for name in _vars_of_class(cls).get("__slots__", ()) if name != "__weakref__"]
-    for name, value in [(name, getattr(reference, name)) for name in slots if hasattr(reference, name)] + list((_namespace(reference) or {}).items()):
-        setattr(other, name, value)  # the key of a WeakValueDictionary's
+    for member, value in _members(reference):  # the key of a WeakValueDictionary's
+        member.__set__(other, value)
+    if hasattr(other, "__dict__"):
+        other.__dict__.update(reference.__dict__)
     return other
 
 
@@ -1438,6 +1439,7 @@ _CONSTANTS = (int, float, complex, str, bytes, bool, type(None), tuple, frozense
 
 
 def _set_bases(cls, bases):
+    bases = tuple(dict.fromkeys(bases))  # a kept class and its new version may have been among them
     if not _identical(_bases(cls), bases):
         type.__setattr__(cls, "__bases__", bases)
 
@@ -2298,48 +2300,29 @@ class _Replacer:
     def patch(self, holder):
         """Replace in one object; return it, or what has to stand in its place."""
         kind, find = type(holder), self.find
-        if find(kind) is not kind:
-            try:
-                _set_class_of(holder, find(kind))
-            except TypeError:  # an int, a tuple: it stays what it is
-                pass
         if kind in _MADE_OF:
             parts, make = _MADE_OF[kind]
             return make(*map(find, parts(holder))) if self.has(parts(holder)) else holder
-        if issubclass(kind, dict):
-            self.patch_dict(holder)
-        elif issubclass(kind, list):
-            for index, item in enumerate(holder):
-                if find(item) is not item:
-                    list.__setitem__(holder, index, find(item))
-        elif kind is set:
+        for value, setter, *place in _parts(holder):
+            if find(value) is not value:
+                try:
+                    setter(*place, find(value))
+                except TypeError:  # the class of an int, bases of another layout: it stays what it is
+                    pass
+        if kind is set:
             for item in [item for item in holder if find(item) is not item]:
                 holder.add(find(item))
                 holder.discard(item)
-        elif kind is types.CellType:
-            if find(_content(holder)) is not _content(holder):
-                holder.cell_contents = find(holder.cell_contents)
-        elif kind is types.FunctionType:
-            if find(holder.__defaults__) is not holder.__defaults__:
-                holder.__defaults__ = find(holder.__defaults__)
-        elif _is_class(holder):
-            self.patch_class(holder)
-        elif kind is functools.partial:
-            function, args, keywords, namespace = holder.__reduce__()[2]
-            if self.has((function, args, *args)):
-                holder.__setstate__((find(function), tuple(map(find, find(args))), keywords, namespace))  # keywords are a dict of their own
-        else:
-            self.patch_slots(holder)
-            if _namespace(holder):  # from 3.13 on, not always an object that the collector knows
-                self.patch_dict(_namespace(holder))
+        namespace = holder if issubclass(kind, dict) else _namespace(holder)  # from 3.13 on, not always an object that the collector knows
+        if namespace:
+            self.patch_dict(namespace)
         return holder
 
     def patch_dict(self, holder):
-        find = self.find
         owner = self.owner(holder) if "__module__" in holder and "__doc__" in holder else None
         if owner is not None:
-            return self.patch_class(owner)
-        moves = False
+            return self.patch(owner)
+        find, moves = self.find, False
         for key, value in list(dict.items(holder)):
             moves = moves or find(key) is not key
             if moves:  # to the end, like all that follow: that keeps their order, and other threads miss at most one for a moment
@@ -2347,27 +2330,42 @@ class _Replacer:
             elif find(value) is not value and not (type(value) is weakref.ref and key == id(value())):  # a class's __subclasses__()
                 dict.__setitem__(holder, key, find(value))
 
-    def patch_class(self, cls):
-        find = self.find
-        if self.has(_bases(cls)):
-            try:
-                type.__setattr__(cls, "__bases__", tuple(dict.fromkeys(map(find, _bases(cls)))))
-            except TypeError:
-                pass
-        for name, value in list(_vars_of_class(cls).items()):
-            if find(value) is not value:
-                _set_attribute(cls, name, find(value))
 
-    def patch_slots(self, holder):
-        for cls in _mro(type(holder)):
-            for member in list(_vars_of_class(cls).values()) if "__slots__" in _vars_of_class(cls) else ():
-                if type(member) is types.MemberDescriptorType:
-                    try:
-                        value = member.__get__(holder)
-                        if self.find(value) is not value:
-                            member.__set__(holder, self.find(value))
-                    except AttributeError:  # an empty slot
-                        pass
+def _parts(holder):
+    """Yield (value, setter, *arguments) for all that an object holds, except by the keys of a dict: setter(*arguments, other)
+    would have it hold another value in that place."""
+    kind = type(holder)
+    yield kind, _set_class_of, holder
+    if issubclass(kind, list):
+        yield from [(item, list.__setitem__, holder, index) for index, item in enumerate(list.__iter__(holder))]
+    elif kind is types.CellType:
+        yield _content(holder), _set_cell, holder
+    elif kind is types.FunctionType:
+        yield holder.__defaults__, setattr, holder, "__defaults__"
+    elif kind is functools.partial:
+        yield from [(value, _set_in_partial, holder, index) for index, value in enumerate(holder.__reduce__()[2])]
+    elif issubclass(kind, type):
+        yield _bases(holder), _set_bases, holder
+        yield from [(value, _set_attribute, holder, name) for name, value in _vars_of_class(holder).items()]
+    else:
+        yield from [(value, member.__set__, holder) for member, value in _members(holder)]
+
+
+def _members(obj):
+    """[(descriptor, value)] of the slots of an object that are not empty."""
+    classes, found = [cls for cls in _mro(type(obj)) if "__slots__" in _vars_of_class(cls)], []
+    for member in [value for cls in classes for value in _vars_of_class(cls).values() if type(value) is types.MemberDescriptorType]:
+        try:
+            found.append((member, member.__get__(obj)))
+        except AttributeError:
+            pass
+    return found
+
+
+def _set_in_partial(partial, index, value):
+    state = list(partial.__reduce__()[2])
+    state[index] = value
+    partial.__setstate__(tuple(state))
 
 
 def _referrers(objects):
