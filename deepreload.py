@@ -960,6 +960,8 @@ _SPEC_NAMES = ("__spec__", "__loader__", "__package__", "__file__", "__cached__"
 _MODULE_NAMES = {*_SPEC_NAMES, "__name__", "__doc__", "__builtins__"}
 _COMPILED = ("__annotations__", "__annotate__", "__conditional_annotations__")  # made anew by the code, not by name
 _FROZEN_BY_PROGRAM = 5000  # a bare interpreter has up to a few hundred objects frozen
+_freeze, _unfreeze, _freeze_count = [getattr(gc, name, int) for name in ("freeze", "unfreeze", "get_freeze_count")]  # int: PyPy has none
+_allocated = getattr(sys, "getallocatedblocks", int)
 
 
 class Batch:
@@ -1004,14 +1006,13 @@ class Batch:
         global _batch
         self.new, self.count = set(), len(sys.modules)
         self.modules, self.lists = dict(sys.modules), [(lst, list(lst)) for lst in (sys.meta_path, sys.path_hooks, sys.path)]
-        self.frozen, self.blocks = (gc.get_freeze_count(), sys.getallocatedblocks()) if hasattr(gc, "freeze") else (0, 0)
+        self.frozen, self.blocks = _freeze_count(), _allocated()
         _invalidate_finders()
         self.import_, self.gcd_import, self.build_class = builtins.__import__, _bootstrap._gcd_import, builtins.__build_class__
         self.started, _batch = True, self
         for name in reversed(self.plan.finished):
             _call_hook(name)
-        if hasattr(gc, "freeze"):
-            gc.freeze()  # from here on gc.get_objects() are the objects that the reload makes
+        _freeze()  # from here on gc.get_objects() are the objects that the reload makes
         builtins.__import__, _bootstrap._gcd_import = self.hooked_import, self.hooked_gcd_import
 
     def close(self):
@@ -1045,14 +1046,13 @@ class Batch:
         self.views, self.pairs, self.leftovers, self.replaced = {}, {}, [], []
         if not self.committed:
             gc.collect()  # the new versions of classes must not be met in __subclasses__()
-        if hasattr(gc, "freeze"):
-            gc.unfreeze()
-            _grown = max(0, _grown + sys.getallocatedblocks() - self.blocks)
-        if self.left_classes or _grown and _grown > sys.getallocatedblocks() / 4:  # freezing resets what the interpreter counts
+        _unfreeze()
+        _grown = max(0, _grown + _allocated() - self.blocks)
+        if self.left_classes or _grown > _allocated() / 4:  # freezing resets what the interpreter counts
             gc.collect()
             _grown = 0
         if self.frozen > _FROZEN_BY_PROGRAM:
-            gc.freeze()
+            _freeze()
         _batch = None
 
     def run(self):
@@ -1273,7 +1273,7 @@ class Batch:
                 parent, _, child = name.rpartition(".")
                 if module is not None and _namespace_of(parent).get(child) is module:
                     _namespace_of(parent).pop(child, None)
-        _restore_modules(self.modules)
+        _restore_namespace(sys.modules, self.modules, others=True)
 
     # What the commit does, each step in the log
 
@@ -1298,9 +1298,9 @@ class Batch:
             _Replacer(leftovers).replace_in(gc.get_objects())
             leftovers.clear()
             leftovers += _alive(watched)
-        if leftovers and hasattr(gc, "freeze"):
+        if leftovers:
             self.left_classes = True
-            gc.unfreeze()
+            _unfreeze()
             _Replacer(leftovers).replace(_referrers([new for new, kept in leftovers]))
 
     def watched(self, leftovers):
@@ -1322,8 +1322,8 @@ class Batch:
     def follow(self):
         """Where a new class has taken over, let instances and subclasses follow."""
         self.left_classes |= bool(self.replaced)
-        if self.replaced and hasattr(gc, "freeze"):
-            gc.unfreeze()
+        if self.replaced:
+            _unfreeze()
         for old, new, reason in self.replaced:
             stuck = 0
             for obj in gc.get_objects():
@@ -1342,8 +1342,8 @@ class Batch:
 
     def update_closures(self):
         """Give functions that a changed function has made its new code; only the collector knows where they are."""
-        if self.nested and hasattr(gc, "freeze"):
-            gc.unfreeze()
+        if self.nested:
+            _unfreeze()
         for function in gc.get_referrers(*[old for old, new in self.nested.values()]) if self.nested else ():
             if _is_function(function):
                 old, new = self.nested.get(id(function.__code__), (None, None))
@@ -1363,12 +1363,8 @@ class Batch:
 
     def importers(self):
         """The modules that may have names of those executed: what imports them, and what is outside the scope."""
-        inside, executed, dependents = self.plan.table.names, self.views.keys(), self.plan.dependents
-        if dependents is None:  # of a deep reload, which has asked nobody: mostly there are few others
-            importers = [name for name in inside if name not in executed and name in sys.modules
-                         and not executed.isdisjoint(_running_edges(self.plan, name))]
-        else:
-            importers = {importer for name in executed for importer in dependents.get(name, ()) if importer in sys.modules}
+        inside, dependents = self.plan.table.names, self.plan.dependents or _dependents(self.plan)
+        importers = {importer for name in self.views for importer in dependents.get(name, ()) if importer in sys.modules}
         return [*importers, *[name for name in _Scope(named=next(iter(self.views), None)).loaded() if name not in inside]]
 
     def changed_objects(self):
@@ -1474,28 +1470,18 @@ def _restore_item(mapping, key, value):
         mapping[key] = value
 
 
-def _restore_modules(saved):
-    """Give sys.modules its old entries back, in their old order."""
-    modules = sys.modules
-    for name, module in saved.items():
-        if modules.get(name, _MISSING) is not module:
-            modules[name] = module
-    known = [name for name in list(modules) if name in saved]
-    if known != list(saved):
-        for name in list(saved) + [name for name in list(modules) if name not in saved]:
-            modules[name] = modules.pop(name)
-
-
-def _restore_namespace(namespace, saved):
-    """Give a namespace its old entries back, without a moment at which one of them is missing."""
+def _restore_namespace(namespace, saved, others=False):
+    """Give a namespace its old entries back, in their old order, and take all others away, or leave them behind these."""
     for name, value in saved.items():
         if namespace.get(name, _MISSING) is not value:
             namespace[name] = value
-    for name in [name for name in list(namespace) if name not in saved]:
+    new = [name for name in list(namespace) if name not in saved]
+    for name in () if others else new:
         namespace.pop(name, None)
-    if list(namespace) != list(saved):
-        namespace.clear()
-        namespace.update(saved)
+    names = [*saved, *new] if others else list(saved)
+    if names != list(namespace):
+        for name in names:  # one by one: other threads find all others
+            namespace[name] = namespace.pop(name)
 
 
 def _call_hook(name):
@@ -1931,9 +1917,7 @@ _WITHOUT_SET_NAME = _PLAIN | _ATTRIBUTES | {types.FunctionType}
 
 def _keep_inner(batch, old, new):
     """A decorator came, went or changed: what is inside is still the same function."""
-    pairs = [(was, now) for was in _layers(old) for now in (_unwrapped(new), new)]
-    pairs += [(was, now) for was in (_unwrapped(old), old) for now in _layers(new)]
-    for was, now in pairs:
+    for was, now in [(was, now) for was in _layers(old) for now in _layers(new)]:
         if (was is not old or now is not new) and _is_function(was) and _is_function(now) and _same_function(was, now):
             if hasattr(type(old), "cache_clear"):
                 batch.caches.append(old)
@@ -1943,8 +1927,9 @@ def _keep_inner(batch, old, new):
 
 
 def _layers(obj):
-    """What a decorator may have wrapped in an object: `__wrapped__`, or what its closure holds."""
-    return [_unwrapped(obj)] + [_content(cell) for cell in _is_function(obj) and obj.__closure__ or ()]
+    """What a decorator may have wrapped in an object: `__wrapped__`, what its closure holds, a property's functions; and itself."""
+    parts = _MADE_OF[type(obj)][0](obj) if type(obj) in _ATTRIBUTES else (obj,)
+    return [*map(_unwrapped, parts), *[_content(cell) for cell in _is_function(obj) and obj.__closure__ or ()], obj]
 
 
 def _unwrapped(obj):
@@ -2223,15 +2208,10 @@ def _set_attribute(cls, name, value):
 
 def _point_cell(values, new, old):
     """Let the __class__ cell behind super(), which the methods share, hold the kept class."""
-    for value in values:
-        if type(value) in _PLAIN or type(value) is types.FunctionType and value.__closure__ is None:
-            continue
-        for function in _MADE_OF[property][0](value) if type(value) is property else (value,):
-            function = function if type(function) is types.FunctionType and function.__closure__ else _unwrapped(function)
-            if type(function) is types.FunctionType:
-                for cell in function.__closure__ or ():
-                    if _content(cell) is new:
-                        cell.cell_contents = old
+    for function in [layer for value in values for layer in _layers(value) if _is_function(layer)]:
+        for cell in function.__closure__ or ():
+            if _content(cell) is new:
+                cell.cell_contents = old
 
 
 def _keep_members(batch, old, new):
@@ -2793,7 +2773,7 @@ def _forget(names):
         _tables.clear()  # in PyPy the code that they know holds the namespace it ran in
         return watched, namespaces
     except BaseException:
-        _restore_modules(saved)
+        _restore_namespace(sys.modules, saved, others=True)
         for above, child, module in attributes:
             above[child] = module
         raise
