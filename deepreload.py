@@ -1043,7 +1043,7 @@ class Batch:
                     source.spec._initializing = False  # an interrupt may have come before run_module got to it
         for view in self.views.values():
             view.show()
-        self.views, self.pairs, self.leftovers, self.replaced = {}, {}, [], []
+        self.views, self.pairs, self.replaced = {}, {}, []
         if not self.committed:
             gc.collect()  # the new versions of classes must not be met in __subclasses__()
         _unfreeze()
@@ -1153,31 +1153,21 @@ class Batch:
 
     def enter(self, name):
         """Execute a module that is still pending, its parents before it."""
-        if name not in self.pending:
-            if not self.joins or name in self.views or name not in self.modules or name in self.failed or name in self.plan.skip:
-                if name not in self.failed:
-                    return
-                self.pending[name] = self.failed.pop(name)
-            elif not self.join(name):
+        if name in self.failed:
+            self.pending[name] = self.failed.pop(name)
+        elif name not in self.pending:
+            source = self.plan.load(name) if self.joins and name in self.modules and name not in self.views and name not in self.plan.skip else None
+            if source is None:
                 return
+            self.plan.sources[name] = self.pending[name] = source  # only the execution shows that it is imported
         for parent in _parents(name):
             if parent in self.pending and parent not in self.plan.skip:
                 self.enter(parent)
         source = self.pending.pop(name, None)
-        if source is None:
-            return
-        if source.spec is None:
+        if source is not None and source.spec is None:
             self.gone[name] = source
-        elif source.module is not None:
+        elif source is not None and source.module is not None:
             self.run_module(source)
-
-    def join(self, name):
-        """Take in a module that only the execution shows to be imported."""
-        source = self.plan.load(name)
-        if source is None:
-            return False
-        self.plan.sources[name] = self.pending[name] = source
-        return True
 
     def run_module(self, source):
         name, module = source.name, source.module
@@ -1291,8 +1281,12 @@ class Batch:
 
         First in the objects made since the freeze; if that does not free them, all their holders are asked for.
         """
-        leftovers = []
-        leftovers += _alive(self.watched(leftovers))
+        leftovers, plain = [], []
+        leftovers += _alive(self.watched(leftovers, plain))
+        plain.append((lambda: 0, None))  # held by this list alone
+        counts = [(getrefcount or id)(new) for new, kept in plain]
+        leftovers += [_Pair(*pair) for pair, count in zip(plain, counts) if count > counts[-1]]
+        plain.clear()
         if leftovers:
             watched = [(weakref.ref(new), kept) for new, kept in leftovers if _is_class(new) or _is_function(new)]
             _Replacer(leftovers).replace_in(gc.get_objects())
@@ -1303,14 +1297,18 @@ class Batch:
             _unfreeze()
             _Replacer(leftovers).replace(_referrers([new for new, kept in leftovers]))
 
-    def watched(self, leftovers):
-        """End the pairs and return [(weak reference to the new version, kept)]; what is sure to be held is a leftover at once."""
+    def watched(self, leftovers, plain):
+        """End the pairs and return [(weak reference to the new version, kept)]; what is sure to be held is a leftover at once.
+
+        Functions without closures are `plain`: a count tells, which is much faster.  A cell may hold one of the classes.
+        """
         pairs, watched, self.pairs = [pair for pair in self.pairs.values() if pair[0] is not pair[1]], [], {}
-        pairs.append((lambda: 0, None))  # held by this list alone
-        counts = [(getrefcount or id)(new) for new, kept in pairs]  # no two objects have the same id
-        free, kind, weak = counts[-1], types.FunctionType, weakref.getweakrefcount
-        for new, kept in [pair for pair, count in zip(pairs, counts)  # a cell may hold one of the classes: no count would tell
-                          if count != free or type(pair[0]) is not kind or pair[0].__closure__ or weak(pair[0])]:
+        countable, weak = getrefcount and types.FunctionType, weakref.getweakrefcount
+        for pair in pairs:
+            new, kept = pair
+            if type(new) is countable and not new.__closure__ and not weak(new):
+                plain.append(pair)
+                continue
             known = _weak_references(new)
             leftovers += [_Pair(reference, _alike(reference, kept)) for reference in known]
             try:
@@ -1363,8 +1361,12 @@ class Batch:
 
     def importers(self):
         """The modules that may have names of those executed: what imports them, and what is outside the scope."""
-        inside, dependents = self.plan.table.names, self.plan.dependents or _dependents(self.plan)
-        importers = {importer for name in self.views for importer in dependents.get(name, ()) if importer in sys.modules}
+        inside, executed, dependents = self.plan.table.names, self.views.keys(), self.plan.dependents
+        if dependents is None:  # of a deep reload, which has asked nobody: mostly there are few others
+            importers = [name for name in inside if name not in executed and name in sys.modules
+                         and not executed.isdisjoint(_running_edges(self.plan, name))]
+        else:
+            importers = {importer for name in executed for importer in dependents.get(name, ()) if importer in sys.modules}
         return [*importers, *[name for name in _Scope(named=next(iter(self.views), None)).loaded() if name not in inside]]
 
     def changed_objects(self):
@@ -1522,7 +1524,7 @@ class _Restated(functools.partial):
         batch.build_by(batch.build_class)  # for the statements inside, and in other threads: this one is in use
         old = self.old_class(sys._getframe(1), name, bases) if _batch is batch and not keywords else None
         maker, namespace, _ = types.prepare_class(name, bases, keywords) if old is None else (self.restate, {}, None)
-        self.__setstate__((maker, () if old is None else (old,), {}, self.__dict__))
+        self.__setstate__((maker, () if old is None else (batch, old), {}, self.__dict__))
         return namespace
 
     def old_class(self, frame, name, bases):
@@ -1538,22 +1540,20 @@ class _Restated(functools.partial):
             return old
         return None
 
-    def restate(self, old, name, bases, namespace):
+    @staticmethod  # not to hold itself
+    def restate(batch, old, name, bases, namespace):
         """Give the old class what the statement says if these are the same attributes, each of the same kind."""
-        batch, before, after = self.batch, _vars_of_class(old), {**namespace, "__doc__": namespace.get("__doc__")}
+        before, after = dict(_vars_of_class(old)), {**namespace, "__doc__": namespace.get("__doc__")}
         batch.build_by(batch.restater())
-        was, now = ([(key, type(value)) for key, value in each.items() if key not in _NOT_STATED] for each in (before, after))
-        if was != now or after.pop("__qualname__") != name:
+        qualname, cell = after.pop("__qualname__"), after.pop("__classcell__", None)
+        made = {key: before.pop(key) for key in ("__dict__", "__weakref__") if key in before}
+        if qualname != name or list(before) != list(after) or list(map(type, before.values())) != list(map(type, after.values())):
             return type(name, bases, namespace)
-        cell = after.pop("__classcell__", None)
         if cell is not None:  # of super(), in the methods that are new
             cell.cell_contents = old
         batch.pairs[id(old)] = old, old  # not claimed: a decorator may yet make another class of it
-        _keep_attributes(batch, old, {**before, **after})
+        _keep_attributes(batch, old, {**made, **after}, old)
         return old
-
-
-_NOT_STATED = {"__dict__", "__weakref__", "__qualname__", "__classcell__"}  # what only the class has, or only the statement
 
 
 class _Reloading(types.ModuleType):
@@ -1597,7 +1597,8 @@ class View(collections.abc.MutableMapping):
             self.fresh, self.origins = True, ((), _NO_FACTS)
             return
         if self.kind is types.ModuleType or self.kind.__module__ == self.name:
-            batch.do(_set_class_of, self.module, _Reloading, old=self.kind)
+            batch.log.append((_set_class_of, self.module, self.kind))
+            self.module.__class__ = _Reloading
         for name, by_module in facts.globals.items():
             if not by_module and self.is_stale(name):  # bound by a function, if at all, which may bind the same object again
                 del live[name]
@@ -1807,11 +1808,10 @@ def _star_names(base, namespace):
 # `old`: the old one, brought up to date in place, wherever Python allows.  One carries out: _Replacer puts the kept objects
 # into whatever the reload has made with the new ones before they were paired.
 
-_FUNCTION_STATE = [name for name in ("__defaults__", "__kwdefaults__", "__doc__", "__name__", "__module__", "__type_params__")
-                   if hasattr(types.FunctionType, name)]  # besides the code
-_function_state = attrgetter(*_FUNCTION_STATE)
 _ANNOTATIONS = "__annotate__" if hasattr(types.FunctionType, "__annotate__") else "__annotations__"  # PEP 649: asking would evaluate them
-_annotations = attrgetter(_ANNOTATIONS)
+_FUNCTION_STATE = [name for name in ("__defaults__", "__kwdefaults__", "__doc__", "__name__", "__module__", "__type_params__", _ANNOTATIONS)
+                   if name in types.FunctionType.__dict__]  # besides the code
+_function_state, _annotations = attrgetter(*_FUNCTION_STATE), attrgetter(_ANNOTATIONS)
 _vars_of_class = type.__dict__["__dict__"].__get__
 _DESCRIPTORS = (types.MemberDescriptorType, types.GetSetDescriptorType)
 
@@ -1822,7 +1822,9 @@ def _keep_bound(batch, view, name, value):
     if value is old or id(value) in batch.claimed:
         return value
     if kind is types.FunctionType:
-        if value.__globals__ is view.live and not (type(old) is kind and old.__qualname__ == value.__qualname__):
+        if type(old) is kind and _same_function(old, value):
+            return _keep_function(batch, old, value)
+        if value.__globals__ is view.live:
             old = view.old_named(value.__qualname__, old)
     elif issubclass(kind, type):
         if not _same_class(old, value):
@@ -1850,15 +1852,9 @@ def _same(one, other):
 
 
 def _same_part(one, other):
-    """The same of what functions are made of: their own dicts and cells may hold the same."""
-    kind = type(one)
-    if kind is not type(other) or one is other:
-        return one is other
-    if kind is dict:
-        return len(one) == len(other) and all([_same(other.get(name, _MISSING), value) for name, value in one.items()])
-    if kind is types.CellType:
-        return _content(one) is _content(other)
-    return _same(one, other) or kind is tuple and len(one) == len(other) and all(map(_same_part, one, other))
+    """The same of what a function is made of: its own dicts may hold the same."""
+    return _same(one, other) or type(one) is type(other) is dict and len(one) == len(other) \
+        and all([_same(other.get(name, _MISSING), value) for name, value in one.items()])
 
 
 def _same_function(old, new):
@@ -2001,25 +1997,23 @@ def _keep_function(batch, old, new):
 
 
 def _same_state(old, new):
-    """Whether two functions of the same name are made of the same objects, but for their code."""
+    """Whether two functions of the same name are made of the same objects, but for their code; written out, as all are asked."""
     return (old.__doc__ is new.__doc__ or _same(old.__doc__, new.__doc__)) and old.__module__ == new.__module__ and old.__name__ == new.__name__ \
-        and (old.__closure__ is new.__closure__ or _same_part(old.__closure__, new.__closure__)) \
         and (old.__defaults__ is new.__defaults__ or _same(old.__defaults__, new.__defaults__)) \
         and (old.__kwdefaults__ is new.__kwdefaults__ or _same_part(old.__kwdefaults__, new.__kwdefaults__)) \
         and (not (old.__dict__ or new.__dict__) or _same_part(old.__dict__, new.__dict__)) \
-        and (not (_annotations(old) or _annotations(new)) or _same_part(_annotations(old), _annotations(new)))
+        and (not (_annotations(old) or _annotations(new)) or _same_part(_annotations(old), _annotations(new))) \
+        and (old.__closure__ is None or _identical(*[list(map(_content, function.__closure__)) for function in (old, new)]))
 
 
 def _keep_state(batch, old, new):
-    had, attributes, annotations = old.__dict__, new.__dict__, _annotations(old)
-    if "registry" in attributes:
+    had = dict(old.__dict__)
+    if "registry" in new.__dict__:
         _keep_dispatch(batch, old, new)
-    batch.log.append((_set_function, old, _function_state(old), annotations, had and dict(had)))
-    kept = {name: _keep(batch, had[name], value) if name in had else value for name, value in attributes.items()} if attributes else attributes
-    _set_function(old, _function_state(new), _annotations(new), kept)
-    if old.__closure__:
-        for mine, theirs in zip(old.__closure__, new.__closure__):
-            _keep_cell(batch, mine, theirs)
+    kept = {name: _keep(batch, had[name], value) if name in had else value for name, value in new.__dict__.items()}
+    batch.do(_set_function, old, (_function_state(new), kept), old=(_function_state(old), had))
+    for mine, theirs in zip(old.__closure__ or (), new.__closure__ or ()):
+        _keep_cell(batch, mine, theirs)
 
 
 def _keep_dispatch(batch, old, new):
@@ -2030,15 +2024,12 @@ def _keep_dispatch(batch, old, new):
             new.register(cls, function)
 
 
-def _set_function(function, state, annotations, attributes):
-    for name, had, value in zip(_FUNCTION_STATE, _function_state(function), state):
+def _set_function(function, state):
+    values, attributes = state
+    for name, had, value in zip(_FUNCTION_STATE, _function_state(function), values):
         if had is not value:
             setattr(function, name, value)
-    if annotations or _annotations(function):
-        setattr(function, _ANNOTATIONS, annotations)
-    namespace = function.__dict__
-    if namespace or attributes:
-        _restore_namespace(namespace, attributes)
+    _restore_namespace(function.__dict__, attributes)
 
 
 def _pair_nested(batch, old, new):
@@ -2072,11 +2063,8 @@ def _set_code(function, code):
 def _keep_cell(batch, old, new):
     """Give a kept function's cell the content of the new one's."""
     was, value = _content(old), _content(new)
-    if value is _MISSING or was is value:
-        return
-    kept = _keep(batch, was, value) if was is not _MISSING and type(was) is type(value) else value
-    if kept is not was:
-        batch.do(_set_cell, old, kept, old=was)
+    if value is not _MISSING and was is not value:
+        batch.do(_set_cell, old, _keep(batch, was, value) if type(was) is type(value) else value, old=was)
 
 
 def _content(cell):
@@ -2103,21 +2091,14 @@ def _keep_class(batch, old, new):
             _set_class_of(new, meta)
         except TypeError:  # the metaclass stays changed
             pass
-    before, after, bases = _vars_of_class(old), _vars_of_class(new), _bases(old)
-    wanted_bases = tuple([_kept_base(batch, base) for base in _bases(new)])
-    moved = not _identical(bases, wanted_bases)
-    reason = _refusal(old, new) if moved or type(old) is not type(new) or "__slots__" in before or "__slots__" in after else None
-    if moved and reason is None:
-        try:
-            batch.do(_set_bases, old, wanted_bases, old=bases)
-        except TypeError as error:
-            reason = str(error)
+    reason = _move(batch, old, new)
     if reason is not None:
         batch.pair(new, new)
         batch.claimed.add(id(old))
         batch.replaced.append((old, new, reason))
         return new
     batch.pair(new, old)
+    before, after = _vars_of_class(old), _vars_of_class(new)
     if "_member_map_" in after and "_member_map_" in before:
         _keep_members(batch, old, new)
     if "_abc_impl" in after or "_abc_registry" in after:
@@ -2128,16 +2109,30 @@ def _keep_class(batch, old, new):
     return old
 
 
-def _keep_attributes(batch, old, after, new=None):
+def _move(batch, old, new):
+    """Give the old class the bases of the new one; return the reason why it cannot become the new one, if there is one."""
+    bases = tuple([_kept_base(batch, base) for base in _bases(new)])
+    if type(old) is type(new) and _identical(bases, _bases(old)) and "__slots__" not in [*_vars_of_class(old), *_vars_of_class(new)]:
+        return None
+    reason = _refusal(old, new)
+    try:
+        if reason is None:
+            batch.do(_set_bases, old, bases, old=_bases(old))
+    except TypeError as error:
+        reason = str(error)
+    return reason
+
+
+def _keep_attributes(batch, old, after, new):
     """Give a class the attributes of its new version, the kept ones brought up to date."""
-    before, changed = _vars_of_class(old), {}
+    before, changed = dict(_vars_of_class(old)), {}
+    batch.log.append((_set_class, old, before))  # whatever changes: what is executed later may change it, too
     for name, value in after.items():
         was = before.get(name, _MISSING)
         if value is not was:
             kept = _keep(batch, was, value)
             if kept is not was and not _same(was, kept) and type(kept) not in _DESCRIPTORS:
                 changed[name] = kept
-    batch.log.append((_set_class, old, dict(before)))  # whatever changes: what is executed later may change it, too
     if changed or len(before) != len(after):
         _point_cell(changed.values(), new, old)
         _set_class(old, {name: changed.get(name, before.get(name)) for name in after})
@@ -2166,21 +2161,14 @@ def _detach(new, old):
 
 def _refusal(old, new):
     """Why the old class cannot become the new one, or None."""
-    if type(old) is not type(new):
-        return "its metaclass changed"
-    if _slots(old) != _slots(new):
-        return "its __slots__ changed"
-    if _layout(old) != _layout(new):
-        return "its layout changed"
-    return None
+    return next((f"its {what} changed" for what, of in _SHAPE.items() if of(old) != of(new)), None)
 
 
-def _layout(cls):
-    return [of(cls) for of in _sizes], [any(name in _vars_of_class(each) for each in _mro(cls)) for name in ("__dict__", "__weakref__")]
-
-
-def _slots(cls):
-    return {name for name, value in _vars_of_class(cls).items() if type(value) is types.MemberDescriptorType}
+_SHAPE = {
+    "metaclass": lambda cls: id(type(cls)),
+    "__slots__": lambda cls: {name for name, value in _vars_of_class(cls).items() if type(value) is types.MemberDescriptorType},
+    "layout": lambda cls: [*[of(cls) for of in _sizes], *[any([name in _vars_of_class(each) for each in _mro(cls)]) for name in ("__dict__", "__weakref__")]],
+}
 
 
 def _set_class(cls, wanted):
