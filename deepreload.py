@@ -1043,7 +1043,7 @@ class Batch:
                     source.spec._initializing = False  # an interrupt may have come before run_module got to it
         for view in self.views.values():
             view.show()
-        self.views, self.pairs, self.replaced = {}, {}, []
+        self.views, self.pairs, self.replaced, view = {}, {}, [], None  # each view knows an old namespace
         if not self.committed:
             gc.collect()  # the new versions of classes must not be met in __subclasses__()
         _unfreeze()
@@ -1716,7 +1716,7 @@ class View(collections.abc.MutableMapping):
     def drop_stale(self):
         for name in () if self.fresh else self.old.keys() - self.bound:
             if self.is_stale(name):
-                self.live.pop(name, None)
+                self.batch.left_classes |= _is_class(self.live.pop(name, None))
 
     # The mapping that exec() wants, and whoever asks for the locals of the module's frame
 
@@ -1946,26 +1946,21 @@ def _unwrapped(obj):
 
 def _keep_wrapper(batch, old, new):
     """An object around functions (lru_cache, partial, cached_property, a decorator's instance): pair what it wraps."""
-    namespaces = [_namespace(obj) for obj in (old, new)]
-    if None in namespaces:
+    before, after = _namespace(old), _namespace(new)
+    if before is None or after is None:
         return new
-    before, after = namespaces
-    wrapped = False
-    for name, value in list(after.items()):
-        was = before.get(name)
-        if _is_function(value) and _is_function(was) and _same_function(was, value):
-            kept = _keep(batch, was, value)
-            wrapped = wrapped or name == "__wrapped__"
-            if kept is not value:
-                after[name] = kept
-    if wrapped and hasattr(type(old), "cache_clear"):
-        batch.caches.append(old)
-        if _parameters(old) != _parameters(new) or after["__wrapped__"] is not before["__wrapped__"]:
-            return new
-        batch.do(_restore_namespace, before, {**before, **after}, old=dict(before))
-        batch.pair(new, old)
-        return old
-    return new
+    functions = {name: value for name, value in after.items() if _is_function(value)}
+    same = [name for name, value in functions.items() if _is_function(before.get(name)) and _same_function(before[name], value)]
+    for name in same:
+        after[name] = _keep(batch, before[name], after[name])
+    if "__wrapped__" not in same or not hasattr(type(old), "cache_clear"):
+        return new
+    batch.caches.append(old)
+    if _parameters(old) != _parameters(new) or after["__wrapped__"] is not before["__wrapped__"]:
+        return new
+    batch.do(_restore_namespace, before, {**before, **after}, old=dict(before))
+    batch.pair(new, old)
+    return old
 
 
 def _namespace(obj):
