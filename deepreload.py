@@ -1913,7 +1913,8 @@ _WITHOUT_SET_NAME = _PLAIN | _ATTRIBUTES | {types.FunctionType}
 
 def _keep_inner(batch, old, new):
     """A decorator came, went or changed: what is inside is still the same function."""
-    for was, now in [(was, now) for was in _layers(old) for now in _layers(new)]:
+    pairs = [(was, now) for was in _layers(old) for now in (_unwrapped(new), new)]  # two closures may hold what is not theirs alone
+    for was, now in pairs + [(was, now) for was in (_unwrapped(old), old) for now in _layers(new)]:
         if (was is not old or now is not new) and _is_function(was) and _is_function(now) and _same_function(was, now):
             if hasattr(type(old), "cache_clear"):
                 batch.caches.append(old)
