@@ -1986,7 +1986,8 @@ def _keep_function(batch, old, new):
     if was is not code:
         if types.CodeType in map(type, code.co_consts):
             _pair_nested(batch, was, code)
-        batch.do(_set_code, old, code, old=was)
+        batch.log.append((_set_code, old, was))  # without batch.do(): this is what most of a first reload consists of
+        _set_code(old, code)
     if not _same_state(old, new):
         _keep_state(batch, old, new)
     return old
