@@ -44,7 +44,7 @@ import weakref
 from _abc import _get_dump
 from importlib import _bootstrap
 from itertools import compress
-from operator import attrgetter, is_, is_not, itemgetter
+from operator import attrgetter, is_, itemgetter
 
 __version__ = "1.0"
 __all__ = ["deep_reload", "deep_unload", "reload_changed", "is_changed", "watch", "import_graph", "reload_order",
@@ -984,6 +984,8 @@ _SPEC_NAMES = ("__spec__", "__loader__", "__package__", "__file__", "__cached__"
 _MODULE_NAMES = {*_SPEC_NAMES, "__name__", "__doc__", "__builtins__"}
 _COMPILED = ("__annotations__", "__annotate__", "__conditional_annotations__")  # made anew by the code, not by name
 _FROZEN_BY_PROGRAM = 5000  # a bare interpreter has up to a few hundred objects frozen
+_freeze, _unfreeze, _freeze_count = [getattr(gc, name, int) for name in ("freeze", "unfreeze", "get_freeze_count")]  # int: PyPy has none
+_allocated = getattr(sys, "getallocatedblocks", int)
 
 
 class Batch:
@@ -992,7 +994,7 @@ class Batch:
     def __init__(self, make_plan, joins=False):
         self.make_plan, self.plan, self.joins, self.log = make_plan, None, joins, []
         self.pending, self.views, self.finished, self.stack = {}, {}, [], []
-        self.failed, self.gone, self.pairs, self.functions, self.claimed, self.replaced = {}, {}, {}, {}, set(), []
+        self.failed, self.gone, self.pairs, self.claimed, self.replaced = {}, {}, {}, set(), []
         self.collects, self.bound, self.left_classes = False, set(), False
         self.undecorated, self.nested = (), {}
         self.error, self.at, self.caches = None, ("?", None), []
@@ -1028,17 +1030,13 @@ class Batch:
         global _batch
         self.new, self.count = set(), len(sys.modules)
         self.modules, self.lists = dict(sys.modules), [(lst, list(lst)) for lst in (sys.meta_path, sys.path_hooks, sys.path)]
-        self.frozen, self.blocks = (gc.get_freeze_count(), sys.getallocatedblocks()) if hasattr(gc, "freeze") else (0, 0)
+        self.frozen, self.blocks = _freeze_count(), _allocated()
         _invalidate_finders()
         self.import_, self.gcd_import, self.build_class = builtins.__import__, _bootstrap._gcd_import, builtins.__build_class__
-        self.metaclass = functools.partial(self.class_as_stated)  # these are called by C code: no frame comes in between
-        self.metaclass.__prepare__, self.stated = self.prepare_class, None
-        self.hooked_build_class = functools.partial(self.build_class, metaclass=self.metaclass)
         self.started, _batch = True, self
         for name in reversed(self.plan.finished):
             _call_hook(name)
-        if hasattr(gc, "freeze"):
-            gc.freeze()  # from here on gc.get_objects() are the objects that the reload makes
+        _freeze()  # from here on gc.get_objects() are the objects that the reload makes
         builtins.__import__, _bootstrap._gcd_import = self.hooked_import, self.hooked_gcd_import
 
     def close(self):
@@ -1058,9 +1056,6 @@ class Batch:
             builtins.__import__ = self.import_
         _bootstrap._gcd_import = self.gcd_import
         self.build_by(self.build_class)
-        if self.metaclass is not None:  # else a first try was interrupted
-            self.metaclass.__setstate__((self.class_as_stated, (), {}, self.metaclass.__dict__))  # for a module that keeps this hook
-        self.hooked_build_class = self.metaclass = None  # which hold the batch
         if self.committed:
             for cached in self.caches:
                 type(cached).cache_clear(cached)
@@ -1072,17 +1067,16 @@ class Batch:
                     source.spec._initializing = False  # an interrupt may have come before run_module got to it
         for view in self.views.values():
             view.show()
-        self.views, self.pairs, self.functions, self.leftovers, self.replaced = {}, {}, {}, [], []
+        self.views, self.pairs, self.replaced, view = {}, {}, [], None  # each view knows an old namespace
         if not self.committed:
             gc.collect()  # the new versions of classes must not be met in __subclasses__()
-        if hasattr(gc, "freeze"):
-            gc.unfreeze()
-            _grown = max(0, _grown + sys.getallocatedblocks() - self.blocks)
-        if self.left_classes or _grown and _grown > sys.getallocatedblocks() / 4:  # freezing resets what the interpreter counts
+        _unfreeze()
+        _grown = max(0, _grown + _allocated() - self.blocks)
+        if self.left_classes or _grown > _allocated() / 4:  # freezing resets what the interpreter counts
             gc.collect()
             _grown = 0
         if self.frozen > _FROZEN_BY_PROGRAM:
-            gc.freeze()
+            _freeze()
         _batch = None
 
     def run(self):
@@ -1129,46 +1123,20 @@ class Batch:
             self.imported(_absolute(name, level, package or ""))
         return self.gcd_import(name, package, level)
 
-    # Class statements while the batch runs: one that says the same again is carried out on the class that is there.
-
     def build_by(self, builder):
         """Let class statements be carried out by a function; return the one before.  What a module has put there stays."""
         before = builtins.__build_class__
-        if before is not builder and before in (self.build_class, self.hooked_build_class):
+        if before is not builder and getattr(before, "func", before) is self.build_class:
             builtins.__build_class__ = builder
         return before
 
-    def prepare_class(self, name, bases, **keywords):
-        """Stand for the __prepare__ of all metaclasses: choose what makes the class from the namespace of its statement."""
-        if _batch is not self or threading.get_ident() != self.thread:
-            return types.prepare_class(name, bases, keywords)[1]
-        self.build_by(self.build_class)  # for the statements inside
-        self.stated = self.old_class(sys._getframe(1), name, bases, keywords)
-        maker, namespace, _ = types.prepare_class(name, bases, keywords) if self.stated is None else (self.class_as_stated, {}, None)
-        self.metaclass.__setstate__((maker, (), {}, self.metaclass.__dict__))  # a metaclass may look at the frames above it
-        return namespace
-
-    def old_class(self, frame, name, bases, keywords):
-        """The class on which a statement in a frame may be carried out: nobody but Python itself sees such a class being made."""
-        view = self.views.get(frame.f_globals.get("__name__"))
-        if view is None or frame.f_code is not view.source.code or keywords:
-            return None
-        old = view.old_named(name, None)
-        if type(old) is type and _bases(old) == (bases or (object,)) and id(old) not in self.claimed and id(old) not in self.pairs \
-                and _vars_of_class(old).get("__module__") == view.name and _qualname(old) == _name_of(old) == name and not view.imports(name) \
-                and _WITHOUT_SET_NAME.issuperset(map(type, _vars_of_class(old).values())) \
-                and not any(["__init_subclass__" in _vars_of_class(cls) for cls in _mro(old)[1:-1]]):
-            return old
-        return None
-
-    def class_as_stated(self, name, bases, namespace, **keywords):
-        """Make a class, or return the old one if it could only be like it."""
-        if _batch is self and threading.get_ident() == self.thread:
-            self.build_by(self.hooked_build_class)
-            if _keep_as_stated(self, self.stated, namespace):
-                return self.stated
-        meta = types._calculate_meta(type(bases[0]) if bases else type, bases)
-        return meta(name, bases, namespace, **keywords)
+    def restater(self):
+        """What is to carry out the next class statement of a module: on the class that is there, if it would make the like."""
+        if not getrefcount:
+            return self.build_class
+        metaclass = _Restated(type)
+        metaclass.batch = self
+        return functools.partial(self.build_class, metaclass=metaclass)
 
     @staticmethod
     def package(globals):
@@ -1209,42 +1177,31 @@ class Batch:
 
     def enter(self, name):
         """Execute a module that is still pending, its parents before it."""
-        if name not in self.pending:
-            if not self.joins or name in self.views or name not in self.modules or name in self.failed or name in self.plan.skip:
-                if name not in self.failed:
-                    return
-                self.pending[name] = self.failed.pop(name)
-            elif not self.join(name):
+        if name in self.failed:
+            self.pending[name] = self.failed.pop(name)
+        elif name not in self.pending:
+            source = self.plan.load(name) if self.joins and name in self.modules and name not in self.views and name not in self.plan.skip else None
+            if source is None:
                 return
+            self.plan.sources[name] = self.pending[name] = source  # only the execution shows that it is imported
         for parent in _parents(name):
             if parent in self.pending and parent not in self.plan.skip:
                 self.enter(parent)
         source = self.pending.pop(name, None)
-        if source is None:
-            return
-        if source.spec is None:
+        if source is not None and source.spec is None:
             self.gone[name] = source
-        elif source.module is not None:
+        elif source is not None and source.module is not None:
             self.run_module(source)
-
-    def join(self, name):
-        """Take in a module that only the execution shows to be imported."""
-        source = self.plan.load(name)
-        if source is None:
-            return False
-        self.plan.sources[name] = self.pending[name] = source
-        return True
 
     def run_module(self, source):
         name, module = source.name, source.module
         self.views[name] = view = View(self, source)
         self.stack.append(name)
         spec, builder = source.spec, builtins.__build_class__
-        stated, maker = self.stated, self.metaclass.func  # of the class whose body imports this
         try:
             view.prepare()
             spec._initializing = True
-            self.build_by(self.hooked_build_class if getrefcount else self.build_class)
+            self.build_by(self.restater())
             view.execute()
             view.finish()
         except BaseException as error:
@@ -1256,8 +1213,6 @@ class Batch:
         finally:
             spec._initializing = False
             self.build_by(builder)
-            self.stated = stated
-            self.metaclass.__setstate__((maker, (), {}, self.metaclass.__dict__))
             self.stack.pop()
         self.bind_child(name, sys.modules.get(name, module))  # the module may have put something else in its place
         self.finished.append(name)
@@ -1266,12 +1221,10 @@ class Batch:
         """A failed import may be caught, and tried again: that starts anew."""
         view.show()
         _restore_namespace(view.live, view.old)
-        for new, kept in [*self.pairs.values(), *self.functions.items()]:
+        for new, kept in list(self.pairs.values()):
             if _module_of(kept) == view.name:
                 self.claimed.discard(id(kept))
-                self.pairs.pop(id(new), None)
-                if _is_function(new):
-                    self.functions.pop(new, None)
+                del self.pairs[id(new)]
         self.views.pop(view.name, None)
 
     def bind_child(self, name, module):
@@ -1296,8 +1249,8 @@ class Batch:
             seen = _seen.get(source.path, _UNKNOWN)
             if source.path and source.code is not None and source.name not in self.gone and not (
                     seen.code is source.code and seen.settled and seen.signature == source.signature):
-                self.log.append((_restore_item, _seen, source.path, _seen.get(source.path, _MISSING)))
-                _seen[source.path] = Seen(source.signature, _settled(source.signature) if source.signature else False, source.code, source.facts)
+                settled = source.signature is not None and _settled(source.signature)
+                self.do(_restore_item, _seen, source.path, Seen(source.signature, settled, source.code, source.facts), old=_seen.get(source.path, _MISSING))
         if any(view.old.get("__spec__") is not view.source.spec for name, view in self.views.items() if name != "__main__"):
             _tables.clear()
         self.committed = True
@@ -1305,13 +1258,11 @@ class Batch:
 
     def forget(self, name, module):
         if sys.modules.get(name) is module:
-            self.log.append((_restore_modules, self.modules))
-            del sys.modules[name]
+            del sys.modules[name]  # which a roll-back restores, whatever the log says
         parent, _, child = name.rpartition(".")
         namespace = _namespace_of(parent)
         if namespace.get(child) is module:
-            self.log.append((_restore_item, namespace, child, module))
-            del namespace[child]
+            self.do(_restore_item, namespace, child, _MISSING, old=module)
 
     def roll_back(self):
         while self.log:
@@ -1336,95 +1287,76 @@ class Batch:
                 parent, _, child = name.rpartition(".")
                 if module is not None and _namespace_of(parent).get(child) is module:
                     _namespace_of(parent).pop(child, None)
-        _restore_modules(self.modules)
+        _restore_namespace(sys.modules, self.modules, others=True)
 
     # What the commit does, each step in the log
+
+    def do(self, function, *args, old):
+        """Call a function that sets its last argument; the log says to call it with the old value instead."""
+        self.log.append((function, *args[:-1], old))
+        function(*args)
 
     def pair(self, new, kept):
         self.pairs[id(new)] = new, kept
         self.claimed.add(id(kept))
 
-    def pair_functions(self, old, new):
-        """Let the old function run the new one's code."""
-        self.functions[new] = old
-        self.claimed.add(id(old))
-        was, code = old.__code__, new.__code__
-        if was is not code:
-            self.log.append((_set_code, old, was))
-            if types.CodeType in map(type, code.co_consts):
-                _pair_nested(self, was, code)
-            _set_code(old, code)
-
     def replace_leftovers(self):
-        """Replace the new versions of kept objects wherever something else holds them; most are garbage by now."""
-        self.leftovers = []
-        watched = self.watched()
-        if watched:
-            gc.collect()
-        self.leftovers += [(ref(), kept) for ref, kept in watched if ref() is not None]
-        if self.functions:
-            self.functions[lambda: 0] = None  # held by this table alone
-            counts = list(map(getrefcount, self.functions))
-            self.leftovers += [pair for pair, count in zip(self.functions.items(), counts) if count > counts[-1]]
-            self.functions = {}
-        if self.leftovers:
-            self.replace_in_young()
+        """Replace the new versions of kept objects wherever something else holds them; most are garbage by now.
 
-    def watched(self):
-        """End the pairs and return [(weak reference to the new version, kept)]; what is sure to be held is a leftover at once."""
-        watched, pairs, self.pairs = [], [pair for pair in self.pairs.values() if pair[0] is not pair[1]], {}
-        chosen = [new for new in self.functions if new.__closure__ or not getrefcount or weakref.getweakrefcount(new)]
-        pairs += [(new, self.functions.pop(new)) for new in chosen]  # a cell may hold one of the classes: no count would tell
-        for new, kept in pairs:
-            known = _weak_references(new)
-            self.leftovers += [(reference, _alike(reference, kept)) for reference in known]
-            try:
-                (self.leftovers if known else watched).append((new if known else weakref.ref(new), kept))
-            except TypeError:  # a member that is an int, say
-                self.leftovers.append((new, kept))
-        return watched
-
-    def replace_in_young(self):
-        """Go through the objects made since the freeze; if that does not free the new versions, ask for all their holders."""
-        replacer = _Replacer({id(new): (new, kept) for new, kept in self.leftovers})
-        classes = {new for new, kept in self.leftovers if _is_class(new)}
-        ours = {id(obj) for obj in (self.leftovers, replacer.pairs, classes, self.__dict__)}
-        ours.update(map(id, self.leftovers))
-        ours.update(map(id, replacer.pairs.values()))
-        replacer.replace(obj for obj in gc.get_objects() if (type(obj) in classes or replacer.has(gc.get_referents(obj)))
-                         and id(obj) not in ours and type(obj) is not types.FrameType)
-        watched = [(weakref.ref(new), kept) for new, kept in self.leftovers if _is_class(new) or _is_function(new)]
-        replacer = classes = None
-        self.leftovers = []
-        gc.collect()
-        alive = [(ref(), kept) for ref, kept in watched if ref() is not None]
-        if alive and hasattr(gc, "freeze"):
+        First in the objects made since the freeze; if that does not free them, all their holders are asked for.
+        """
+        leftovers, plain = [], []
+        leftovers += _alive(self.watched(leftovers, plain))
+        plain.append((lambda: 0, None))  # held by this list alone
+        counts = [(getrefcount or id)(new) for new, kept in plain]
+        leftovers += [_Pair(*pair) for pair, count in zip(plain, counts) if count > counts[-1]]
+        plain.clear()
+        if leftovers:
+            watched = [(weakref.ref(new), kept) for new, kept in leftovers if _is_class(new) or _is_function(new)]
+            _Replacer(leftovers).replace_in(gc.get_objects())
+            leftovers.clear()
+            leftovers += _alive(watched)
+        if leftovers:
             self.left_classes = True
-            gc.unfreeze()
-            replacer = _Replacer({id(new): (new, kept) for new, kept in alive})
-            ours = {id(alive), id(replacer.pairs)} | set(map(id, alive)) | set(map(id, replacer.pairs.values()))
-            replacer.replace([obj for obj in gc.get_referrers(*[new for new, kept in alive])
-                              if id(obj) not in ours and type(obj) is not types.FrameType])
+            _unfreeze()
+            _Replacer(leftovers).replace(_referrers([new for new, kept in leftovers]))
+
+    def watched(self, leftovers, plain):
+        """End the pairs and return [(weak reference to the new version, kept)]; what is sure to be held is a leftover at once.
+
+        Functions without closures are `plain`: a count tells, which is much faster.  A cell may hold one of the classes.
+        """
+        pairs, watched, self.pairs = [pair for pair in self.pairs.values() if pair[0] is not pair[1]], [], {}
+        countable, weak = getrefcount and types.FunctionType, weakref.getweakrefcount
+        for pair in pairs:
+            new, kept = pair
+            if type(new) is countable and not new.__closure__ and not weak(new):
+                plain.append(pair)
+                continue
+            known = _weak_references(new)
+            leftovers += [_Pair(reference, _alike(reference, kept)) for reference in known]
+            try:
+                (leftovers if known else watched).append(_Pair(new if known else weakref.ref(new), kept))
+            except TypeError:  # a member that is an int, say
+                leftovers.append(_Pair(new, kept))
+        return watched
 
     def follow(self):
         """Where a new class has taken over, let instances and subclasses follow."""
         self.left_classes |= bool(self.replaced)
-        if self.replaced and hasattr(gc, "freeze"):
-            gc.unfreeze()
+        if self.replaced:
+            _unfreeze()
         for old, new, reason in self.replaced:
             stuck = 0
             for obj in gc.get_objects():
                 if type(obj) is old:
-                    self.log.append((_set_class_of, obj, old))
                     try:
-                        _set_class_of(obj, new)
+                        self.do(_set_class_of, obj, new, old=old)
                     except TypeError:
                         stuck += 1
             for sub in type.__subclasses__(old):
-                bases = _bases(sub)
-                self.log.append((_set_bases, sub, bases))
                 try:
-                    _set_bases(sub, tuple(new if b is old else b for b in bases))
+                    self.do(_set_bases, sub, tuple([new if base is old else base for base in _bases(sub)]), old=_bases(sub))
                 except TypeError:
                     stuck += 1
             _log().warning("%s.%s: %s: a new class takes its place%s", new.__module__, new.__qualname__, reason,
@@ -1432,14 +1364,13 @@ class Batch:
 
     def update_closures(self):
         """Give functions that a changed function has made its new code; only the collector knows where they are."""
-        if self.nested and hasattr(gc, "freeze"):
-            gc.unfreeze()
+        if self.nested:
+            _unfreeze()
         for function in gc.get_referrers(*[old for old, new in self.nested.values()]) if self.nested else ():
             if _is_function(function):
                 old, new = self.nested.get(id(function.__code__), (None, None))
                 if old is not None:
-                    self.log.append((_set_code, function, old))
-                    _set_code(function, new)
+                    self.do(_set_code, function, new, old=old)
 
     def rename_elsewhere(self):
         """Bind anew what modules that are not executed again have imported by name."""
@@ -1483,20 +1414,30 @@ class Batch:
                 self.rename(namespace, name, view, name)
         for name, value in list(namespace.items()) if objects else ():
             if id(value) in objects:
-                self.bind(namespace, name, objects[id(value)][1])
+                self.do(_restore_item, namespace, name, objects[id(value)][1], old=value)
 
     def rename(self, namespace, bound, view, attribute):
         if view is None or attribute not in view.old or not view.has(attribute):
             return
-        if namespace.get(bound, _MISSING) is view.old[attribute] and view.live[attribute] is not view.old[attribute]:
-            self.bind(namespace, bound, view.live[attribute])
-
-    def bind(self, namespace, name, value):
-        self.log.append((_restore_item, namespace, name, namespace[name]))
-        namespace[name] = value
+        old, new = view.old[attribute], view.live[attribute]
+        if namespace.get(bound, _MISSING) is old and new is not old:
+            self.do(_restore_item, namespace, bound, new, old=old)
 
 
 getrefcount = getattr(sys, "getrefcount", None)
+
+
+class _Pair(collections.namedtuple("_Pair", "new kept")):
+    """What to replace by what; of a kind that a _Replacer never changes."""
+
+    __slots__ = ()
+
+
+def _alive(watched):
+    """The pairs, of those of weak references, whose object something holds that is not garbage itself."""
+    if watched:
+        gc.collect()
+    return [_Pair(ref(), kept) for ref, kept in watched if ref() is not None]
 
 
 def _weak_references(obj):
@@ -1509,9 +1450,10 @@ def _weak_references(obj):
 def _alike(reference, kept):
     """A weak reference of the same kind, with the same callback, to the kept object."""
     other = weakref.ref.__new__(type(reference), kept, reference.__callback__)
-    slots = [name for cls in _mro(type(reference)) for name in _vars_of_class(cls).get("__slots__", ()) if name != "__weakref__"]
-    for name, value in [(name, getattr(reference, name)) for name in slots if hasattr(reference, name)] + list((_namespace(reference) or {}).items()):
-        setattr(other, name, value)  # the key of a WeakValueDictionary's
+    for member, value in _members(reference):  # the key of a WeakValueDictionary's
+        member.__set__(other, value)
+    if hasattr(other, "__dict__"):
+        other.__dict__.update(reference.__dict__)
     return other
 
 
@@ -1519,8 +1461,13 @@ _CONSTANTS = (int, float, complex, str, bytes, bool, type(None), tuple, frozense
 
 
 def _set_bases(cls, bases):
-    if len(_bases(cls)) != len(bases) or any(map(is_not, _bases(cls), bases)):
+    bases = tuple(dict.fromkeys(bases))  # a kept class and its new version may have been among them
+    if not _identical(_bases(cls), bases):
         type.__setattr__(cls, "__bases__", bases)
+
+
+def _identical(one, other):
+    return len(one) == len(other) and all(map(is_, one, other))
 
 
 def _facts_of_main(namespace):
@@ -1549,28 +1496,18 @@ def _restore_item(mapping, key, value):
         mapping[key] = value
 
 
-def _restore_modules(saved):
-    """Give sys.modules its old entries back, in their old order."""
-    modules = sys.modules
-    for name, module in saved.items():
-        if modules.get(name, _MISSING) is not module:
-            modules[name] = module
-    known = [name for name in list(modules) if name in saved]
-    if known != list(saved):
-        for name in list(saved) + [name for name in list(modules) if name not in saved]:
-            modules[name] = modules.pop(name)
-
-
-def _restore_namespace(namespace, saved):
-    """Give a namespace its old entries back, without a moment at which one of them is missing."""
+def _restore_namespace(namespace, saved, others=False):
+    """Give a namespace its old entries back, in their old order, and take all others away, or leave them behind these."""
     for name, value in saved.items():
         if namespace.get(name, _MISSING) is not value:
             namespace[name] = value
-    for name in [name for name in list(namespace) if name not in saved]:
+    new = [name for name in list(namespace) if name not in saved]
+    for name in () if others else new:
         namespace.pop(name, None)
-    if list(namespace) != list(saved):
-        namespace.clear()
-        namespace.update(saved)
+    names = [*saved, *new] if others else list(saved)
+    if names != list(namespace):
+        for name in names:  # one by one: other threads find all others
+            namespace[name] = namespace.pop(name)
 
 
 def _call_hook(name):
@@ -1598,6 +1535,49 @@ def _clear_lines(paths):
     linecache = sys.modules.get("linecache")
     for path in paths if linecache else ():
         linecache.cache.pop(path, None)
+
+
+class _Restated(functools.partial):
+    """Stands for the metaclass of one class statement: brings the old class up to date where nobody would see a difference.
+
+    Anything else is made by the metaclass, called by C code: it may look at the frames above it.
+    """
+
+    def __prepare__(self, name, bases, **keywords):
+        batch = self.batch
+        batch.build_by(batch.build_class)  # for the statements inside, and in other threads: this one is in use
+        old = self.old_class(sys._getframe(1), name, bases) if _batch is batch and not keywords else None
+        maker, namespace, _ = types.prepare_class(name, bases, keywords) if old is None else (self.restate, {}, None)
+        self.__setstate__((maker, () if old is None else (batch, old), {}, self.__dict__))
+        return namespace
+
+    def old_class(self, frame, name, bases):
+        """The class that a statement in a frame may be about: nobody but Python itself sees such a class being made."""
+        batch, view = self.batch, self.batch.views.get(frame.f_globals.get("__name__"))
+        if view is None or frame.f_code is not view.source.code or threading.get_ident() != batch.thread:
+            return None
+        old = view.old_named(name, None)
+        if type(old) is type and _bases(old) == (bases or (object,)) and id(old) not in batch.claimed and id(old) not in batch.pairs \
+                and _vars_of_class(old).get("__module__") == view.name and _qualname(old) == _name_of(old) == name and not view.imports(name) \
+                and _WITHOUT_SET_NAME.issuperset(map(type, _vars_of_class(old).values())) \
+                and not any(["__init_subclass__" in _vars_of_class(cls) for cls in _mro(old)[1:-1]]):
+            return old
+        return None
+
+    @staticmethod  # not to hold itself
+    def restate(batch, old, name, bases, namespace):
+        """Give the old class what the statement says if these are the same attributes, each of the same kind."""
+        before, after = dict(_vars_of_class(old)), {**namespace, "__doc__": namespace.get("__doc__")}
+        batch.build_by(batch.restater())
+        qualname, cell = after.pop("__qualname__"), after.pop("__classcell__", None)
+        made = {key: before.pop(key) for key in ("__dict__", "__weakref__") if key in before}
+        if qualname != name or list(before) != list(after) or list(map(type, before.values())) != list(map(type, after.values())):
+            return type(name, bases, namespace)
+        if cell is not None:  # of super(), in the methods that are new
+            cell.cell_contents = old
+        batch.pairs[id(old)] = old, old  # not claimed: a decorator may yet make another class of it
+        _keep_attributes(batch, old, {**made, **after}, old)
+        return old
 
 
 class _Reloading(types.ModuleType):
@@ -1660,8 +1640,8 @@ class View(collections.abc.MutableMapping):
         if locations is None:
             live.pop("__path__", None)
         elif source.path:
-            batch.log.append((setattr, source.spec, "submodule_search_locations", locations))
-            live["__path__"] = source.spec.submodule_search_locations = [os.path.dirname(source.path)] if not _opaque(source.spec) else list(locations)
+            live["__path__"] = [os.path.dirname(source.path)] if not _opaque(source.spec) else list(locations)
+            batch.do(setattr, source.spec, "submodule_search_locations", live["__path__"], old=locations)
 
     def misleading(self):
         """The old names that class bodies and functions, which do not see the view, would find where a fresh process does not:
@@ -1760,7 +1740,7 @@ class View(collections.abc.MutableMapping):
     def drop_stale(self):
         for name in () if self.fresh else self.old.keys() - self.bound:
             if self.is_stale(name):
-                self.live.pop(name, None)
+                self.batch.left_classes |= _is_class(self.live.pop(name, None))
 
     # The mapping that exec() wants, and whoever asks for the locals of the module's frame
 
@@ -1852,11 +1832,10 @@ def _star_names(base, namespace):
 # `old`: the old one, brought up to date in place, wherever Python allows.  One carries out: _Replacer puts the kept objects
 # into whatever the reload has made with the new ones before they were paired.
 
-_FUNCTION_STATE = [name for name in ("__defaults__", "__kwdefaults__", "__doc__", "__name__", "__module__", "__type_params__")
-                   if hasattr(types.FunctionType, name)]  # besides the code
-_function_state = attrgetter(*_FUNCTION_STATE)
 _ANNOTATIONS = "__annotate__" if hasattr(types.FunctionType, "__annotate__") else "__annotations__"  # PEP 649: asking would evaluate them
-_annotations = attrgetter(_ANNOTATIONS)
+_FUNCTION_STATE = [name for name in ("__defaults__", "__kwdefaults__", "__doc__", "__name__", "__module__", "__type_params__", _ANNOTATIONS)
+                   if name in types.FunctionType.__dict__]  # besides the code
+_function_state, _annotations = attrgetter(*_FUNCTION_STATE), attrgetter(_ANNOTATIONS)
 _vars_of_class = type.__dict__["__dict__"].__get__
 _DESCRIPTORS = (types.MemberDescriptorType, types.GetSetDescriptorType)
 
@@ -1867,14 +1846,11 @@ def _keep_bound(batch, view, name, value):
     if value is old or id(value) in batch.claimed:
         return value
     if kind is types.FunctionType:
-        if _kept_as_is(batch, old, value):
-            return old
-        if value.__globals__ is view.live and not (type(old) is kind and _same_function(old, value)):
-            old = view.old_named(value.__qualname__, old)
         if type(old) is kind and _same_function(old, value):
             return _keep_function(batch, old, value)
-        return _keep_inner(batch, old, value)
-    if issubclass(kind, type):
+        if value.__globals__ is view.live:
+            old = view.old_named(value.__qualname__, old)
+    elif issubclass(kind, type):
         if not _same_class(old, value):
             old = view.old_named(_qualname(value), old)
         twice = id(old) in batch.pairs and name in view.bound
@@ -1891,29 +1867,6 @@ _set_name = type.__dict__["__name__"].__set__
 _sizes = [type.__dict__[name].__get__ for name in ("__basicsize__", "__itemsize__") if name in type.__dict__]  # PyPy has none
 
 
-def _kept_as_is(batch, old, new):
-    """Whether two functions are made of the same objects, code, names, defaults and all: then the old one simply stays."""
-    if old is new:
-        return True
-    if type(old) is types.FunctionType and id(old) not in batch.claimed and _same_but_code(old, new):
-        batch.pair_functions(old, new)
-        return True
-    return False
-
-
-def _same_but_code(old, new):
-    """Whether two functions, which may differ in their code, are the same in all else."""
-    was, code = old.__code__, new.__code__
-    return old.__globals__ is new.__globals__ and (old.__doc__ is new.__doc__ or _same(old.__doc__, new.__doc__)) \
-        and (was is code or was.co_name == code.co_name and was.co_freevars == code.co_freevars) \
-        and old.__module__ == new.__module__ and old.__qualname__ == new.__qualname__ and old.__name__ == new.__name__ \
-        and (old.__closure__ is new.__closure__ or _same_part(old.__closure__, new.__closure__)) \
-        and (old.__defaults__ is new.__defaults__ or _same(old.__defaults__, new.__defaults__)) \
-        and (old.__kwdefaults__ is new.__kwdefaults__ or _same_part(old.__kwdefaults__, new.__kwdefaults__)) \
-        and (not (old.__dict__ or new.__dict__) or _same_part(old.__dict__, new.__dict__)) \
-        and (not (_annotations(old) or _annotations(new)) or _same_part(_annotations(old), _annotations(new)))
-
-
 def _same(one, other):
     """Whether two values are the same object, or constants that no program tells apart."""
     kind = type(one)
@@ -1923,15 +1876,9 @@ def _same(one, other):
 
 
 def _same_part(one, other):
-    """The same of what functions are made of: their own dicts and cells may hold the same."""
-    kind = type(one)
-    if kind is not type(other) or one is other:
-        return one is other
-    if kind is dict:
-        return len(one) == len(other) and all([_same(other.get(name, _MISSING), value) for name, value in one.items()])
-    if kind is types.CellType:
-        return _content(one) is _content(other)
-    return _same(one, other) or kind is tuple and len(one) == len(other) and all(map(_same_part, one, other))
+    """The same of what a function is made of: its own dicts may hold the same."""
+    return _same(one, other) or type(one) is type(other) is dict and len(one) == len(other) \
+        and all([_same(other.get(name, _MISSING), value) for name, value in one.items()])
 
 
 def _same_function(old, new):
@@ -1960,23 +1907,19 @@ def _keep(batch, old, new):
     kind = type(new)
     if new is old or kind in _PLAIN:
         return new
-    if kind is types.FunctionType:
-        if new in batch.functions:
-            return batch.functions[new]
-        if _kept_as_is(batch, old, new):
-            return old
-        same = type(old) is kind and _same_function(old, new)
-        return _keep_function(batch, old, new) if same else _keep_inner(batch, old, new)
     if id(new) in batch.pairs:
         return batch.pairs[id(new)][1]
+    if kind is types.FunctionType and type(old) is kind and _same_function(old, new):
+        return _keep_function(batch, old, new)
+    if kind in _ATTRIBUTES and type(old) is kind:
+        parts, make = _MADE_OF[kind]
+        before, after = parts(old), parts(new)
+        kept = [now if now is was else _keep(batch, was, now) for was, now in zip(before, after)]
+        return old if all(map(is_, kept, before)) else new if all(map(is_, kept, after)) else make(*kept)
     if issubclass(kind, type):
         return _keep_class(batch, old, new) if _same_class(old, new) else new
-    if type(old) is not kind:
+    if type(old) is not kind or kind is types.FunctionType:
         return _keep_inner(batch, old, new)
-    if kind in _ATTRIBUTES:
-        parts, make = _MADE_OF[kind]
-        kept = [_keep(batch, was, now) for was, now in zip(parts(old), parts(new))]
-        return next((each for each in (old, new) if all(map(is_, kept, parts(each)))), None) or make(*kept)
     return _keep_wrapper(batch, old, new)
 
 
@@ -1994,9 +1937,8 @@ _WITHOUT_SET_NAME = _PLAIN | _ATTRIBUTES | {types.FunctionType}
 
 def _keep_inner(batch, old, new):
     """A decorator came, went or changed: what is inside is still the same function."""
-    pairs = [(was, now) for was in _layers(old) for now in (_unwrapped(new), new)]
-    pairs += [(was, now) for was in (_unwrapped(old), old) for now in _layers(new)]
-    for was, now in pairs:
+    pairs = [(was, now) for was in _layers(old) for now in (_unwrapped(new), new)]  # two closures may hold what is not theirs alone
+    for was, now in pairs + [(was, now) for was in (_unwrapped(old), old) for now in _layers(new)]:
         if (was is not old or now is not new) and _is_function(was) and _is_function(now) and _same_function(was, now):
             if hasattr(type(old), "cache_clear"):
                 batch.caches.append(old)
@@ -2006,8 +1948,9 @@ def _keep_inner(batch, old, new):
 
 
 def _layers(obj):
-    """What a decorator may have wrapped in an object: `__wrapped__`, or what its closure holds."""
-    return [_unwrapped(obj)] + [_content(cell) for cell in _is_function(obj) and obj.__closure__ or ()]
+    """What a decorator may have wrapped in an object: `__wrapped__`, what its closure holds, a property's functions; and itself."""
+    parts = _MADE_OF[type(obj)][0](obj) if type(obj) in _ATTRIBUTES else (obj,)
+    return [*map(_unwrapped, parts), *[_content(cell) for cell in _is_function(obj) and obj.__closure__ or ()], obj]
 
 
 def _unwrapped(obj):
@@ -2028,27 +1971,21 @@ def _unwrapped(obj):
 
 def _keep_wrapper(batch, old, new):
     """An object around functions (lru_cache, partial, cached_property, a decorator's instance): pair what it wraps."""
-    namespaces = [_namespace(obj) for obj in (old, new)]
-    if None in namespaces:
+    before, after = _namespace(old), _namespace(new)
+    if before is None or after is None:
         return new
-    before, after = namespaces
-    wrapped = False
-    for name, value in list(after.items()):
-        was = before.get(name)
-        if _is_function(value) and _is_function(was) and _same_function(was, value):
-            kept = _keep(batch, was, value)
-            wrapped = wrapped or name == "__wrapped__"
-            if kept is not value:
-                after[name] = kept
-    if wrapped and hasattr(type(old), "cache_clear"):
-        batch.caches.append(old)
-        if _parameters(old) != _parameters(new) or after["__wrapped__"] is not before["__wrapped__"]:
-            return new
-        batch.log.append((_restore_namespace, before, dict(before)))
-        before.update(after)
-        batch.pair(new, old)
-        return old
-    return new
+    functions = {name: value for name, value in after.items() if _is_function(value)}
+    same = [name for name, value in functions.items() if _is_function(before.get(name)) and _same_function(before[name], value)]
+    for name in same:
+        after[name] = _keep(batch, before[name], after[name])
+    if "__wrapped__" not in same or not hasattr(type(old), "cache_clear"):
+        return new
+    batch.caches.append(old)
+    if _parameters(old) != _parameters(new) or after["__wrapped__"] is not before["__wrapped__"]:
+        return new
+    batch.do(_restore_namespace, before, {**before, **after}, old=dict(before))
+    batch.pair(new, old)
+    return old
 
 
 def _namespace(obj):
@@ -2067,17 +2004,37 @@ def _keep_function(batch, old, new):
     """Give the old function the new one's code and state."""
     if id(old) in batch.claimed:
         return new
-    batch.pair_functions(old, new)
-    had, attributes, annotations = old.__dict__, new.__dict__, _annotations(old)
-    if "registry" in attributes:
-        _keep_dispatch(batch, old, new)
-    batch.log.append((_set_function, old, _function_state(old), annotations, had and dict(had)))
-    kept = {name: _keep(batch, had[name], value) if name in had else value for name, value in attributes.items()} if attributes else attributes
-    _set_function(old, _function_state(new), _annotations(new), kept)
-    if old.__closure__:
-        for mine, theirs in zip(old.__closure__, new.__closure__):
-            _keep_cell(batch, mine, theirs)
+    batch.pairs[id(new)] = new, old
+    batch.claimed.add(id(old))
+    was, code = old.__code__, new.__code__
+    if was is not code:
+        if types.CodeType in map(type, code.co_consts):
+            _pair_nested(batch, was, code)
+        batch.log.append((_set_code, old, was))  # without batch.do(): this is what most of a first reload consists of
+        _set_code(old, code)
+    if not _same_state(old, new):
+        _keep_state(batch, old, new)
     return old
+
+
+def _same_state(old, new):
+    """Whether two functions of the same name are made of the same objects, but for their code; written out, as all are asked."""
+    return (old.__doc__ is new.__doc__ or _same(old.__doc__, new.__doc__)) and old.__module__ == new.__module__ and old.__name__ == new.__name__ \
+        and (old.__defaults__ is new.__defaults__ or _same(old.__defaults__, new.__defaults__)) \
+        and (old.__kwdefaults__ is new.__kwdefaults__ or _same_part(old.__kwdefaults__, new.__kwdefaults__)) \
+        and (not (old.__dict__ or new.__dict__) or _same_part(old.__dict__, new.__dict__)) \
+        and (not (_annotations(old) or _annotations(new)) or _same_part(_annotations(old), _annotations(new))) \
+        and (old.__closure__ is None or _identical(*[list(map(_content, function.__closure__)) for function in (old, new)]))
+
+
+def _keep_state(batch, old, new):
+    had = dict(old.__dict__)
+    if "registry" in new.__dict__:
+        _keep_dispatch(batch, old, new)
+    kept = {name: _keep(batch, had[name], value) if name in had else value for name, value in new.__dict__.items()}
+    batch.do(_set_function, old, (_function_state(new), kept), old=(_function_state(old), had))
+    for mine, theirs in zip(old.__closure__ or (), new.__closure__ or ()):
+        _keep_cell(batch, mine, theirs)
 
 
 def _keep_dispatch(batch, old, new):
@@ -2088,15 +2045,12 @@ def _keep_dispatch(batch, old, new):
             new.register(cls, function)
 
 
-def _set_function(function, state, annotations, attributes):
-    for name, had, value in zip(_FUNCTION_STATE, _function_state(function), state):
+def _set_function(function, state):
+    values, attributes = state
+    for name, had, value in zip(_FUNCTION_STATE, _function_state(function), values):
         if had is not value:
             setattr(function, name, value)
-    if annotations or _annotations(function):
-        setattr(function, _ANNOTATIONS, annotations)
-    namespace = function.__dict__
-    if namespace or attributes:
-        _restore_namespace(namespace, attributes)
+    _restore_namespace(function.__dict__, attributes)
 
 
 def _pair_nested(batch, old, new):
@@ -2130,12 +2084,8 @@ def _set_code(function, code):
 def _keep_cell(batch, old, new):
     """Give a kept function's cell the content of the new one's."""
     was, value = _content(old), _content(new)
-    if value is _MISSING or was is value:
-        return
-    kept = _keep(batch, was, value) if was is not _MISSING and type(was) is type(value) else value
-    if kept is not was:
-        batch.log.append((_set_cell, old, was))
-        _set_cell(old, kept)
+    if value is not _MISSING and was is not value:
+        batch.do(_set_cell, old, _keep(batch, was, value) if type(was) is type(value) else value, old=was)
 
 
 def _content(cell):
@@ -2162,42 +2112,51 @@ def _keep_class(batch, old, new):
             _set_class_of(new, meta)
         except TypeError:  # the metaclass stays changed
             pass
-    before, after, bases = _vars_of_class(old), _vars_of_class(new), _bases(old)
-    wanted_bases = tuple([_kept_base(batch, base) for base in _bases(new)])
-    moved = len(bases) != len(wanted_bases) or any(map(is_not, bases, wanted_bases))
-    reason = _refusal(old, new) if moved or type(old) is not type(new) or "__slots__" in before or "__slots__" in after else None
-    if moved and reason is None:
-        batch.log.append((_set_bases, old, bases))
-        try:
-            type.__setattr__(old, "__bases__", wanted_bases)
-        except TypeError as error:
-            reason = str(error)
+    reason = _move(batch, old, new)
     if reason is not None:
         batch.pair(new, new)
         batch.claimed.add(id(old))
         batch.replaced.append((old, new, reason))
         return new
     batch.pair(new, old)
+    before, after = _vars_of_class(old), _vars_of_class(new)
     if "_member_map_" in after and "_member_map_" in before:
         _keep_members(batch, old, new)
     if "_abc_impl" in after or "_abc_registry" in after:
         _keep_registered(batch, old, new)
-    if _name_of(old) != _name_of(new):
-        batch.log.append((_set_name, old, _name_of(old)))
-        _set_name(old, _name_of(new))
-    changed = {}
+    batch.do(_set_name, old, _name_of(new), old=_name_of(old))
+    _keep_attributes(batch, old, after, new)
+    _detach(new, old)
+    return old
+
+
+def _move(batch, old, new):
+    """Give the old class the bases of the new one; return the reason why it cannot become the new one, if there is one."""
+    bases = tuple([_kept_base(batch, base) for base in _bases(new)])
+    if type(old) is type(new) and _identical(bases, _bases(old)) and "__slots__" not in [*_vars_of_class(old), *_vars_of_class(new)]:
+        return None
+    reason = _refusal(old, new)
+    try:
+        if reason is None:
+            batch.do(_set_bases, old, bases, old=_bases(old))
+    except TypeError as error:
+        reason = str(error)
+    return reason
+
+
+def _keep_attributes(batch, old, after, new):
+    """Give a class the attributes of its new version, the kept ones brought up to date."""
+    before, changed = dict(_vars_of_class(old)), {}
+    batch.log.append((_set_class, old, before))  # whatever changes: what is executed later may change it, too
     for name, value in after.items():
         was = before.get(name, _MISSING)
         if value is not was:
             kept = _keep(batch, was, value)
-            if kept is not was and type(kept) not in _DESCRIPTORS:
+            if kept is not was and not _same(was, kept) and type(kept) not in _DESCRIPTORS:
                 changed[name] = kept
-    batch.log.append((_set_class, old, dict(before)))  # whatever changes: what is executed later may change it, too
     if changed or len(before) != len(after):
         _point_cell(changed.values(), new, old)
         _set_class(old, {name: changed.get(name, before.get(name)) for name in after})
-    _detach(new, old)
-    return old
 
 
 def _kept_base(batch, base):
@@ -2207,47 +2166,6 @@ def _kept_base(batch, base):
         if view is not None and view.live.get(_qualname(base)) is base and _same_class(view.old.get(_qualname(base)), base):
             return _keep_class(batch, view.old[_qualname(base)], base)
     return batch.pairs.get(id(base), (base, base))[1]
-
-
-def _keep_as_stated(batch, old, namespace):
-    """Bring an old class up to date by the namespace of a class statement, if it needs nothing but new code for its functions."""
-    before, pairs = _vars_of_class(old), {}
-    names = [name for name in namespace if name not in ("__qualname__", "__classcell__")]
-    made = list(before)[len(names):]  # by Python itself
-    if namespace["__qualname__"] != _qualname(old) or list(before)[:len(names)] != names:
-        return False
-    if not _OF_EVERY_CLASS.issuperset(made) or "__doc__" in made and before["__doc__"] is not None:
-        return False
-    if "__classcell__" in namespace:
-        namespace["__classcell__"].cell_contents = old
-    if not all([_pair_attribute(before[name], namespace[name], pairs) for name in names]):
-        return False
-    claimed = {id(was) for was, now in pairs.values()}
-    if len(claimed) < len(pairs) or not claimed.isdisjoint(batch.claimed):
-        return False
-    batch.log.append((_set_class, old, dict(before)))  # what is executed later may change it
-    for was, now in pairs.values():
-        batch.pair_functions(was, now)
-    batch.pairs[id(old)] = old, old  # a decorator may yet make another class of it
-    return True
-
-
-_OF_EVERY_CLASS = {"__dict__", "__weakref__", "__doc__"}
-
-
-def _pair_attribute(old, new, pairs):
-    """Add to {id(new): (old, new)} the functions in two attributes of a class; False if these differ in more than code."""
-    kind = type(new)
-    if kind is not type(old):
-        return False
-    parts = _MADE_OF[kind][0] if kind in _ATTRIBUTES else lambda obj: (obj,)
-    for was, now in zip(parts(old), parts(new)):
-        if type(was) is type(now) is types.FunctionType and was is not now:
-            if pairs.setdefault(id(now), (was, now))[0] is not was or not _same_but_code(was, now):
-                return False
-        elif not _same(was, now):
-            return False
-    return True
 
 
 def _detach(new, old):
@@ -2264,21 +2182,14 @@ def _detach(new, old):
 
 def _refusal(old, new):
     """Why the old class cannot become the new one, or None."""
-    if type(old) is not type(new):
-        return "its metaclass changed"
-    if _slots(old) != _slots(new):
-        return "its __slots__ changed"
-    if _layout(old) != _layout(new):
-        return "its layout changed"
-    return None
+    return next((f"its {what} changed" for what, of in _SHAPE.items() if of(old) != of(new)), None)
 
 
-def _layout(cls):
-    return [of(cls) for of in _sizes], [any(name in _vars_of_class(each) for each in _mro(cls)) for name in ("__dict__", "__weakref__")]
-
-
-def _slots(cls):
-    return {name for name, value in _vars_of_class(cls).items() if type(value) is types.MemberDescriptorType}
+_SHAPE = {
+    "metaclass": lambda cls: id(type(cls)),
+    "__slots__": lambda cls: {name for name, value in _vars_of_class(cls).items() if type(value) is types.MemberDescriptorType},
+    "layout": lambda cls: [*[of(cls) for of in _sizes], *[any([name in _vars_of_class(each) for each in _mro(cls)]) for name in ("__dict__", "__weakref__")]],
+}
 
 
 def _set_class(cls, wanted):
@@ -2306,15 +2217,10 @@ def _set_attribute(cls, name, value):
 
 def _point_cell(values, new, old):
     """Let the __class__ cell behind super(), which the methods share, hold the kept class."""
-    for value in values:
-        if type(value) in _PLAIN or type(value) is types.FunctionType and value.__closure__ is None:
-            continue
-        for function in _MADE_OF[property][0](value) if type(value) is property else (value,):
-            function = function if type(function) is types.FunctionType and function.__closure__ else _unwrapped(function)
-            if type(function) is types.FunctionType:
-                for cell in function.__closure__ or ():
-                    if _content(cell) is new:
-                        cell.cell_contents = old
+    for function in [layer for value in values for layer in _layers(value) if _is_function(layer)]:
+        for cell in function.__closure__ or ():
+            if _content(cell) is new:
+                cell.cell_contents = old
 
 
 def _keep_members(batch, old, new):
@@ -2329,15 +2235,14 @@ def _keep_members(batch, old, new):
             mapped[id(member)] = member, kept
     for member, kept in mapped.values():
         namespace, state = kept.__dict__, dict(member.__dict__)
-        batch.log.append((_restore_namespace, namespace, dict(namespace)))
         state.update({k: old for k, v in state.items() if v is new})
-        _restore_namespace(namespace, state)
+        batch.do(_restore_namespace, namespace, state, old=dict(namespace))
         if kept is member:
             _set_class_of(member, old)
         else:
             batch.pair(member, kept)
     for value in list(_vars_of_class(new).values()):
-        _Replacer({i: pair for i, pair in mapped.items() if pair[0] is not pair[1]}).patch(value)
+        _Replacer([pair for pair in mapped.values() if pair[0] is not pair[1]]).patch(value)
 
 
 def _keep_registered(batch, old, new):
@@ -2352,7 +2257,7 @@ class _Replacer:
     """Puts kept objects in the place of their new versions in the objects that a reload has made."""
 
     def __init__(self, pairs):
-        self.pairs, self.owners = pairs, None  # {id(new): (new, kept)}, {id(namespace): its class}
+        self.pairs, self.owners = {id(pair[0]): pair for pair in pairs}, None  # {id(new): _Pair}, {id(namespace): its class}
 
     def owner(self, namespace):
         """The class whose own namespace this is, if any: Python caches what is in a class, so never write past the class."""
@@ -2367,67 +2272,46 @@ class _Replacer:
     def has(self, objects):
         return not self.pairs.keys().isdisjoint(map(id, objects))
 
+    def replace_in(self, objects):
+        """Patch those of the objects that hold or are instances of one to replace."""
+        classes = {pair.new for pair in self.pairs.values() if _is_class(pair.new)}
+        self.replace([obj for obj in objects if type(obj) in classes or self.has(gc.get_referents(obj))])
+
     def replace(self, holders):
         """Patch the holders; go on with what holds the holders that cannot be patched themselves (tuples, methods)."""
-        holders = list(holders)
         for _ in range(8):
-            rebuilt = {}
-            for holder in holders:
-                other = self.patch(holder)
-                if other is not holder:
-                    rebuilt[id(holder)] = holder, other
+            rebuilt = [_Pair(holder, other) for holder, other in [(holder, self.patch(holder)) for holder in holders] if other is not holder]
             if not rebuilt:
                 return
-            self.pairs = rebuilt
-            inner = {id(rebuilt), id(holders)} | {id(pair) for pair in rebuilt.values()}
-            holders = [h for h in _referrers([pair[0] for pair in rebuilt.values()])
-                       if id(h) not in inner and type(h) is not types.FrameType]
+            self.pairs = {id(pair.new): pair for pair in rebuilt}
+            holders = _referrers([pair.new for pair in rebuilt])
 
     def patch(self, holder):
         """Replace in one object; return it, or what has to stand in its place."""
         kind, find = type(holder), self.find
-        if find(kind) is not kind:
-            try:
-                _set_class_of(holder, find(kind))
-            except TypeError:  # an int, a tuple: it stays what it is
-                pass
         if kind in _MADE_OF:
             parts, make = _MADE_OF[kind]
             return make(*map(find, parts(holder))) if self.has(parts(holder)) else holder
-        if issubclass(kind, dict):
-            self.patch_dict(holder)
-        elif issubclass(kind, list):
-            for index, item in enumerate(holder):
-                if find(item) is not item:
-                    list.__setitem__(holder, index, find(item))
-        elif kind is set:
+        for value, setter, *place in _parts(holder):
+            if find(value) is not value:
+                try:
+                    setter(*place, find(value))
+                except TypeError:  # the class of an int, bases of another layout: it stays what it is
+                    pass
+        if kind is set:
             for item in [item for item in holder if find(item) is not item]:
                 holder.add(find(item))
                 holder.discard(item)
-        elif kind is types.CellType:
-            if find(_content(holder)) is not _content(holder):
-                holder.cell_contents = find(holder.cell_contents)
-        elif kind is types.FunctionType:
-            if find(holder.__defaults__) is not holder.__defaults__:
-                holder.__defaults__ = find(holder.__defaults__)
-        elif _is_class(holder):
-            self.patch_class(holder)
-        elif kind is functools.partial:
-            function, args, keywords, namespace = holder.__reduce__()[2]
-            if self.has((function, args, *args)):
-                holder.__setstate__((find(function), tuple(map(find, find(args))), keywords, namespace))  # keywords are a dict of their own
-        else:
-            self.patch_slots(holder)
-            if _namespace(holder):  # from 3.13 on, not always an object that the collector knows
-                self.patch_dict(_namespace(holder))
+        namespace = holder if issubclass(kind, dict) else _namespace(holder)  # from 3.13 on, not always an object that the collector knows
+        if namespace:
+            self.patch_dict(namespace)
         return holder
 
     def patch_dict(self, holder):
-        find = self.find
         owner = self.owner(holder) if "__module__" in holder and "__doc__" in holder else None
         if owner is not None:
-            return self.patch_class(owner)
-        moves = False
+            return self.patch(owner)
+        find, moves = self.find, False
         for key, value in list(dict.items(holder)):
             moves = moves or find(key) is not key
             if moves:  # to the end, like all that follow: that keeps their order, and other threads miss at most one for a moment
@@ -2435,27 +2319,42 @@ class _Replacer:
             elif find(value) is not value and not (type(value) is weakref.ref and key == id(value())):  # a class's __subclasses__()
                 dict.__setitem__(holder, key, find(value))
 
-    def patch_class(self, cls):
-        find = self.find
-        if self.has(_bases(cls)):
-            try:
-                type.__setattr__(cls, "__bases__", tuple(dict.fromkeys(map(find, _bases(cls)))))
-            except TypeError:
-                pass
-        for name, value in list(_vars_of_class(cls).items()):
-            if find(value) is not value:
-                _set_attribute(cls, name, find(value))
 
-    def patch_slots(self, holder):
-        for cls in _mro(type(holder)):
-            for member in list(_vars_of_class(cls).values()) if "__slots__" in _vars_of_class(cls) else ():
-                if type(member) is types.MemberDescriptorType:
-                    try:
-                        value = member.__get__(holder)
-                        if self.find(value) is not value:
-                            member.__set__(holder, self.find(value))
-                    except AttributeError:  # an empty slot
-                        pass
+def _parts(holder):
+    """Yield (value, setter, *arguments) for all that an object holds, except by the keys of a dict: setter(*arguments, other)
+    would have it hold another value in that place."""
+    kind = type(holder)
+    yield kind, _set_class_of, holder
+    if issubclass(kind, list):
+        yield from [(item, list.__setitem__, holder, index) for index, item in enumerate(list.__iter__(holder))]
+    elif kind is types.CellType:
+        yield _content(holder), _set_cell, holder
+    elif kind is types.FunctionType:
+        yield holder.__defaults__, setattr, holder, "__defaults__"
+    elif kind is functools.partial:
+        yield from [(value, _set_in_partial, holder, index) for index, value in enumerate(holder.__reduce__()[2])]
+    elif issubclass(kind, type):
+        yield _bases(holder), _set_bases, holder
+        yield from [(value, _set_attribute, holder, name) for name, value in _vars_of_class(holder).items()]
+    else:
+        yield from [(value, member.__set__, holder) for member, value in _members(holder)]
+
+
+def _members(obj):
+    """[(descriptor, value)] of the slots of an object that are not empty."""
+    classes, found = [cls for cls in _mro(type(obj)) if "__slots__" in _vars_of_class(cls)], []
+    for member in [value for cls in classes for value in _vars_of_class(cls).values() if type(value) is types.MemberDescriptorType]:
+        try:
+            found.append((member, member.__get__(obj)))
+        except AttributeError:
+            pass
+    return found
+
+
+def _set_in_partial(partial, index, value):
+    state = list(partial.__reduce__()[2])
+    state[index] = value
+    partial.__setstate__(tuple(state))
 
 
 def _referrers(objects):
@@ -2857,7 +2756,7 @@ def _edges_of_all(scope):
 
 def _forget(names):
     """Take modules out of the interpreter's tables, or, if that is interrupted, leave all as it was."""
-    undo, specs = [(_restore_modules, dict(sys.modules))], [_spec_of(sys.modules[name]) for name in names]
+    undo, specs = [(_restore_namespace, sys.modules, dict(sys.modules), True)], [_spec_of(sys.modules[name]) for name in names]
     try:
         for name in names:
             parent, _, child = name.rpartition(".")

@@ -3536,6 +3536,37 @@ class HeldByTheStatement(Case):
             deep_reload("mod")
             self.assertEqual((mod.C is C, isinstance(c, mod.C), c.m()), (True, True, 1))
 
+    def test_a_class_that_another_thread_is_making_has_its_own_metaclass(self):
+        "one state of the class statement for all threads gave it that of the module's next class"
+        mod = self.load("""
+            import threading
+            entered, leave, made = threading.Event(), threading.Event(), []
+            class Meta(type): pass
+            class Base(metaclass=Meta): pass
+            def work():
+                class Slow:
+                    entered.set(); leave.wait(10)
+                made.append(type(Slow))
+            thread = threading.Thread(target=work)
+            thread.start(); entered.wait(10)
+            class X(Base): pass
+            leave.set(); thread.join()
+            """)
+        deep_reload("mod")
+        self.assertEqual((mod.made, type(mod.X)), ([type], mod.Meta))
+
+    def test_a_removed_class_is_no_subclass_any_more(self):
+        mod = self.load("class A: pass\nclass B(A): pass")
+        self.edit("class A: pass")
+        self.assertEqual(mod.A.__subclasses__(), [])
+
+    def test_a_new_method_with_super_leaves_other_cells_alone(self):
+        "the __class__ cell of a class that is carried out on the old one has no new version to look for"
+        text = "def make(x):\n    def inner(self): return x\n    return inner\nclass A:\n    f = make(None)\n    def g(self): return {}"
+        mod = self.load(text.format(1))
+        self.edit(text.replace("return x\n", "return x, 2\n").format(2))
+        self.assertEqual((mod.A().f(), mod.A().g()), ((None, 2), 2))
+
     def test_a_decorator_sees_the_order_of_the_statement(self):
         text = "ORDER = []\ndef note(cls):\n    ORDER.extend(name for name in vars(cls) if len(name) == 1)\n    return cls\n@note\nclass C:\n    def {}(self): pass\n    def {}(self): pass"
         mod = self.load(text.format("a", "b"))
