@@ -1671,7 +1671,7 @@ class View(collections.abc.MutableMapping):
     def finish(self):
         """Pair what the code bound without the view's knowledge, or more than once."""
         live, old, self.ended = self.live, self.old, True
-        rest = old.keys() - self.bound
+        rest = old.keys() - self.bound - _MODULE_NAMES
         unseen = [name for name in rest if live.get(name, old[name]) is not old[name]]
         unseen.sort(key=list(live).index if unseen[1:] else None)  # in the order of their binding
         for name in unseen + [name for name in self.again if name in live]:
@@ -1681,7 +1681,7 @@ class View(collections.abc.MutableMapping):
             if self.is_stale(child):
                 live[child] = module
             self.bound.add(child)
-        if not any(map(self.is_stale, rest - _MODULE_NAMES)):
+        if not any(map(self.is_stale, rest)):
             self.fresh = True
             self.show()
 
