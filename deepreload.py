@@ -1171,12 +1171,20 @@ class Batch:
             if self.is_gone(name):
                 raise ImportError(f"cannot import name {child!r} from {base!r}", name=base)
 
+    def lose_submodules(self, package):
+        """What is a package no more has no submodules in a fresh process."""
+        for name in [name for name in list(sys.modules) if name.startswith(package + ".") and name in self.plan.scope]:
+            self.pending.pop(name, None)
+            self.gone[name] = Source(name, sys.modules[name], None, None, None, None, _NO_FACTS)
+
     def is_gone(self, name):
         """Whether a module has lost its file, and nothing else has come to its name meanwhile."""
         return name in self.gone and sys.modules.get(name) is self.gone[name].module
 
     def enter(self, name):
         """Execute a module that is still pending, its parents before it."""
+        if name in self.gone:
+            return
         if name in self.failed:
             self.pending[name] = self.failed.pop(name)
         elif name not in self.pending:
@@ -1639,6 +1647,8 @@ class View(collections.abc.MutableMapping):
         locations = source.spec.submodule_search_locations
         if locations is None:
             live.pop("__path__", None)
+            if source.spec is not self.old.get("__spec__") and "__path__" in self.old:
+                batch.lose_submodules(self.name)
         elif source.path:
             live["__path__"] = [os.path.dirname(source.path)] if not _opaque(source.spec) else list(locations)
             batch.do(setattr, source.spec, "submodule_search_locations", live["__path__"], old=locations)

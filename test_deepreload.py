@@ -657,8 +657,27 @@ class Order(Case):
         self.deep("user")
         mod = sys.modules["mod"]
         self.assertEqual((user.X, mod.__file__, hasattr(mod, "__path__"), mod.__package__), (2, self.path("mod.py"), False, ""))
-        deep_reload("mod")
         self.assertEqual((hasattr(mod, "inner"), "mod.inner" in sys.modules), (False, False))
+
+    def test_package_becomes_module_beside_its_folder(self):
+        """What is a package no more has no submodules, though their files are there."""
+        for name, reload in (("p", lambda: deep_reload("use_p")), ("q", reload_changed)):
+            self.write({f"{name}/__init__.py": "from .inner import X", f"{name}/inner.py": "X = 1", f"use_{name}.py": f"from {name} import X"})
+            user = self.imported("use_" + name)
+            os.unlink(self.path(f"{name}/__init__.py"))
+            self.write(**{name: "X = 2"})
+            reload()
+            self.assertEqual((self.trace(), user.X), (f"{name} use_{name}", 2))
+            self.assertEqual((hasattr(sys.modules[name], "inner"), f"{name}.inner" in sys.modules), (False, False))
+
+    def test_import_of_what_was_a_submodule_fails(self):
+        self.write({"mod/__init__.py": "", "mod/inner.py": "X = 1", "user.py": "import mod.inner\nX = mod.inner.X"})
+        user = self.imported("user")
+        os.unlink(self.path("mod/__init__.py"))
+        self.write(mod="X = 2")
+        with self.assertRaisesRegex(ReloadError, "user: ModuleNotFoundError in .*user.py, line 1: No module named 'mod.inner'"):
+            self.deep("user")
+        self.assertEqual((user.X, user.mod.inner.X, "mod.inner" in sys.modules, hasattr(user.mod, "__path__")), (1, 1, True, True))
 
     def test_new_module(self):
         self.write(a="X = 1")
