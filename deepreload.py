@@ -1750,7 +1750,8 @@ class View(collections.abc.MutableMapping):
     def drop_stale(self):
         for name in () if self.fresh else self.old.keys() - self.bound:
             if self.is_stale(name):
-                self.batch.left_classes |= _is_class(self.live.pop(name, None))
+                value = self.live.pop(name, None)
+                self.batch.left_classes |= _is_class(value) and _bases(value) != (object,)  # else its bases' __subclasses__() tell of it
 
     # The mapping that exec() wants, and whoever asks for the locals of the module's frame
 
