@@ -1188,7 +1188,8 @@ class Batch:
         if name in self.failed:
             self.pending[name] = self.failed.pop(name)
         elif name not in self.pending:
-            source = self.plan.load(name) if self.joins and name in self.modules and name not in self.views and name not in self.plan.skip else None
+            joins = self.joins and name in self.modules and name not in self.views and name not in self.plan.skip
+            source = self.plan.load(name) if joins else None
             if source is None:
                 return
             self.plan.sources[name] = self.pending[name] = source  # only the execution shows that it is imported
@@ -1254,15 +1255,19 @@ class Batch:
         for name, source in self.gone.items():
             self.forget(name, source.module)
         for source in self.plan.sources.values():
-            seen = _seen.get(source.path, _UNKNOWN)
-            if source.path and source.code is not None and source.name not in self.gone and not (
-                    seen.code is source.code and seen.settled and seen.signature == source.signature):
-                settled = source.signature is not None and _settled(source.signature)
-                self.do(_restore_item, _seen, source.path, Seen(source.signature, settled, source.code, source.facts), old=_seen.get(source.path, _MISSING))
+            if source.path and source.code is not None and source.name not in self.gone:
+                self.note(source)
         if any(view.old.get("__spec__") is not view.source.spec for name, view in self.views.items() if name != "__main__"):
             _tables.clear()
         self.committed = True
         self.log.clear()
+
+    def note(self, source):
+        """Remember what the module of a file runs from now on."""
+        seen, signature = _seen.get(source.path, _UNKNOWN), source.signature
+        if not (seen.code is source.code and seen.settled and seen.signature == signature):
+            now = Seen(signature, signature is not None and _settled(signature), source.code, source.facts)
+            self.do(_restore_item, _seen, source.path, now, old=_seen.get(source.path, _MISSING))
 
     def forget(self, name, module):
         if sys.modules.get(name) is module:
@@ -1566,8 +1571,8 @@ class _Restated(functools.partial):
             return None
         old = view.old_named(name, None)
         if type(old) is type and _bases(old) == (bases or (object,)) and id(old) not in batch.claimed and id(old) not in batch.pairs \
-                and _vars_of_class(old).get("__module__") == view.name and _qualname(old) == _name_of(old) == name and not view.imports(name) \
-                and _WITHOUT_SET_NAME.issuperset(map(type, _vars_of_class(old).values())) \
+                and _vars_of_class(old).get("__module__") == view.name and _qualname(old) == _name_of(old) == name \
+                and not view.imports(name) and _WITHOUT_SET_NAME.issuperset(map(type, _vars_of_class(old).values())) \
                 and not any(["__init_subclass__" in _vars_of_class(cls) for cls in _mro(old)[1:-1]]):
             return old
         return None
@@ -2030,7 +2035,8 @@ def _keep_function(batch, old, new):
 
 def _same_state(old, new):
     """Whether two functions of the same name are made of the same objects, but for their code; written out, as all are asked."""
-    return (old.__doc__ is new.__doc__ or _same(old.__doc__, new.__doc__)) and old.__module__ == new.__module__ and old.__name__ == new.__name__ \
+    return (old.__doc__ is new.__doc__ or _same(old.__doc__, new.__doc__)) \
+        and old.__module__ == new.__module__ and old.__name__ == new.__name__ \
         and (old.__defaults__ is new.__defaults__ or _same(old.__defaults__, new.__defaults__)) \
         and (old.__kwdefaults__ is new.__kwdefaults__ or _same_part(old.__kwdefaults__, new.__kwdefaults__)) \
         and (not (old.__dict__ or new.__dict__) or _same_part(old.__dict__, new.__dict__)) \
@@ -2073,7 +2079,8 @@ def _pair_nested(batch, old, new):
     for code in old.co_consts if named else ():
         if type(code) is types.CodeType and named.get(code.co_name):
             version = named[code.co_name].pop(0)
-            if not code.co_name.endswith(("comp>", "genexpr>")) and code.co_freevars == version.co_freevars and not _same_code(code, version):
+            held = not code.co_name.endswith(("comp>", "genexpr>"))
+            if held and code.co_freevars == version.co_freevars and not _same_code(code, version):
                 batch.nested[id(code)] = code, version
             _pair_nested(batch, code, version)
 
@@ -2199,7 +2206,8 @@ def _refusal(old, new):
 _SHAPE = {
     "metaclass": lambda cls: id(type(cls)),
     "__slots__": lambda cls: {name for name, value in _vars_of_class(cls).items() if type(value) is types.MemberDescriptorType},
-    "layout": lambda cls: [*[of(cls) for of in _sizes], *[any([name in _vars_of_class(each) for each in _mro(cls)]) for name in ("__dict__", "__weakref__")]],
+    "layout": lambda cls: [*[of(cls) for of in _sizes],
+                           *[any([name in _vars_of_class(each) for each in _mro(cls)]) for name in ("__dict__", "__weakref__")]],
 }
 
 
@@ -2273,7 +2281,8 @@ class _Replacer:
     def owner(self, namespace):
         """The class whose own namespace this is, if any: Python caches what is in a class, so never write past the class."""
         if self.owners is None:
-            self.owners = {id(part): obj for obj in gc.get_objects() if _is_class(obj) for part in gc.get_referents(obj) if type(part) is dict}
+            classes = [obj for obj in gc.get_objects() if _is_class(obj)]
+            self.owners = {id(part): cls for cls in classes for part in gc.get_referents(cls) if type(part) is dict}
         return self.owners.get(id(namespace))
 
     def find(self, obj):
@@ -2291,7 +2300,8 @@ class _Replacer:
     def replace(self, holders):
         """Patch the holders; go on with what holds the holders that cannot be patched themselves (tuples, methods)."""
         for _ in range(8):
-            rebuilt = [_Pair(holder, other) for holder, other in [(holder, self.patch(holder)) for holder in holders] if other is not holder]
+            patched = [(holder, self.patch(holder)) for holder in holders]
+            rebuilt = [_Pair(holder, other) for holder, other in patched if other is not holder]
             if not rebuilt:
                 return
             self.pairs = {id(pair.new): pair for pair in rebuilt}
