@@ -1291,16 +1291,19 @@ class Batch:
         for lst, saved in self.lists:
             if lst != saved:
                 lst[:] = saved
-        new = [name for name in list(sys.modules) if name not in self.modules]
-        compiled = {name.partition(".")[0] for name in new if isinstance(getattr(_spec_of(sys.modules.get(name)), "loader", None),
-                                                                        importlib.machinery.ExtensionFileLoader)}
-        for name in new:
-            if name.partition(".")[0] not in compiled:  # a second initialisation of compiled parts would fail
-                module = sys.modules.pop(name, None)
-                parent, _, child = name.rpartition(".")
-                if module is not None and _namespace_of(parent).get(child) is module:
-                    _namespace_of(parent).pop(child, None)
+        self.drop_new_modules()
         _restore_namespace(sys.modules, self.modules, others=True)
+
+    def drop_new_modules(self):
+        """Forget what the reload has imported, but for packages with compiled parts: initialising these again would fail."""
+        new = [name for name in list(sys.modules) if name not in self.modules]
+        loaders = {name: getattr(_spec_of(sys.modules.get(name)), "loader", None) for name in new}
+        compiled = {name.partition(".")[0] for name in new if isinstance(loaders[name], importlib.machinery.ExtensionFileLoader)}
+        for name in [name for name in new if name.partition(".")[0] not in compiled]:
+            module = sys.modules.pop(name, None)
+            parent, _, child = name.rpartition(".")
+            if module is not None and _namespace_of(parent).get(child) is module:
+                _namespace_of(parent).pop(child, None)
 
     # What the commit does, each step in the log
 
@@ -1627,36 +1630,37 @@ class View(collections.abc.MutableMapping):
         self.origins, self.guarded = None, _guarded(source)
 
     def prepare(self):
-        """Give the module the attributes with which an import starts, and hide the old names from the reloading thread."""
-        batch, source, live, facts = self.batch, self.source, self.live, self.facts
-        batch.log.append((_restore_namespace, live, self.old))
+        """Hide the old names from the reloading thread, and give the module the attributes with which an import starts."""
+        self.batch.log.append((_restore_namespace, self.live, self.old))
         if self.name == "__main__":  # definitions of the running script: all else stays
             self.fresh, self.origins = True, ((), _NO_FACTS)
             return
         if self.kind is types.ModuleType or self.kind.__module__ == self.name:
-            batch.log.append((_set_class_of, self.module, self.kind))
-            self.module.__class__ = _Reloading
-        for name, by_module in facts.globals.items():
+            self.batch.do(_set_class_of, self.module, _Reloading, old=self.kind)
+        for name, by_module in self.facts.globals.items():
             if not by_module and self.is_stale(name):  # bound by a function, if at all, which may bind the same object again
-                del live[name]
+                del self.live[name]
                 self.bound.add(name)
         for name in self.misleading():
-            del live[name]
+            del self.live[name]
         for name in _COMPILED:
+            self.live.pop(name, None)
+        self.set_attributes(self.source.spec, self.source.path)
+
+    def set_attributes(self, spec, path):
+        """Do to a module what the import system does to a new one."""
+        live, moved, locations = self.live, spec is not self.old.get("__spec__"), spec.submodule_search_locations
+        for name in _SPEC_NAMES if moved else ():
             live.pop(name, None)
         live["__doc__"] = None
-        if source.spec is not self.old.get("__spec__"):
-            for name in _SPEC_NAMES:
-                live.pop(name, None)
-        _bootstrap._init_module_attrs(source.spec, self.module, override=True)
-        locations = source.spec.submodule_search_locations
+        _bootstrap._init_module_attrs(spec, self.module, override=True)
         if locations is None:
             live.pop("__path__", None)
-            if source.spec is not self.old.get("__spec__") and "__path__" in self.old:
-                batch.lose_submodules(self.name)
-        elif source.path:
-            live["__path__"] = [os.path.dirname(source.path)] if not _opaque(source.spec) else list(locations)
-            batch.do(setattr, source.spec, "submodule_search_locations", live["__path__"], old=locations)
+            if moved and "__path__" in self.old:
+                self.batch.lose_submodules(self.name)
+        elif path:
+            live["__path__"] = [os.path.dirname(path)] if not _opaque(spec) else list(locations)
+            self.batch.do(setattr, spec, "submodule_search_locations", live["__path__"], old=locations)
 
     def misleading(self):
         """The old names that class bodies and functions, which do not see the view, would find where a fresh process does not:
