@@ -2009,10 +2009,10 @@ def _keep_wrapper(batch, old, new):
 
 
 def _namespace(obj):
-    try:
-        namespace = object.__getattribute__(obj, "__dict__")
-    except Exception:  # a property of that name may raise anything
-        return None
+    """The dict of an object's own attributes, past a property of that name; None if there is none."""
+    descriptors = [_vars_of_class(cls).get("__dict__") for cls in _mro(type(obj))]
+    own = next((each for each in descriptors if type(each) is types.GetSetDescriptorType), None)
+    namespace = own.__get__(obj) if own is not None else None
     return namespace if type(namespace) is dict else None
 
 
