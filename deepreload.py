@@ -1625,7 +1625,7 @@ class View(collections.abc.MutableMapping):
     def __init__(self, batch, source):
         self.batch, self.source, self.name, self.module = batch, source, source.name, source.module
         self.facts, self.live, self.kind = source.facts, _dict_of(source.module), type(source.module)
-        self.old, self.bound, self.again, self.children = dict(self.live), set(), set(), {}
+        self.old, self.bound, self.again, self.children = dict(self.live), set(), {}, {}
         self.fresh = self.ended = False  # nothing of the old code is left; the code has run to its end
         self.origins, self.guarded = None, _guarded(source)
 
@@ -1788,7 +1788,7 @@ class View(collections.abc.MutableMapping):
             return self.batch.import_
         if self.facts.binds.get(name) == 1:
             return _keep_bound(self.batch, self, name, value)
-        self.again.add(name)
+        self.again[name] = None  # to be paired in this order
         return value
 
     def __delitem__(self, name):
@@ -2128,10 +2128,9 @@ def _keep_class(batch, old, new):
     """Give the old class the new one's attributes and bases; where Python refuses, the new class takes over."""
     if id(old) in batch.claimed or id(new) in batch.pairs:
         return batch.pairs.get(id(new), (new, new))[1]
-    meta = batch.pairs.get(id(type(new)), (None, None))[1]
-    if meta is type(old) is not type(new):  # made by the new version of its metaclass, which has been paired since
+    if _kept_class(batch, type(new)) is type(old) is not type(new):  # made by the new version of its metaclass
         try:
-            _set_class_of(new, meta)
+            _set_class_of(new, type(old))
         except TypeError:  # the metaclass stays changed
             pass
     reason = _move(batch, old, new)
@@ -2154,7 +2153,7 @@ def _keep_class(batch, old, new):
 
 def _move(batch, old, new):
     """Give the old class the bases of the new one; return the reason why it cannot become the new one, if there is one."""
-    bases = tuple([_kept_base(batch, base) for base in _bases(new)])
+    bases = tuple([_kept_class(batch, base) for base in _bases(new)])
     if type(old) is type(new) and _identical(bases, _bases(old)) and "__slots__" not in [*_vars_of_class(old), *_vars_of_class(new)]:
         return None
     reason = _refusal(old, new)
@@ -2181,13 +2180,14 @@ def _keep_attributes(batch, old, after, new):
         _set_class(old, {name: changed.get(name, before.get(name)) for name in after})
 
 
-def _kept_base(batch, base):
-    """The class that is there for a base, which may not have been paired yet: an attribute of its own base may hold its subclass."""
-    if base is not object and id(base) not in batch.pairs:
-        view = batch.views.get(_vars_of_class(base).get("__module__"))
-        if view is not None and view.live.get(_qualname(base)) is base and _same_class(view.old.get(_qualname(base)), base):
-            return _keep_class(batch, view.old[_qualname(base)], base)
-    return batch.pairs.get(id(base), (base, base))[1]
+def _kept_class(batch, cls):
+    """The class that is there for a base or metaclass, which may not have been paired yet: its name is bound twice, or an
+    attribute of a class's own base holds that class."""
+    view = batch.views.get(_vars_of_class(cls).get("__module__")) if id(cls) not in batch.pairs else None
+    name = _qualname(cls)
+    if view is not None and view.live.get(name) is cls and _same_class(view.old.get(name), cls):
+        return _keep_class(batch, view.old[name], cls)
+    return batch.pairs.get(id(cls), (cls, cls))[1]
 
 
 def _detach(new, old):

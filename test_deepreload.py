@@ -3046,6 +3046,15 @@ class HeldClasses(Case):
         self.edit(text.format(2))
         self.assertEqual((C.hello(), C().stamp, C.prop, type(C) is mod.Meta, mod.Meta is Meta, mod.C is C), (2, 2, 2, True, True, True))
 
+    def test_metaclass_bound_twice_or_unseen(self):
+        """A class may be paired before its metaclass."""
+        for text in ("class M(type): pass\nclass C(metaclass=M): x = 1\nM = M", "exec('class M(type): pass\\nclass C(metaclass=M): x = 1')"):
+            with self.subTest(text):
+                mod = self.load(text)
+                kept = mod.M, mod.C
+                self.edit(text.replace("x = 1", "x = 2"))
+                self.assertEqual((mod.M, mod.C, mod.C.x, type(mod.C)), (*kept, 2, kept[0]))
+
     def test_metaclass_that_refuses_attributes(self):
         "setattr on the class raises"
         text = "class Meta(type):\n    def __setattr__(cls, name, value): raise AttributeError('sealed')\n    def __delattr__(cls, name): raise AttributeError('sealed')\nclass C(metaclass=Meta):\n    a{0} = {0}\n    def m(self): return {0}"
