@@ -1574,12 +1574,13 @@ class _Restated(functools.partial):
 
     @staticmethod  # not to hold itself
     def restate(batch, old, name, bases, namespace):
-        """Give the old class what the statement says if these are the same attributes, each of the same kind."""
+        """Give the old class what the statement says if these are the same attributes, each of the same kind; slots may be more."""
         before, after = dict(_vars_of_class(old)), {**namespace, "__doc__": namespace.get("__doc__")}
         batch.build_by(batch.restater())
         qualname, cell = after.pop("__qualname__"), after.pop("__classcell__", None)
         made = {key: before.pop(key) for key in ("__dict__", "__weakref__") if key in before}
-        if qualname != name or list(before) != list(after) or list(map(type, before.values())) != list(map(type, after.values())):
+        if qualname != name or "__slots__" in after or list(before) != list(after) \
+                or list(map(type, before.values())) != list(map(type, after.values())):
             return type(name, bases, namespace)
         if cell is not None:  # of super(), in the methods that are new
             cell.cell_contents = old

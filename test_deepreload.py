@@ -3435,6 +3435,16 @@ class HeldClasses(Case):
 class HeldByTheStatement(Case):
     """A class statement that differs in the code of functions only is carried out on the class that is there."""
 
+    def test_slots_that_were_empty(self):
+        for slots in ("('x',)", "('__dict__',)", "('__weakref__', '__dict__')"):
+            mod = self.load("class C:\n    __slots__ = ()\n    def m(self): return 1")
+            with self.assertLogs("deepreload", "WARNING"):
+                self.edit(f"class C:\n    __slots__ = {slots}\n    def m(self): return 2")
+            c = mod.C()
+            c.x = 1
+            self.assertEqual((c.x, c.m()), (1, 2))
+            del sys.modules["mod"]
+
     def test_decorators_are_given_the_class_that_is_there(self):
         text = "import registry\n@registry.add\nclass C:\n    'doc'\n    x = 1\n    def m(self): return {0}\n    @property\n    def p(self): return {0}\n    @classmethod\n    def c(cls): return cls, {0}\n    @staticmethod\n    def s(): return {0}"
         self.write(registry="SEEN = []\ndef add(cls):\n    SEEN.append(cls)\n    return cls", mod=text.format(1))
