@@ -1134,9 +1134,7 @@ class Batch:
         """What is to carry out the next class statement of a module: on the class that is there, if it would make the like."""
         if not getrefcount:
             return self.build_class
-        metaclass = _Restated(type)
-        metaclass.batch = self
-        return functools.partial(self.build_class, metaclass=metaclass)
+        return functools.partial(self.build_class, metaclass=_Restated(self))
 
     @staticmethod
     def package(globals):
@@ -1545,18 +1543,25 @@ def _clear_lines(paths):
         linecache.cache.pop(path, None)
 
 
-class _Restated(functools.partial):
+class _Restated:
     """Stands for the metaclass of one class statement: brings the old class up to date where nobody would see a difference.
 
     Anything else is made by the metaclass, called by C code: it may look at the frames above it.
     """
 
+    def __init__(self, batch):
+        self.batch, self.makers = batch, {}  # {thread: what its statement calls}: another may have begun one when it came in use
+
+    @property
+    def __call__(self):
+        return self.makers.pop(threading.get_ident())
+
     def __prepare__(self, name, bases, **keywords):
         batch = self.batch
         batch.build_by(batch.build_class)  # for the statements inside, and in other threads: this one is in use
         old = self.old_class(sys._getframe(1), name, bases) if _batch is batch and not keywords else None
-        maker, namespace, _ = types.prepare_class(name, bases, keywords) if old is None else (self.restate, {}, None)
-        self.__setstate__((maker, () if old is None else (batch, old), {}, self.__dict__))
+        maker, namespace, _ = types.prepare_class(name, bases, keywords) if old is None else (functools.partial(self.restate, batch, old), {}, None)
+        self.makers[threading.get_ident()] = maker
         return namespace
 
     def old_class(self, frame, name, bases):

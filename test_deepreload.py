@@ -3584,6 +3584,29 @@ class HeldByTheStatement(Case):
         deep_reload("mod")
         self.assertEqual((mod.made, type(mod.X)), ([type], mod.Meta))
 
+    def test_a_class_whose_bases_another_thread_evaluates_leaves_the_next_its_metaclass(self):
+        "the builder of classes is loaded before the bases are evaluated"
+        mod = self.load("""
+            import threading
+            ready, go, entered, leave, made = *[threading.Event() for _ in range(4)], []
+            class Meta(type): pass
+            def base():
+                ready.set(); go.wait(10)
+                return Meta('Base', (), {})
+            def work():
+                class Slow(base()):
+                    entered.set(); leave.wait(10)
+                made.append((type(Slow), Slow.__name__))
+            thread = threading.Thread(target=work)
+            thread.start(); ready.wait(10)
+            class X:
+                go.set(); entered.wait(10)
+            leave.set(); thread.join()
+            """)
+        X = mod.X
+        deep_reload("mod")
+        self.assertEqual((mod.made, type(mod.X), mod.X is X), ([(mod.Meta, "Slow")], type, True))
+
     def test_a_removed_class_is_no_subclass_any_more(self):
         mod = self.load("class A: pass\nclass B(A): pass")
         self.edit("class A: pass")
