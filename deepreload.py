@@ -1038,6 +1038,7 @@ class Batch:
             _call_hook(name)
         _freeze()  # from here on gc.get_objects() are the objects that the reload makes
         builtins.__import__, _bootstrap._gcd_import = self.hooked_import, self.hooked_gcd_import
+        self.lend(builtins.__import__, self.import_)
 
     def close(self):
         """Leave nothing of the reload behind in the interpreter."""
@@ -1052,15 +1053,13 @@ class Batch:
     def end(self):
         """Undo what was not committed, and give the import statements back."""
         global _batch, _grown
-        if builtins.__import__ == self.hooked_import or not self.committed:  # a module may have put its own there
-            builtins.__import__ = self.import_
-        _bootstrap._gcd_import = self.gcd_import
-        self.build_by(self.build_class)
+        self.unhook()
         if self.committed:
             for cached in self.caches:
                 type(cached).cache_clear(cached)
             _clear_lines(source.path for source in self.plan.sources.values())
         else:
+            builtins.__import__ = self.import_
             self.roll_back()
             for source in self.plan.sources.values():
                 if source.spec is not None:
@@ -1078,6 +1077,18 @@ class Batch:
         if self.frozen > _FROZEN_BY_PROGRAM:
             _freeze()
         _batch = None
+
+    def unhook(self):
+        """Give the import and class statements back."""
+        if builtins.__import__ == self.hooked_import:  # a module may have put its own there
+            builtins.__import__ = self.import_
+        _bootstrap._gcd_import = self.gcd_import
+        self.build_by(self.build_class)
+
+    def lend(self, ours, original):
+        """Pair a function of ours in builtins with Python's: a module may hold what it finds there."""
+        self.pairs[id(ours)] = ours, original
+        return ours
 
     def run(self):
         names = self.plan.finished if self.plan.depth > _DEEPEST else list(self.plan.sources)
@@ -1132,9 +1143,7 @@ class Batch:
 
     def restater(self):
         """What is to carry out the next class statement of a module: on the class that is there, if it would make the like."""
-        if not getrefcount:
-            return self.build_class
-        return functools.partial(self.build_class, metaclass=_Restated(self))
+        return self.lend(functools.partial(self.build_class, metaclass=_Restated(self)), self.build_class) if getrefcount else self.build_class
 
     @staticmethod
     def package(globals):
@@ -1242,6 +1251,7 @@ class Batch:
 
     def commit(self):
         """Pair, replace and rename what is left, each step in the log; then forget the log."""
+        self.unhook()
         self.gone.update(self.failed)  # an import statement has caught it: a fresh process has no such module
         self.replace_leftovers()
         self.follow()
@@ -1318,7 +1328,7 @@ class Batch:
         leftovers += [_Pair(*pair) for pair, count in zip(plain, counts) if count > counts[-1]]
         plain.clear()
         if leftovers:
-            watched = [(weakref.ref(new), kept) for new, kept in leftovers if _is_class(new) or _is_function(new)]
+            watched = [(weakref.ref(new), kept) for new, kept in leftovers if _is_class(new) or type(new) in _COUNTABLE]
             _Replacer(leftovers).replace_in(gc.get_objects())
             leftovers.clear()
             leftovers += _alive(watched)
@@ -1333,10 +1343,10 @@ class Batch:
         Functions without closures are `plain`: a count tells, which is much faster.  A cell may hold one of the classes.
         """
         pairs, watched, self.pairs = [pair for pair in self.pairs.values() if pair[0] is not pair[1]], [], {}
-        countable, weak = getrefcount and types.FunctionType, weakref.getweakrefcount
+        countable, weak = _COUNTABLE if getrefcount else (), weakref.getweakrefcount
         for pair in pairs:
             new, kept = pair
-            if type(new) is countable and not new.__closure__ and not weak(new):
+            if type(new) in countable and not getattr(new, "__closure__", None) and not weak(new):
                 plain.append(pair)
                 continue
             known = _weak_references(new)
@@ -1463,6 +1473,7 @@ def _alike(reference, kept):
     return other
 
 
+_COUNTABLE = {types.FunctionType, types.MethodType, functools.partial}
 _CONSTANTS = (int, float, complex, str, bytes, bool, type(None), tuple, frozenset, type(...), types.ModuleType)
 
 
@@ -1582,7 +1593,7 @@ class _Restated:
         """Give the old class what the statement says if these are the same attributes, each of the same kind; slots may be more."""
         before, after = dict(_vars_of_class(old)), {**namespace, "__doc__": namespace.get("__doc__")}
         batch.build_by(batch.restater())
-        qualname, cell = after.pop("__qualname__"), after.pop("__classcell__", None)
+        qualname, cell = after.pop("__qualname__", None), after.pop("__classcell__", None)
         made = {key: before.pop(key) for key in ("__dict__", "__weakref__") if key in before}
         if qualname != name or "__slots__" in after or list(before) != list(after) \
                 or list(map(type, before.values())) != list(map(type, after.values())):
@@ -1781,8 +1792,6 @@ class View(collections.abc.MutableMapping):
         if name in self.batch.undecorated and name in self.old:
             _keep_bound(self.batch, self, name, value)
             return self.old[name]
-        if type(value) is types.MethodType and value == self.batch.hooked_import:
-            return self.batch.import_
         if self.facts.binds.get(name) == 1:
             return _keep_bound(self.batch, self, name, value)
         self.again.add(name)

@@ -3527,6 +3527,16 @@ class HeldByTheStatement(Case):
             deep_reload("mod")
         self.assertEqual((c.m(), c.p, type(c) is mod.C, builtins.__build_class__ is builder), (1, 1, True, True))
 
+    def test_a_module_that_holds_what_builtins_hold(self):
+        "as logging.config: importer = staticmethod(__import__)"
+        text = "import builtins\nclass C:\n    load = staticmethod(__import__)\nLIST = [__import__, builtins.__build_class__]\nload, build = LIST\ndef f(g=__import__): return g, {0}\nclass D: x = {0}\nE = build(lambda: None, 'E')"
+        mod = self.load(text.format(1))
+        D, python = mod.D, (builtins.__import__, builtins.__build_class__)
+        for number in (1, 22):
+            self.edit(text.format(number))
+            self.assertEqual((mod.C.load, mod.f()[0], *mod.LIST, mod.load, mod.build, mod.D is D, mod.E.__name__), (*python[:1] * 2, *python * 2, True, "E"))
+        self.assertEqual([obj for obj in gc.get_objects() if type(obj) is deepreload.Batch], [])
+
     def test_a_module_that_replaces_the_builder_of_classes(self):
         self.addCleanup(setattr, builtins, "__build_class__", builtins.__build_class__)
         text = "import builtins\noriginal = builtins.__build_class__\ndef build(*args, **kw):\n    SEEN.append(args[1])\n    return original(*args, **kw)\nSEEN = []\nbuiltins.__build_class__ = build\nclass C: pass"
