@@ -1038,6 +1038,7 @@ class Batch:
             _call_hook(name)
         _freeze()  # from here on gc.get_objects() are the objects that the reload makes
         builtins.__import__, _bootstrap._gcd_import = self.hooked_import, self.hooked_gcd_import
+        self.lend(builtins.__import__, self.import_)
 
     def close(self):
         """Leave nothing of the reload behind in the interpreter."""
@@ -1052,15 +1053,13 @@ class Batch:
     def end(self):
         """Undo what was not committed, and give the import statements back."""
         global _batch, _grown
-        if builtins.__import__ == self.hooked_import or not self.committed:  # a module may have put its own there
-            builtins.__import__ = self.import_
-        _bootstrap._gcd_import = self.gcd_import
-        self.build_by(self.build_class)
+        self.unhook()
         if self.committed:
             for cached in self.caches:
                 type(cached).cache_clear(cached)
             _clear_lines(source.path for source in self.plan.sources.values())
         else:
+            builtins.__import__ = self.import_
             self.roll_back()
             for source in self.plan.sources.values():
                 if source.spec is not None:
@@ -1078,6 +1077,18 @@ class Batch:
         if self.frozen > _FROZEN_BY_PROGRAM:
             _freeze()
         _batch = None
+
+    def unhook(self):
+        """Give the import and class statements back."""
+        if builtins.__import__ == self.hooked_import:  # a module may have put its own there
+            builtins.__import__ = self.import_
+        _bootstrap._gcd_import = self.gcd_import
+        self.build_by(self.build_class)
+
+    def lend(self, ours, original):
+        """Pair a function of ours in builtins with Python's: a module may hold what it finds there."""
+        self.pairs[id(ours)] = ours, original
+        return ours
 
     def run(self):
         names = self.plan.finished if self.plan.depth > _DEEPEST else list(self.plan.sources)
@@ -1132,11 +1143,7 @@ class Batch:
 
     def restater(self):
         """What is to carry out the next class statement of a module: on the class that is there, if it would make the like."""
-        if not getrefcount:
-            return self.build_class
-        metaclass = _Restated(type)
-        metaclass.batch = self
-        return functools.partial(self.build_class, metaclass=metaclass)
+        return self.lend(functools.partial(self.build_class, metaclass=_Restated(self)), self.build_class) if getrefcount else self.build_class
 
     @staticmethod
     def package(globals):
@@ -1245,6 +1252,7 @@ class Batch:
 
     def commit(self):
         """Pair, replace and rename what is left, each step in the log; then forget the log."""
+        self.unhook()
         self.gone.update(self.failed)  # an import statement has caught it: a fresh process has no such module
         self.replace_leftovers()
         self.follow()
@@ -1328,7 +1336,7 @@ class Batch:
         leftovers += [_Pair(*pair) for pair, count in zip(plain, counts) if count > counts[-1]]
         plain.clear()
         if leftovers:
-            watched = [(weakref.ref(new), kept) for new, kept in leftovers if _is_class(new) or _is_function(new)]
+            watched = [(weakref.ref(new), kept) for new, kept in leftovers if _is_class(new) or type(new) in _COUNTABLE]
             _Replacer(leftovers).replace_in(gc.get_objects())
             leftovers.clear()
             leftovers += _alive(watched)
@@ -1343,10 +1351,10 @@ class Batch:
         Functions without closures are `plain`: a count tells, which is much faster.  A cell may hold one of the classes.
         """
         pairs, watched, self.pairs = [pair for pair in self.pairs.values() if pair[0] is not pair[1]], [], {}
-        countable, weak = getrefcount and types.FunctionType, weakref.getweakrefcount
+        countable, weak = _COUNTABLE if getrefcount else (), weakref.getweakrefcount
         for pair in pairs:
             new, kept = pair
-            if type(new) is countable and not new.__closure__ and not weak(new):
+            if type(new) in countable and not getattr(new, "__closure__", None) and not weak(new):
                 plain.append(pair)
                 continue
             known = _weak_references(new)
@@ -1473,6 +1481,7 @@ def _alike(reference, kept):
     return other
 
 
+_COUNTABLE = {types.FunctionType, types.MethodType, functools.partial}
 _CONSTANTS = (int, float, complex, str, bytes, bool, type(None), tuple, frozenset, type(...), types.ModuleType)
 
 
@@ -1553,18 +1562,25 @@ def _clear_lines(paths):
         linecache.cache.pop(path, None)
 
 
-class _Restated(functools.partial):
+class _Restated:
     """Stands for the metaclass of one class statement: brings the old class up to date where nobody would see a difference.
 
     Anything else is made by the metaclass, called by C code: it may look at the frames above it.
     """
 
+    def __init__(self, batch):
+        self.batch, self.makers = batch, {}  # {thread: what its statement calls}: another may have begun one when it came in use
+
+    @property
+    def __call__(self):
+        return self.makers.pop(threading.get_ident())
+
     def __prepare__(self, name, bases, **keywords):
         batch = self.batch
         batch.build_by(batch.build_class)  # for the statements inside, and in other threads: this one is in use
         old = self.old_class(sys._getframe(1), name, bases) if _batch is batch and not keywords else None
-        maker, namespace, _ = types.prepare_class(name, bases, keywords) if old is None else (self.restate, {}, None)
-        self.__setstate__((maker, () if old is None else (batch, old), {}, self.__dict__))
+        maker, namespace, _ = types.prepare_class(name, bases, keywords) if old is None else (functools.partial(self.restate, batch, old), {}, None)
+        self.makers[threading.get_ident()] = maker
         return namespace
 
     def old_class(self, frame, name, bases):
@@ -1582,12 +1598,13 @@ class _Restated(functools.partial):
 
     @staticmethod  # not to hold itself
     def restate(batch, old, name, bases, namespace):
-        """Give the old class what the statement says if these are the same attributes, each of the same kind."""
+        """Give the old class what the statement says if these are the same attributes, each of the same kind; slots may be more."""
         before, after = dict(_vars_of_class(old)), {**namespace, "__doc__": namespace.get("__doc__")}
         batch.build_by(batch.restater())
-        qualname, cell = after.pop("__qualname__"), after.pop("__classcell__", None)
+        qualname, cell = after.pop("__qualname__", None), after.pop("__classcell__", None)
         made = {key: before.pop(key) for key in ("__dict__", "__weakref__") if key in before}
-        if qualname != name or list(before) != list(after) or list(map(type, before.values())) != list(map(type, after.values())):
+        if qualname != name or "__slots__" in after or list(before) != list(after) \
+                or list(map(type, before.values())) != list(map(type, after.values())):
             return type(name, bases, namespace)
         if cell is not None:  # of super(), in the methods that are new
             cell.cell_contents = old
@@ -1784,8 +1801,6 @@ class View(collections.abc.MutableMapping):
         if name in self.batch.undecorated and name in self.old:
             _keep_bound(self.batch, self, name, value)
             return self.old[name]
-        if type(value) is types.MethodType and value == self.batch.hooked_import:
-            return self.batch.import_
         if self.facts.binds.get(name) == 1:
             return _keep_bound(self.batch, self, name, value)
         self.again[name] = None  # to be paired in this order

@@ -3444,6 +3444,16 @@ class HeldClasses(Case):
 class HeldByTheStatement(Case):
     """A class statement that differs in the code of functions only is carried out on the class that is there."""
 
+    def test_slots_that_were_empty(self):
+        for slots in ("('x',)", "('__dict__',)", "('__weakref__', '__dict__')"):
+            mod = self.load("class C:\n    __slots__ = ()\n    def m(self): return 1")
+            with self.assertLogs("deepreload", "WARNING"):
+                self.edit(f"class C:\n    __slots__ = {slots}\n    def m(self): return 2")
+            c = mod.C()
+            c.x = 1
+            self.assertEqual((c.x, c.m()), (1, 2))
+            del sys.modules["mod"]
+
     def test_decorators_are_given_the_class_that_is_there(self):
         text = "import registry\n@registry.add\nclass C:\n    'doc'\n    x = 1\n    def m(self): return {0}\n    @property\n    def p(self): return {0}\n    @classmethod\n    def c(cls): return cls, {0}\n    @staticmethod\n    def s(): return {0}"
         self.write(registry="SEEN = []\ndef add(cls):\n    SEEN.append(cls)\n    return cls", mod=text.format(1))
@@ -3526,6 +3536,16 @@ class HeldByTheStatement(Case):
             deep_reload("mod")
         self.assertEqual((c.m(), c.p, type(c) is mod.C, builtins.__build_class__ is builder), (1, 1, True, True))
 
+    def test_a_module_that_holds_what_builtins_hold(self):
+        "as logging.config: importer = staticmethod(__import__)"
+        text = "import builtins\nclass C:\n    load = staticmethod(__import__)\nLIST = [__import__, builtins.__build_class__]\nload, build = LIST\ndef f(g=__import__): return g, {0}\nclass D: x = {0}\nE = build(lambda: None, 'E')"
+        mod = self.load(text.format(1))
+        D, python = mod.D, (builtins.__import__, builtins.__build_class__)
+        for number in (1, 22):
+            self.edit(text.format(number))
+            self.assertEqual((mod.C.load, mod.f()[0], *mod.LIST, mod.load, mod.build, mod.D is D, mod.E.__name__), (*python[:1] * 2, *python * 2, True, "E"))
+        self.assertEqual([obj for obj in gc.get_objects() if type(obj) is deepreload.Batch], [])
+
     def test_a_module_that_replaces_the_builder_of_classes(self):
         self.addCleanup(setattr, builtins, "__build_class__", builtins.__build_class__)
         text = "import builtins\noriginal = builtins.__build_class__\ndef build(*args, **kw):\n    SEEN.append(args[1])\n    return original(*args, **kw)\nSEEN = []\nbuiltins.__build_class__ = build\nclass C: pass"
@@ -3582,6 +3602,29 @@ class HeldByTheStatement(Case):
             """)
         deep_reload("mod")
         self.assertEqual((mod.made, type(mod.X)), ([type], mod.Meta))
+
+    def test_a_class_whose_bases_another_thread_evaluates_leaves_the_next_its_metaclass(self):
+        "the builder of classes is loaded before the bases are evaluated"
+        mod = self.load("""
+            import threading
+            ready, go, entered, leave, made = *[threading.Event() for _ in range(4)], []
+            class Meta(type): pass
+            def base():
+                ready.set(); go.wait(10)
+                return Meta('Base', (), {})
+            def work():
+                class Slow(base()):
+                    entered.set(); leave.wait(10)
+                made.append((type(Slow), Slow.__name__))
+            thread = threading.Thread(target=work)
+            thread.start(); ready.wait(10)
+            class X:
+                go.set(); entered.wait(10)
+            leave.set(); thread.join()
+            """)
+        X = mod.X
+        deep_reload("mod")
+        self.assertEqual((mod.made, type(mod.X), mod.X is X), ([(mod.Meta, "Slow")], type, True))
 
     def test_a_removed_class_is_no_subclass_any_more(self):
         mod = self.load("class A: pass\nclass B(A): pass")
