@@ -1141,10 +1141,6 @@ class Batch:
             builtins.__build_class__ = builder
         return before
 
-    def restater(self):
-        """What is to carry out the next class statement of a module: on the class that is there, if it would make the like."""
-        return self.lend(functools.partial(self.build_class, metaclass=_Restated(self)), self.build_class) if getrefcount else self.build_class
-
     @staticmethod
     def package(globals):
         package = globals.get("__package__")
@@ -1217,7 +1213,7 @@ class Batch:
         try:
             view.prepare()
             spec._initializing = True
-            self.build_by(self.restater())
+            self.build_by(view.builder)
             view.execute()
             view.finish()
         except BaseException as error:
@@ -1336,7 +1332,7 @@ class Batch:
         leftovers += [_Pair(*pair) for pair, count in zip(plain, counts) if count > counts[-1]]
         plain.clear()
         if leftovers:
-            watched = [(weakref.ref(new), kept) for new, kept in leftovers if _is_class(new) or type(new) in _COUNTABLE]
+            watched = [(weakref.ref(new), kept) for new, kept in leftovers if _is_class(new) or _is_function(new) or type(new) in _LENT]
             _Replacer(leftovers).replace_in(gc.get_objects())
             leftovers.clear()
             leftovers += _alive(watched)
@@ -1351,10 +1347,10 @@ class Batch:
         Functions without closures are `plain`: a count tells, which is much faster.  A cell may hold one of the classes.
         """
         pairs, watched, self.pairs = [pair for pair in self.pairs.values() if pair[0] is not pair[1]], [], {}
-        countable, weak = _COUNTABLE if getrefcount else (), weakref.getweakrefcount
+        function, weak = getrefcount and types.FunctionType, weakref.getweakrefcount
         for pair in pairs:
             new, kept = pair
-            if type(new) in countable and not getattr(new, "__closure__", None) and not weak(new):
+            if (not new.__closure__ if type(new) is function else type(new) in _LENT) and not weak(new):
                 plain.append(pair)
                 continue
             known = _weak_references(new)
@@ -1481,7 +1477,7 @@ def _alike(reference, kept):
     return other
 
 
-_COUNTABLE = {types.FunctionType, types.MethodType, functools.partial}
+_LENT = {types.MethodType, functools.partial} if getrefcount else set()  # what Batch.lend() pairs
 _CONSTANTS = (int, float, complex, str, bytes, bool, type(None), tuple, frozenset, type(...), types.ModuleType)
 
 
@@ -1563,13 +1559,13 @@ def _clear_lines(paths):
 
 
 class _Restated:
-    """Stands for the metaclass of one class statement: brings the old class up to date where nobody would see a difference.
+    """Stands for the metaclasses in a module's code: brings the old class up to date where nobody would see a difference.
 
     Anything else is made by the metaclass, called by C code: it may look at the frames above it.
     """
 
     def __init__(self, batch):
-        self.batch, self.makers = batch, {}  # {thread: what its statement calls}: another may have begun one when it came in use
+        self.batch, self.makers = batch, {}  # {thread: what its statement calls}: other threads may meet it, too
 
     @property
     def __call__(self):
@@ -1577,9 +1573,12 @@ class _Restated:
 
     def __prepare__(self, name, bases, **keywords):
         batch = self.batch
-        batch.build_by(batch.build_class)  # for the statements inside, and in other threads: this one is in use
+        batch.build_by(batch.build_class)  # for the statements inside
         old = self.old_class(sys._getframe(1), name, bases) if _batch is batch and not keywords else None
-        maker, namespace, _ = types.prepare_class(name, bases, keywords) if old is None else (functools.partial(self.restate, batch, old), {}, None)
+        if old is None:
+            maker, namespace, _ = types.prepare_class(name, bases, keywords)
+        else:
+            maker, namespace = functools.partial(self.restate, batch.views[old.__module__], old), {}
         self.makers[threading.get_ident()] = maker
         return namespace
 
@@ -1597,10 +1596,10 @@ class _Restated:
         return None
 
     @staticmethod  # not to hold itself
-    def restate(batch, old, name, bases, namespace):
+    def restate(view, old, name, bases, namespace):
         """Give the old class what the statement says if these are the same attributes, each of the same kind; slots may be more."""
         before, after = dict(_vars_of_class(old)), {**namespace, "__doc__": namespace.get("__doc__")}
-        batch.build_by(batch.restater())
+        view.batch.build_by(view.builder)
         qualname, cell = after.pop("__qualname__", None), after.pop("__classcell__", None)
         made = {key: before.pop(key) for key in ("__dict__", "__weakref__") if key in before}
         if qualname != name or "__slots__" in after or list(before) != list(after) \
@@ -1608,8 +1607,8 @@ class _Restated:
             return type(name, bases, namespace)
         if cell is not None:  # of super(), in the methods that are new
             cell.cell_contents = old
-        batch.pairs[id(old)] = old, old  # not claimed: a decorator may yet make another class of it
-        _keep_attributes(batch, old, {**made, **after}, old)
+        view.batch.pairs[id(old)] = old, old  # not claimed: a decorator may yet make another class of it
+        _keep_attributes(view.batch, old, {**made, **after}, old)
         return old
 
 
@@ -1637,7 +1636,7 @@ class View(collections.abc.MutableMapping):
     """
 
     __slots__ = ("batch", "source", "name", "module", "facts", "live", "kind", "old", "bound", "again", "children", "fresh", "ended",
-                 "origins", "guarded")
+                 "origins", "guarded", "builder")
 
     def __init__(self, batch, source):
         self.batch, self.source, self.name, self.module = batch, source, source.name, source.module
@@ -1645,6 +1644,8 @@ class View(collections.abc.MutableMapping):
         self.old, self.bound, self.again, self.children = dict(self.live), set(), {}, {}
         self.fresh = self.ended = False  # nothing of the old code is left; the code has run to its end
         self.origins, self.guarded = None, _guarded(source)
+        builder = functools.partial(batch.build_class, metaclass=_Restated(batch)) if getrefcount else batch.build_class
+        self.builder = batch.lend(builder, batch.build_class)
 
     def prepare(self):
         """Hide the old names from the reloading thread, and give the module the attributes with which an import starts."""
@@ -1706,7 +1707,7 @@ class View(collections.abc.MutableMapping):
 
     def finish(self):
         """Pair what the code bound without the view's knowledge, or more than once."""
-        live, old, self.ended = self.live, self.old, True
+        live, old, self.ended, self.builder = self.live, self.old, True, None
         rest = old.keys() - self.bound - _MODULE_NAMES
         unseen = [name for name in rest if live.get(name, old[name]) is not old[name]]
         unseen.sort(key=list(live).index if unseen[1:] else None)  # in the order of their binding
