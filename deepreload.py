@@ -1066,7 +1066,7 @@ class Batch:
                     source.spec._initializing = False  # an interrupt may have come before run_module got to it
         for view in self.views.values():
             view.show()
-        self.views, self.pairs, self.replaced, view = {}, {}, [], None  # each view knows an old namespace
+        self.views, self.pairs, self.replaced, self.error, view = {}, {}, [], None, None  # a view knows an old namespace, an error our frames
         if not self.committed:
             gc.collect()  # the new versions of classes must not be met in __subclasses__()
         _unfreeze()

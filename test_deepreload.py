@@ -3527,6 +3527,17 @@ class HeldByTheStatement(Case):
             deep_reload("mod")
         self.assertEqual((c.m(), c.p, type(c) is mod.C, builtins.__build_class__ is builder), (1, 1, True, True))
 
+    @unittest.skipIf(PYPY, "PyPy: no reference counts")
+    def test_what_a_failed_module_held_dies_with_the_error(self):
+        self.write(mod="class File: pass\ndef f(): return File()", lib="held = []")
+        mod, lib = self.imported("mod", "lib")
+        self.write(mod="import lib, weakref\nclass File: pass\ndef f():\n    file = File()\n    lib.held.append(weakref.ref(file))\n    1 / 0\nf()")
+        gc.disable()
+        self.addCleanup(gc.enable)
+        with contextlib.suppress(ReloadError):
+            deep_reload("mod", exclude="lib")
+        self.assertEqual([held() for held in lib.held], [None])
+
     def test_a_module_that_holds_what_builtins_hold(self):
         "as logging.config: importer = staticmethod(__import__)"
         text = "import builtins\nclass C:\n    load = staticmethod(__import__)\nLIST = [__import__, builtins.__build_class__]\nload, build = LIST\ndef f(g=__import__): return g, {0}\nclass D: x = {0}\nE = build(lambda: None, 'E')"
