@@ -1581,7 +1581,7 @@ class _Restated:
         if view is None or frame.f_code is not view.source.code or threading.get_ident() != batch.thread:
             return None
         old = view.old_named(name, None)
-        if type(old) is type and _bases(old) == (bases or (object,)) and id(old) not in batch.claimed and id(old) not in batch.pairs \
+        if type(old) is type and _identical(_bases(old), bases or (object,)) and id(old) not in batch.claimed and id(old) not in batch.pairs \
                 and _vars_of_class(old).get("__module__") == view.name and _qualname(old) == _name_of(old) == name and not view.imports(name) \
                 and _WITHOUT_SET_NAME.issuperset(map(type, _vars_of_class(old).values())) \
                 and not any(["__init_subclass__" in _vars_of_class(cls) for cls in _mro(old)[1:-1]]):

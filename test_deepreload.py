@@ -3628,6 +3628,13 @@ class HeldByTheStatement(Case):
         deep_reload("mod")
         self.assertEqual((mod.made, type(mod.X), mod.X is X), ([(mod.Meta, "Slow")], type, True))
 
+    def test_a_base_whose_metaclass_refuses_to_compare(self):
+        self.write(lib="class Meta(type):\n    def __eq__(cls, other): raise RuntimeError\n    __hash__ = type.__hash__")
+        mod = self.load("class Base: pass\nclass C(Base): pass")
+        with self.assertLogs("deepreload", "WARNING"):
+            self.edit("from lib import Meta\nclass Base(metaclass=Meta): pass\nclass C(Base): pass")
+        self.assertIs(type(mod.C), mod.Meta)
+
     def test_a_removed_class_is_no_subclass_any_more(self):
         mod = self.load("class A: pass\nclass B(A): pass")
         self.edit("class A: pass")
