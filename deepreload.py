@@ -1066,7 +1066,8 @@ class Batch:
                     source.spec._initializing = False  # an interrupt may have come before run_module got to it
         for view in self.views.values():
             view.show()
-        self.views, self.pairs, self.replaced, view = {}, {}, [], None  # each view knows an old namespace
+        self.views, self.pairs, self.replaced = {}, {}, []
+        self.error = view = None  # a view knows an old namespace, an error our frames
         if not self.committed:
             gc.collect()  # the new versions of classes must not be met in __subclasses__()
         _unfreeze()
@@ -1588,7 +1589,8 @@ class _Restated:
         if view is None or frame.f_code is not view.source.code or threading.get_ident() != batch.thread:
             return None
         old = view.old_named(name, None)
-        if type(old) is type and _bases(old) == (bases or (object,)) and id(old) not in batch.claimed and id(old) not in batch.pairs \
+        if type(old) is type and _identical(_bases(old), bases or (object,)) \
+                and id(old) not in batch.claimed and id(old) not in batch.pairs \
                 and _vars_of_class(old).get("__module__") == view.name and _qualname(old) == _name_of(old) == name \
                 and not view.imports(name) and _WITHOUT_SET_NAME.issuperset(map(type, _vars_of_class(old).values())) \
                 and not any(["__init_subclass__" in _vars_of_class(cls) for cls in _mro(old)[1:-1]]):

@@ -3536,6 +3536,17 @@ class HeldByTheStatement(Case):
             deep_reload("mod")
         self.assertEqual((c.m(), c.p, type(c) is mod.C, builtins.__build_class__ is builder), (1, 1, True, True))
 
+    @unittest.skipIf(PYPY, "PyPy: no reference counts")
+    def test_what_a_failed_module_held_dies_with_the_error(self):
+        self.write(mod="class File: pass\ndef f(): return File()", lib="held = []")
+        mod, lib = self.imported("mod", "lib")
+        self.write(mod="import lib, weakref\nclass File: pass\ndef f():\n    file = File()\n    lib.held.append(weakref.ref(file))\n    1 / 0\nf()")
+        gc.disable()
+        self.addCleanup(gc.enable)
+        with contextlib.suppress(ReloadError):
+            deep_reload("mod", exclude="lib")
+        self.assertEqual([held() for held in lib.held], [None])
+
     def test_a_module_that_holds_what_builtins_hold(self):
         "as logging.config: importer = staticmethod(__import__)"
         text = "import builtins\nclass C:\n    load = staticmethod(__import__)\nLIST = [__import__, builtins.__build_class__]\nload, build = LIST\ndef f(g=__import__): return g, {0}\nclass D: x = {0}\nE = build(lambda: None, 'E')"
@@ -3625,6 +3636,13 @@ class HeldByTheStatement(Case):
         X = mod.X
         deep_reload("mod")
         self.assertEqual((mod.made, type(mod.X), mod.X is X), ([(mod.Meta, "Slow")], type, True))
+
+    def test_a_base_whose_metaclass_refuses_to_compare(self):
+        self.write(lib="class Meta(type):\n    def __eq__(cls, other): raise RuntimeError\n    __hash__ = type.__hash__")
+        mod = self.load("class Base: pass\nclass C(Base): pass")
+        with self.assertLogs("deepreload", "WARNING"):
+            self.edit("from lib import Meta\nclass Base(metaclass=Meta): pass\nclass C(Base): pass")
+        self.assertIs(type(mod.C), mod.Meta)
 
     def test_a_removed_class_is_no_subclass_any_more(self):
         mod = self.load("class A: pass\nclass B(A): pass")
