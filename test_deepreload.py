@@ -28,6 +28,7 @@ import pickle
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -48,6 +49,11 @@ dict_of = types.ModuleType.__dict__["__dict__"].__get__  # vars() would load a l
 HERE = os.path.dirname(os.path.abspath(deepreload.__file__))
 PYPY = sys.implementation.name == "pypy"
 EXTENSION = "_resource_cffi" if PYPY else "_json"  # a module that is compiled into a file of its own
+
+
+def setUpModule():
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as for what a shell starts with &: the programs run here would inherit it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def reload_changed(*, include=(), exclude=()):
