@@ -1415,13 +1415,16 @@ class Batch:
         return [*importers, *[name for name in _Scope(named=next(iter(self.views), None)).loaded() if name not in inside]]
 
     def changed_objects(self):
-        """{id(old): (old, new)} of the objects that are no longer what their names mean."""
+        """{id(old): (old, new)} of the objects that are no longer what a name meant, nor what any name of another module means."""
         changed = {}
         for view in self.views.values():
             for name, value in view.old.items():
                 new = view.live.get(name, value)
                 if new is not value and type(value) not in _CONSTANTS and not name.startswith("__"):
                     changed[id(value)] = value, new
+        for name in list(sys.modules) if changed else ():
+            for value in list(_namespace_of(name).values()) if name != "__main__" else ():
+                changed.pop(id(value), None)  # the script may have it from there
         return changed
 
     def rename_in(self, namespace, facts, objects):

@@ -3837,6 +3837,18 @@ class HeldElsewhere(Case):
         self.write({"app/__main__.py": b"import builtins; builtins._trace_ = []\nimport deepreload\nfrom conf import RATE\nfrom .sub import V\nwith open('conf.py', 'w') as file: file.write('RATE = 22')\nwith open('app/sub.py', 'w') as file: file.write('V = 22')\ndeepreload.reload_changed()\nprint(RATE, V)"})
         self.assertEqual(self.run_python("-m", "app"), "22 22")
 
+    def test_interactive_session_keeps_what_its_name_still_means_elsewhere(self):
+        self.write(mod="from math import sin as wave\nclass A: pass\nclass B: pass\ndefault = A")
+        code = textwrap.dedent(f"""
+            import sys, builtins; sys.path[:0] = [{HERE!r}, {self.root!r}]; builtins._trace_ = []
+            import mod, deepreload
+            from math import sin
+            from mod import A, default
+            with open({self.path("mod.py")!r}, "w") as file: file.write("from math import cos as wave\\nclass A: pass\\nclass B: pass\\ndefault = B")
+            deepreload.deep_reload("mod")
+            print(A.__name__, sin.__name__, mod.default.__name__, mod.wave.__name__)""")
+        self.assertEqual(self.run_python("-c", code), "A sin B cos")
+
     def test_interactive_session_has_no_source(self):
         "objects follow by identity, small constants are left alone"
         self.write(conf="RATE = 1\nTABLE = {'k': 1}\ndef f(): return 1")
