@@ -3052,6 +3052,17 @@ class HeldClasses(Case):
         self.edit(text.format(2))
         self.assertEqual((C.hello(), C().stamp, C.prop, type(C) is mod.Meta, mod.Meta is Meta, mod.C is C), (2, 2, 2, True, True, True))
 
+    def test_class_where_an_import_fails(self):
+        text = "try: from {} import C\nexcept ImportError:\n class C:\n  def f(self): return {}"
+        mod = self.load(text.format("fast", 1), fast="class C:\n __module__ = 'mod'\n def f(self): return 0\nraise ImportError")
+        C, held = mod.C, mod.C()
+        self.edit(text.format("fast", 2))
+        self.assertIs(mod.C, C)
+        self.assertEqual(held.f(), 2)
+        self.edit(text.format("quick", 3), quick="class C:\n __module__ = 'mod'\n def f(self): return 4")
+        import quick
+        self.assertIs(mod.C, quick.C)
+
     def test_metaclass_bound_twice_or_unseen(self):
         """A class may be paired before its metaclass."""
         for text in ("class M(type): pass\nclass C(metaclass=M): x = 1\nM = M", "exec('class M(type): pass\\nclass C(metaclass=M): x = 1')"):
