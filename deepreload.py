@@ -237,7 +237,7 @@ class _Table:
     """What is known of the modules in a scope, as long as the same modules are loaded."""
 
     def __init__(self, key, names):
-        self.key, self.names = key, {name: _file_of(_spec_of(sys.modules[name])) for name in names}
+        self.key, self.names = key, {name: _file_of(_spec_of(sys.modules.get(name))) for name in names}
         self.parents = {name.rpartition(".")[0] for name in list(sys.modules)}
         self.stamps = {}  # {path: what os.stat said of it when nothing there had changed}
         self.edges, self.linked = {}, {}  # {name: Edges of the code that runs}, those in dependents: {name: {target: late}}
@@ -1402,7 +1402,8 @@ class Batch:
         self.rename_in(main, facts, taken if facts else {**taken, **self.changed_objects()})
         for name in self.importers() if not taken else _Scope(named=next(iter(self.views), None)).loaded():
             if name not in self.views:
-                self.rename_in(_namespace_of(name), _running_source(name, sys.modules[name]).facts, taken)
+                module = sys.modules.get(name)  # none any more, if another thread's import of it has failed meanwhile
+                self.rename_in(_namespace_of(name), _running_source(name, module).facts, taken)
 
     def importers(self):
         """The modules that may have names of those executed: what imports them, and what is outside the scope."""

@@ -3866,6 +3866,15 @@ class HeldElsewhere(Case):
         code = "import builtins; builtins._trace_ = []\nimport deepreload\nfrom conf import RATE, TABLE, f\nmine = 1\nwith open('conf.py', 'w') as file: file.write('RATE = 22; TABLE = {1: 22}\\ndef f(): return 22')\ndeepreload.reload_changed()\nprint(RATE in (1, 22), TABLE, f(), mine)"
         self.assertEqual(self.run_python("-c", code), "True {1: 22} 22 1")
 
+    def test_importer_that_another_thread_has_taken_away(self):
+        "its import has failed between two looks at sys.modules"
+        mod = self.load("X = 1")
+        self.write(mod="X = 2")
+        self.addCleanup(setattr, deepreload.Batch, "importers", deepreload.Batch.importers)
+        deepreload.Batch.importers = lambda batch: ["gone"]
+        deep_reload(mod)
+        self.assertEqual(mod.X, 2)
+
     def test_names_in_modules_that_do_not_run_again(self):
         self.write(conf="RATE = 1\ndef f(): return 1\nclass C: pass\nTABLE = {}", user="from conf import RATE, f, C, TABLE as t")
         user, conf = self.imported("user", "conf")
