@@ -2203,6 +2203,8 @@ def _keep_attributes(batch, old, after, new):
             kept = _keep(batch, was, value)
             if kept is not was and not _same(was, kept) and type(kept) not in _DESCRIPTORS:
                 changed[name] = kept
+                if type(kept) is property and hasattr(kept, "__set_name__"):  # from 3.13 on; one made here has not been told its name
+                    kept.__set_name__(old, name)
     if changed or len(before) != len(after):
         _point_cell(changed.values(), new, old)
         _set_class(old, {name: changed.get(name, before.get(name)) for name in after})

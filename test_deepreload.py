@@ -3052,6 +3052,15 @@ class HeldClasses(Case):
         self.edit(text.format(2))
         self.assertEqual((C.hello(), C().stamp, C.prop, type(C) is mod.Meta, mod.Meta is Meta, mod.C is C), (2, 2, 2, True, True, True))
 
+    def test_property_knows_its_name(self):
+        "from 3.13 on the class tells it"
+        text = "from operator import attrgetter\nclass C:\n p = property(attrgetter({!r}))\n{}"
+        mod = self.load(text.format("x", ""))
+        for other in ("", "\n y = 1\n"):
+            self.edit(text.format("y", other))
+            name = "getattr(mod.C.p, '__name__', None)"
+            self.assertEqual(str(eval(name, {"mod": mod})), self.fresh(name, "mod"))
+
     def test_class_where_an_import_fails(self):
         text = "try: from {} import C\nexcept ImportError:\n class C:\n  def f(self): return {}"
         mod = self.load(text.format("fast", 1), fast="class C:\n __module__ = 'mod'\n def f(self): return 0\nraise ImportError")
