@@ -1300,11 +1300,15 @@ class Batch:
         _restore_namespace(sys.modules, self.modules, others=True)
 
     def drop_new_modules(self):
-        """Forget what the reload has imported, but for packages with compiled parts: initialising these again would fail."""
+        """Forget what the reload has imported, but for packages with compiled parts: initialising these again would fail.
+
+        What is still being imported is another thread's, whose import would fail.
+        """
         new = [name for name in list(sys.modules) if name not in self.modules]
-        loaders = {name: getattr(_spec_of(sys.modules.get(name)), "loader", None) for name in new}
-        compiled = {name.partition(".")[0] for name in new if isinstance(loaders[name], importlib.machinery.ExtensionFileLoader)}
-        for name in [name for name in new if name.partition(".")[0] not in compiled]:
+        specs = {name: _spec_of(sys.modules.get(name)) for name in new}
+        stays = {name.partition(".")[0] for name, spec in specs.items() if getattr(spec, "_initializing", False)
+                 or isinstance(getattr(spec, "loader", None), importlib.machinery.ExtensionFileLoader)}
+        for name in [name for name in new if name.partition(".")[0] not in stays]:
             module = sys.modules.pop(name, None)
             parent, _, child = name.rpartition(".")
             if module is not None and _namespace_of(parent).get(child) is module:

@@ -1036,6 +1036,18 @@ class AllOrNothing(Case):
         [t.join(20) for t in threads]
         self.assertEqual((bad[:3], len(calls) > 10), ([], True))
 
+    def test_what_another_thread_still_imports_survives_the_failure(self):
+        "its import would end in a KeyError"
+        mod, found, started, over = self.load("X = 1"), [], threading.Event(), threading.Event()
+        thread = threading.Thread(target=lambda: found.append(importlib.import_module("side")), daemon=True)
+        self.write(mod="import side_of\nside_of.thread.start()\nside_of.started.wait()\n1 / 0", side="import side_of\nside_of.started.set()\nside_of.over.wait()\nX = 1")
+        sys.modules["side_of"] = types.SimpleNamespace(thread=thread, started=started, over=over)
+        self.addCleanup(sys.modules.pop, "side_of")
+        self.assertIn("ZeroDivisionError", self.fails(deep_reload, mod))
+        over.set()
+        thread.join(20)
+        self.assertEqual((found, found[0].X), ([sys.modules["side"]], 1))
+
     def test_other_threads_import_meanwhile(self):
         self.write(a="import b\nfor i in range(5000): pass", b="", apart="X = 1")
         self.imported("a", "apart")
