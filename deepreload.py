@@ -1403,11 +1403,11 @@ class Batch:
         self.tails = {name.rpartition(".")[2] for name in self.views} | {""}
         main = _namespace_of("__main__")
         facts = _facts_of_main(main)
-        self.rename_in(main, facts, taken if facts else {**taken, **self.changed_objects()})
-        for name in self.importers() if not taken else _Scope(named=next(iter(self.views), None)).loaded():
-            if name not in self.views:
-                module = sys.modules.get(name)  # none any more, if another thread's import of it has failed meanwhile
-                self.rename_in(_namespace_of(name), _running_source(name, module).facts, taken)
+        names = self.importers() if not taken else _Scope(named=next(iter(self.views), None)).loaded()
+        others = {name: sys.modules.get(name) for name in names if name not in self.views}
+        self.rename_in(main, facts, taken if facts else {**taken, **self.changed_objects(others)})
+        for name, module in others.items():  # no module any more, if another thread's import of it has failed meanwhile
+            self.rename_in(_namespace_of(name), _running_source(name, module).facts, taken)
 
     def importers(self):
         """The modules that may have names of those executed: what imports them, and what is outside the scope."""
@@ -1419,17 +1419,18 @@ class Batch:
             importers = {importer for name in executed for importer in dependents.get(name, ()) if importer in sys.modules}
         return [*importers, *[name for name in _Scope(named=next(iter(self.views), None)).loaded() if name not in inside]]
 
-    def changed_objects(self):
-        """{id(old): (old, new)} of the objects that are no longer what a name meant, nor what any name of another module means."""
+    def changed_objects(self, importers):
+        """{id(old): (old, new)} of the objects that are no longer what a name meant, nor what any name means where the script
+        may have it from: not in its importers, which may hold what is old."""
         changed = {}
         for view in self.views.values():
             for name, value in view.old.items():
                 new = view.live.get(name, value)
                 if new is not value and type(value) not in _CONSTANTS and not name.startswith("__"):
                     changed[id(value)] = value, new
-        for name in list(sys.modules) if changed else ():
-            for value in list(_namespace_of(name).values()) if name != "__main__" else ():
-                changed.pop(id(value), None)  # the script may have it from there
+        for name in [name for name in list(sys.modules) if name != "__main__" and name not in importers] if changed else ():
+            for value in list(_namespace_of(name).values()):
+                changed.pop(id(value), None)
         return changed
 
     def rename_in(self, namespace, facts, objects):

@@ -3870,16 +3870,16 @@ class HeldElsewhere(Case):
         self.assertEqual(self.run_python("-m", "app"), "22 22")
 
     def test_interactive_session_keeps_what_its_name_still_means_elsewhere(self):
-        self.write(mod="from math import sin as wave\nclass A: pass\nclass B: pass\ndefault = A")
+        self.write(mod="from math import sin as wave\nclass A: pass\nclass B: pass\ndefault = A\ntable = [1]", user="import mod\ntable = mod.table")
         code = textwrap.dedent(f"""
             import sys, builtins; sys.path[:0] = [{HERE!r}, {self.root!r}]; builtins._trace_ = []
-            import mod, deepreload
+            import mod, user, deepreload
             from math import sin
-            from mod import A, default
-            with open({self.path("mod.py")!r}, "w") as file: file.write("from math import cos as wave\\nclass A: pass\\nclass B: pass\\ndefault = B")
+            from mod import A, table
+            with open({self.path("mod.py")!r}, "w") as file: file.write("from math import cos as wave\\nclass A: pass\\nclass B: pass\\ndefault = B\\ntable = [2]")
             deepreload.deep_reload("mod")
-            print(A.__name__, sin.__name__, mod.default.__name__, mod.wave.__name__)""")
-        self.assertEqual(self.run_python("-c", code), "A sin B cos")
+            print(A.__name__, sin.__name__, mod.default.__name__, mod.wave.__name__, table)""")
+        self.assertEqual(self.run_python("-c", code), "A sin B cos [2]")
 
     def test_interactive_session_has_no_source(self):
         "objects follow by identity, small constants are left alone"
