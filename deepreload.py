@@ -2711,17 +2711,20 @@ def _imports_of_main():
 
 def _questions(error):
     """What to ask again after a failure: were the files concerned saved, and are the modules there that were not found?"""
-    questions = {(_signature, getattr(error, "path", None))}
-    while error is not None:
-        files = [getattr(error, "filename", None)]  # of a SyntaxError or an OSError
-        files += [path for path, line in _places(error.__traceback__)]
+    questions, chain = set(), [error]
+    for error in chain:  # to which the loop adds; it may lead back
+        files = [path for path, line in _places(error.__traceback__)]
+        if isinstance(error, (SyntaxError, OSError)):
+            files.append(error.filename)
         if isinstance(error, ModuleNotFoundError):
             questions.add((_is_there, error.name))
-        elif isinstance(error, ImportError) and not isinstance(error, ReloadError):
-            # a name that was not found may be a submodule to come
-            files += [os.path.dirname(error.path or ""), *_namespace_of(error.name).get("__path__", ())]
-        questions.update((_signature, path) for path in files if isinstance(path, str) and not path.startswith("<"))
-        error = error.__cause__ or error.__context__
+        elif isinstance(error, ImportError):
+            files.append(error.path)
+            if not isinstance(error, ReloadError):  # a name that was not found may be a submodule to come
+                files += [os.path.dirname(error.path or ""), *_namespace_of(error.name).get("__path__", ())]
+        files = [os.fsdecode(file) for file in files if isinstance(file, (str, bytes, os.PathLike))]
+        questions.update((_signature, file) for file in files if not file.startswith("<"))
+        chain += [each for each in (error.__cause__, error.__context__) if not any(each is known for known in (None, *chain))]
     return questions
 
 

@@ -1854,6 +1854,35 @@ class Changed(Case):
             self.assertEqual(reload_changed(), [])
             self.write(absent="")
 
+    def test_errors_that_are_their_own_cause_or_have_odd_attributes(self):
+        circle = """
+            try:
+                raise ValueError("no")
+            except ValueError as a:
+                try:
+                    raise KeyError from a
+                except KeyError as b:
+                    raise a from b
+            """
+        odd = "class E(Exception):\n    def __getattr__(self, name): return self.data[name]\nraise E('no')"
+        unhashable = "class E(SystemExit): path = filename = []\nraise E('no')"
+        self.load("X = 1")
+        for text in circle, odd, unhashable:
+            self.write(mod=text)
+            with self.subTest(text), self.assertRaises((ReloadError, SystemExit)) as caught:
+                reload_changed()
+            self.assertRegex(str(caught.exception), r"\bno\b")
+            self.assertEqual(reload_changed(), [])
+
+    def test_a_file_that_was_missing_and_is_named_otherwise_than_by_text_comes(self):
+        self.load("X = 1")
+        for kind in "os.fsencode", "pathlib.Path":
+            name = "data of " + kind
+            self.write(mod=f"import os, pathlib\nos.stat({kind}({self.path(name)!r}))")
+            self.assertRegex(self.fails(reload_changed), "FileNotFoundError")
+            self.write({name: ""})
+            self.assertEqual(reload_changed(), ["mod"])
+
     def test_a_star_import_of_a_package_that_gets_a_submodule(self):
         self.write({"pkg/__init__.py": ""}, a="", b="from pkg import *", main="import a, b")
         self.imported("main")
