@@ -2716,12 +2716,11 @@ def _questions(error):
         files = [path for path, line in _places(error.__traceback__)]
         if isinstance(error, (SyntaxError, OSError)):
             files.append(error.filename)
-        if isinstance(error, ModuleNotFoundError):
-            questions.add((_is_there, error.name))
-        elif isinstance(error, ImportError):
+        if isinstance(error, ImportError):
             files.append(error.path)
-            if not isinstance(error, ReloadError):  # a name that was not found may be a submodule to come
-                files += [os.path.dirname(error.path or ""), *_namespace_of(error.name).get("__path__", ())]
+            submodule = re.match(r"cannot import name '(\w+)'", _text(error))  # which it may be when it comes
+            if submodule or isinstance(error, ModuleNotFoundError):
+                questions.add((_is_there, f"{error.name}.{submodule.group(1)}" if submodule else error.name))
         files = [os.fsdecode(file) for file in files if isinstance(file, (str, bytes, os.PathLike))]
         questions.update((_signature, file) for file in files if not file.startswith("<"))
         chain += [each for each in (error.__cause__, error.__context__) if not any(each is known for known in (None, *chain))]

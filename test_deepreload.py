@@ -1854,6 +1854,14 @@ class Changed(Case):
             self.assertEqual(reload_changed(), [])
             self.write(absent="")
 
+    def test_a_name_that_was_not_found_is_not_looked_for_in_every_new_file(self):
+        self.load("X = 1", **{"pkg/__init__": ""})
+        for text in "from pkg import absent", "from mod import absent":
+            self.write(mod=text)
+            self.assertRegex(self.fails(reload_changed), "cannot import name 'absent'")
+            self.write({f"pkg/.{text}.swp": "", f".{text}.swp": ""})
+            self.assertEqual(reload_changed(), [])
+
     def test_errors_that_are_their_own_cause_or_have_odd_attributes(self):
         circle = """
             try:
