@@ -2737,7 +2737,10 @@ def _is_there(name):
     spec, path = None, None
     try:
         for each in (*_parents(name), name):
-            spec = _find_spec(each, path)
+            try:
+                spec = _find_spec(each, path)
+            except KeyError:  # of a namespace package, which looks for its parent in sys.modules
+                spec = importlib.machinery.PathFinder._get_spec(each, path)
             path = _namespace_of(each).get("__path__", spec and spec.submodule_search_locations) or ()
     except Exception:  # a finder's
         return False

@@ -1834,6 +1834,17 @@ class Changed(Case):
         self.write({"new/sub.py": "X = 2"})
         self.assertEqual((self.changed(), mod.X), ("new new.sub mod", 2))
 
+    def test_folders_without_init_that_were_missing_come_one_after_the_other(self):
+        mod = self.load("X = 1")
+        self.write(mod="from new.er.sub import X")
+        self.assertRegex(self.fails(reload_changed), "No module named 'new'")
+        for folder, missing in ("new", "new.er"), ("new/er", "new.er.sub"):
+            os.mkdir(self.path(folder))
+            self.assertRegex(self.fails(reload_changed), f"No module named '{missing}'")
+            self.assertEqual(reload_changed(), [])
+        self.write({"new/er/sub.py": "X = 2"})
+        self.assertEqual((reload_changed(), mod.X), (["new", "new.er", "new.er.sub", "mod"], 2))
+
     def test_a_submodule_or_a_file_that_was_missing_comes(self):
         self.write({"pkg/__init__.py": ""}, mod="X = 1")
         mod = self.imported("mod")
