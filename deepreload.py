@@ -2428,7 +2428,7 @@ def _referrers(objects):
 
 # -- what changed on disk -----------------------------------------------------------------------------------------------
 
-_tried = {}  # {(function, argument): its answer} when the last reload failed: with another answer it is worth another try
+_tried = {}  # {scope: {(function, argument): its answer}} where the last reload failed: another answer is worth another try
 
 
 def is_changed(module):
@@ -2452,8 +2452,9 @@ def reload_changed(*, include=(), exclude=()):
             return []
         scope = _Scope(include, exclude)
         changed = list(_changes(scope))
-        questions = {(_signature, _path_of(name)) for name in changed}.union(_tried)
-        if not changed or _tried and _answers(questions) == _tried:
+        key = scope.include, scope.exclude
+        questions = {(_signature, _path_of(name)) for name in changed}.union(_tried.get(key, ()))
+        if not changed or _answers(questions) == _tried.get(key):
             return []
         try:
             batch = Batch(lambda: _plan_changed(scope, changed))
@@ -2461,9 +2462,9 @@ def reload_changed(*, include=(), exclude=()):
         except BaseException as error:
             by_user = isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread()
             if not by_user:  # else nothing is wrong with the files
-                _tried.update(_answers(questions | _questions(error)))
+                _tried[key] = _answers(questions | _questions(error))
             raise
-        _tried.clear()
+        _tried.pop(key, None)
         return batch.finished
 
 
@@ -2836,7 +2837,8 @@ def _forget(names):
             clear()  # Optional[C] and the like are cached with their classes
         for spec in specs:
             _seen.pop(spec.origin, None)
-            _tried.pop((_signature, spec.origin), None)
+            for tried in _tried.values():
+                tried.pop((_signature, spec.origin), None)
         _tables.clear()  # in PyPy the code that they know holds the namespace it ran in
     except BaseException:
         for function, *args in undo:

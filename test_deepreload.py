@@ -1865,6 +1865,16 @@ class Changed(Case):
             self.assertEqual(reload_changed(), [])
             self.write(absent="")
 
+    def test_a_failure_is_said_once_whatever_is_reloaded_in_another_scope(self):
+        self.write(a="X = 1", b="X = 1")
+        self.imported("a", "b")
+        self.write(a="X = no")
+        self.assertRegex(self.fails(reload_changed, exclude="b"), "^a: NameError")
+        self.write(b="X = 2")
+        self.assertEqual((reload_changed(exclude="a"), reload_changed(exclude="b")), (["b"], []))
+        self.write(a="X = 2")
+        self.assertEqual(reload_changed(exclude="b"), ["a"])
+
     def test_a_name_that_was_not_found_is_not_looked_for_in_every_new_file(self):
         self.load("X = 1", **{"pkg/__init__": ""})
         for text in "from pkg import absent", "from mod import absent":
