@@ -3435,17 +3435,21 @@ def _spec_of_script(name, path):
     return importlib.util.spec_from_loader(name, importlib.machinery.SourceFileLoader(name, path))
 
 
+_WITHOUT_SOURCE = importlib.machinery.ExtensionFileLoader, importlib.machinery.SourcelessFileLoader
+
+
 def _spec_to_run(name, to_show):
     """The spec of what to run as a module, or only to show: then a package needs no __main__."""
     try:
-        spec = importlib.util.find_spec(name)
+        spec = importlib.util.find_spec(name) if name[:1] != "." else None
         if spec is not None and spec.submodule_search_locations is not None:
             spec = importlib.util.find_spec(name + ".__main__") or to_show and spec
     except ModuleNotFoundError as error:
         if error.name not in (*_parents(name), name):
             raise
         spec = None
-    if not spec or not to_show and not (spec.has_location and hasattr(spec.loader, "get_source")):
+    has_source = spec and spec.has_location and hasattr(spec.loader, "get_source") and not isinstance(spec.loader, _WITHOUT_SOURCE)
+    if not (spec if to_show else has_source):
         raise _NothingToRun(f"there is no module {name!r} with a source file to run")
     return spec
 

@@ -5652,9 +5652,14 @@ class Graph(Programs):
 
     def test_no_such_module(self):
         self.put("pk/__init__.py", "")
-        for name in ("pk.nope", "m.x", "nope"):
+        for name in ("pk.nope", "m.x", "nope", ".pk"):
             program = self.start("--graph", "-m", name)
             self.assertEqual((program.end(), program.text().count("\n"), "deepreload: there is no module" in program.text()), (2, 1, True), program.text())
+
+    def test_nothing_to_run(self):
+        for name in (".pk", "nope", EXTENSION, "sys"):
+            program = self.start("-m", name)
+            self.assertEqual((program.end(), program.text().strip()), (2, f"deepreload: there is no module {name!r} with a source file to run"))
 
     def test_archive(self):
         with zipfile.ZipFile(self.path("z.zip"), "w") as archive:
