@@ -3174,12 +3174,12 @@ class _Runner(Watcher):
         raise _NothingToRun(f"there is no file {name!r} to run")
 
     def loop(self):
-        outside, name = _Outside(), self.argv[0]
+        outside, name, process = _Outside(), self.argv[0], os.getpid()
         try:
             while True:
                 self.run(outside)
                 outside.restore()
-                if self.options.once:
+                if self.options.once or os.getpid() != process:  # a child that the script has forked ends here
                     return self.status
                 then = "it was saved meanwhile and runs again" if self.outdated else "it runs again on the next save"
                 self.say(f"{name} ended with status {self.status}; {then}")

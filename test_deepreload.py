@@ -5045,6 +5045,20 @@ class Leaving(Programs):
             self.assertEqual(program.end(), status)
             self.assertNotIn("KeyboardInterrupt", program.text())
 
+    @unittest.skipUnless(hasattr(os, "fork"), "no fork here")
+    def test_a_forked_child_leaves_with_its_own_status(self):
+        self.put("s.py", """
+            import atexit, os, sys
+            atexit.register(print, "bye", flush=True)
+            if os.fork() == 0:
+                sys.exit(3)
+            print(os.wait()[1] >> 8, flush=True)
+            """)
+        program = self.start("s.py")
+        program.says("ended with status 0")
+        program.interrupt()
+        self.assertEqual((program.end(), program.text("out").split(), program.text().count("ended")), (0, ["bye", "3", "bye"], 1))
+
     def test_interrupt_typed_into_a_terminal(self):
         self.put("s.py", "import time\nprint('go', input(), flush=True)\n" + SLEEP)
         program = self.start("s.py", tty=True)
