@@ -2852,7 +2852,14 @@ def _watched(names):
     for name in names:
         module = sys.modules[name]
         namespaces[id(_dict_of(module))] = name
-        watched[name] = [weakref.ref(each) for each in [module, *_dict_of(module).values()] if each is module or _module_of(each) == name]
+        made = {id(each): each for each in _dict_of(module).values() if _module_of(each) == name}
+        waiting = list(made.values())
+        for each in filter(_is_class, waiting):  # to which the loop adds classes in classes: they need not hold the namespace
+            for value in _vars_of_class(each).values():
+                if _is_class(value) and _module_of(value) == name and id(value) not in made:
+                    made[id(value)] = value
+                    waiting.append(value)
+        watched[name] = [weakref.ref(each) for each in [module, *made.values()]]
     return watched, namespaces
 
 

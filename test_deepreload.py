@@ -5916,6 +5916,15 @@ class Unloading(Unloads):
             print(bool(r), dict(r.alive), loaded(), path in linecache.cache)
             """).split("\n"), ["('pk', 'pk.a') ['helper1', 'helper2', 'pk.b'] True", "True {} app shared False"])
 
+    def test_a_class_in_a_class_is_held(self):
+        self.write({"pk/__init__.py": "import enum\nclass C:\n    class D:\n        class E(enum.Enum): A = 1\nC.D.back = C"})
+        self.assertEqual(self.run_text("""
+            import app, pk
+            app.registry["key"] = pk.C.D.E.A
+            del pk, app
+            print(deep_unload("pk").alive)
+            """), "{'pk': (\"app.registry['key'].__objclass__\",)}")
+
     def test_a_child_only(self):
         self.write({"pk/__init__.py": "", "pk/c/__init__.py": "", "pk/c/d.py": ""})
         self.assertEqual(self.run_text("""
