@@ -3362,7 +3362,7 @@ class _Outside:
         import signal
         self.folder, self.kept = os.getcwd(), []
         self.state = [(sys.path.__setitem__, slice(None), list(sys.path))]
-        self.state += [(setattr, sys, name, getattr(sys, name)) for name in ("stdin", "stdout", "stderr", "excepthook", "displayhook")]
+        self.state += [(setattr, sys, name, getattr(sys, name)) for name in ("path", "stdin", "stdout", "stderr", "excepthook", "displayhook")]
         self.state += [(signal.signal, number, signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM)]
         self.register, atexit.register = atexit.register, self.note_register
 
