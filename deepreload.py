@@ -3213,10 +3213,12 @@ class _Runner(Watcher):
             self.status = 0
         except SystemExit as error:
             self.status = self.exit_status(error)
-        except (KeyboardInterrupt, _NothingToRun):
+        except KeyboardInterrupt:
             raise
         except BaseException as error:
-            failed = _questions(error)
+            if isinstance(error, _NothingToRun) and self.path is None:  # else it has run: its file may be gone for a moment only
+                raise
+            failed = _questions(error) | {(_signature, self.path)}
             self.status = self.show(error)
         finally:
             for watcher in list(_watchers):  # ours, and those that the script has left behind
@@ -3232,6 +3234,8 @@ class _Runner(Watcher):
             sys.modules[name] = module
         sys.argv[:] = ["-m" if self.options.module else self.argv[0]] + self.argv[1:]
         spec = self.find()
+        if spec is None:
+            raise _NothingToRun(f"there is no __main__ in {self.argv[0]!r} to run")
         self.path, known = spec.origin, None if self.is_file else spec
         if self.options.module:
             sys.argv[0] = self.path

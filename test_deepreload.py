@@ -5548,6 +5548,19 @@ class Ended(Programs):
             program.expect(f"run {number}")
             program.says("ended with status 0")
 
+    def test_what_runs_is_gone_for_a_moment(self):
+        for args, main, module in ((["app"], "app/__main__.py", "app/m.py"), (["-m", "app.tool"], "app/tool.py", "m.py"), (["s.py"], "s.py", "m.py")):
+            self.put(module, "")
+            self.put(main, "import m\nprint('ran', flush=True)")
+            program = self.start(*args)
+            program.expect("ran")
+            program.says("ended with status 0")
+            os.rename(self.path(main), self.path("away"))
+            self.put(module, "new = 1")
+            program.says("ended with status 1")
+            os.rename(self.path("away"), self.path(main))
+            program.expect("ran")
+
     def test_what_made_it_fail_is_watched(self):
         for text, files, mended in (
                 ("import m; print(m.f())", {"m.py": "def ("}, "m.py"),
