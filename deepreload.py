@@ -73,7 +73,7 @@ _NO_EDGES = Edges(_MISSING, None, {})
 _seen = {}
 _batch = None
 _grown = 0  # blocks of memory that reloads have left allocated since they last collected all garbage
-_compiled = None  # {path: None} of the files that a run of the command line has compiled, failed imports included
+_compiled = None  # {path: signature} of the files that a run of the command line has compiled, failed imports included
 
 
 class ReloadError(ImportError):
@@ -369,7 +369,7 @@ def _note(loader, name, signature, code):
     """Keep the code that is about to be executed as `name`, if it is known, and what its file was."""
     path, facts = loader.path, None
     if _compiled is not None:
-        _compiled[path] = None
+        _compiled[path] = signature or _signature(path)
     before = _seen.get(path, _UNKNOWN)
     if signature is None or before.signature not in (None, signature) and _runs_as_another(path, name):
         return
@@ -2453,8 +2453,8 @@ def reload_changed(*, include=(), exclude=()):
         scope = _Scope(include, exclude)
         changed = list(_changes(scope))
         key = scope.include, scope.exclude
-        questions = {(_signature, _path_of(name)) for name in changed}.union(_tried.get(key, ()))
-        if not changed or _answers(questions) == _tried.get(key):
+        answers = _answers({(_signature, _path_of(name)) for name in changed}.union(_tried.get(key, ())))  # from before: a file may be saved while its reload fails
+        if not changed or answers == _tried.get(key):
             return []
         try:
             batch = Batch(lambda: _plan_changed(scope, changed))
@@ -2462,7 +2462,7 @@ def reload_changed(*, include=(), exclude=()):
         except BaseException as error:
             by_user = isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread()
             if not by_user:  # else nothing is wrong with the files
-                _tried[key] = _answers(questions | _questions(error))
+                _tried[key] = {**_answers(_questions(error)), **answers}
             raise
         _tried.pop(key, None)
         return batch.finished
@@ -3224,7 +3224,8 @@ class _Runner(Watcher):
             for watcher in list(_watchers):  # ours, and those that the script has left behind
                 watcher.stop()
             self.refused, passed = {}, {self.path, *map(_path_of, _Scope().loaded())}
-            self.failed = _answers(failed.union((_signature, path) for path in _compiled if path not in passed))
+            compiled = {(_signature, path): signature for path, signature in _compiled.items() if path not in passed}
+            self.failed = {**_answers(failed), **compiled}
             outside.run_exit_functions()
 
     def start(self):
@@ -3316,7 +3317,7 @@ class _Runner(Watcher):
             try:
                 self.swap(*edited)
             except BaseException as error:
-                self.refused = _answers(_questions(error) | {(_signature, self.path)})
+                self.refused = {**_answers(_questions(error)), (_signature, self.path): edited[0]}
                 self.not_reloaded(error)
 
     def swap(self, signature, source):

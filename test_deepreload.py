@@ -1790,6 +1790,12 @@ class Changed(Case):
         self.write(b="X = 3")
         self.assertEqual((self.changed(), a.X), ("b a", 3))
 
+    def test_a_save_while_the_reload_fails_is_retried(self):
+        mod = self.load("X = 1")
+        self.write(mod="open(__file__, 'w').write('X = 3')\n1 / 0")
+        self.fails(reload_changed)
+        self.assertEqual((reload_changed(), mod.X), (["mod"], 3))
+
     def test_all_that_is_pending_is_retried(self):
         self.write(a="import b, c", b="X = 1", c="X = 1")
         a = self.imported("a")
@@ -5224,6 +5230,16 @@ class Running(Programs):
         self.put("new.py", "V = 'two'")
         program.expect("two")
 
+    def test_a_save_while_the_script_fails_to_be_swapped_in(self):
+        text = "import time\n{}\nlast = None\ndef tell(): return {}\nwhile True:\n    now = tell()\n    if now != last: print(now, flush=True)\n    last = now\n    time.sleep(0.002)"
+        self.put("s.py", text.format("", "'one'"))
+        program = self.start("s.py")
+        program.expect("one")
+        self.put("new.py", f"open('s.py', 'w').write({text.format('', repr('mended'))!r})\n1 / 0")
+        self.put("s.py", text.format("import new", "'two'"))
+        program.says("ZeroDivisionError")
+        program.expect("mended")
+
     def test_package_run_as_a_module(self):
         text = "import time\nfrom . import m\nfrom .m import f\nlast = None\ndef tell(): return f() + m.f() + 'w1'\nwhile True:\n    now = tell()\n    if now != last: print(now, flush=True)\n    last = now\n    time.sleep(0.002)"
         self.put("pk/__init__.py", "")
@@ -5578,6 +5594,13 @@ class Ended(Programs):
                 self.value("mended", mended)
                 program.expect("mended")
                 program.close()
+
+    def test_what_made_it_fail_is_saved_before_it_has_ended(self):
+        self.put("s.py", "import m")
+        self.put("m.py", "open(__file__, 'w').write('print(\"mended\")')\n1 / 0")
+        program = self.start("s.py")
+        program.says("ended with status 1")
+        program.expect("mended")
 
     def test_an_import_error_that_the_script_catches(self):
         self.put("s.py", "import sys\ntry:\n    import m\nexcept SyntaxError:\n    sys.exit('caught')\nprint(m.f())")
