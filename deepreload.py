@@ -2453,7 +2453,8 @@ def reload_changed(*, include=(), exclude=()):
         scope = _Scope(include, exclude)
         changed = list(_changes(scope))
         key = scope.include, scope.exclude
-        answers = _answers({(_signature, _path_of(name)) for name in changed}.union(_tried.get(key, ())))  # from before: a file may be saved while its reload fails
+        questions = {(_signature, _path_of(name)) for name in changed}.union(_tried.get(key, ()))
+        answers = _answers(questions)  # before the reload: a file may be saved while it fails
         if not changed or answers == _tried.get(key):
             return []
         try:
@@ -3366,8 +3367,9 @@ class _Outside:
         import atexit
         import signal
         self.folder, self.kept = os.getcwd(), []
+        names = "path", "stdin", "stdout", "stderr", "excepthook", "displayhook"
         self.state = [(sys.path.__setitem__, slice(None), list(sys.path))]
-        self.state += [(setattr, sys, name, getattr(sys, name)) for name in ("path", "stdin", "stdout", "stderr", "excepthook", "displayhook")]
+        self.state += [(setattr, sys, name, getattr(sys, name)) for name in names]
         self.state += [(signal.signal, number, signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM)]
         self.register, atexit.register = atexit.register, self.note_register
 
