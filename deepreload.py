@@ -1052,7 +1052,7 @@ class Batch:
 
     def end(self):
         """Undo what was not committed, and give the import statements back."""
-        global _batch, _grown
+        global _batch
         self.unhook()
         if self.committed:
             for cached in self.caches:
@@ -1068,16 +1068,21 @@ class Batch:
             view.show()
         self.views, self.pairs, self.replaced = {}, {}, []
         self.error = view = None  # a view knows an old namespace, an error our frames
+        self.collect()
+        _batch = None
+
+    def collect(self):
+        """Collect what nobody is to meet any more, and all when reloads have left much: freezing resets what Python counts."""
+        global _grown
         if not self.committed:
             gc.collect()  # the new versions of classes must not be met in __subclasses__()
         _unfreeze()
         _grown = max(0, _grown + _allocated() - self.blocks)
-        if self.left_classes or _grown > _allocated() / 4:  # freezing resets what the interpreter counts
+        if self.left_classes or _grown > _allocated() / 4:
             gc.collect()
             _grown = 0
         if self.frozen > _FROZEN_BY_PROGRAM:
             _freeze()
-        _batch = None
 
     def unhook(self):
         """Give the import and class statements back."""
@@ -3207,20 +3212,10 @@ class _Runner(Watcher):
         self.failed, self.refused, self.outdated, _compiled = {}, {}, False, {}
         self.status, failed = 130, set()  # what an interrupt leaves with
         try:
-            code = self.start()
-            self._start()
-            exec(code, _dict_of(sys.modules["__main__"]))
-            self.join_threads()
-            self.status = 0
-        except SystemExit as error:
-            self.status = self.exit_status(error)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:
-            if isinstance(error, _NothingToRun) and self.path is None:  # else it has run: its file may be gone for a moment only
-                raise
-            failed = _questions(error) | {(_signature, self.path)}
-            self.status = self.show(error)
+            status, failed = self.execute()
+            if self.options.once or not failed:  # what failed is to run again on the next save, whatever its threads do
+                self.join_threads()
+            self.status = status
         finally:
             for watcher in list(_watchers):  # ours, and those that the script has left behind
                 watcher.stop()
@@ -3228,6 +3223,22 @@ class _Runner(Watcher):
             compiled = {(_signature, path): signature for path, signature in _compiled.items() if path not in passed}
             self.failed = {**_answers(failed), **compiled}
             outside.run_exit_functions()
+
+    def execute(self):
+        """Execute the script; return its status, and what to ask before it is worth another run after a failure."""
+        try:
+            code = self.start()
+            self._start()
+            exec(code, _dict_of(sys.modules["__main__"]))
+        except SystemExit as error:
+            return self.exit_status(error), set()
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            if isinstance(error, _NothingToRun) and self.path is None:  # else it has run: its file may be gone for a moment only
+                raise
+            return self.show(error), _questions(error) | {(_signature, self.path)}
+        return 0, set()
 
     def start(self):
         """Make a fresh __main__ and return the code to execute in it."""

@@ -1792,7 +1792,7 @@ class Changed(Case):
 
     def test_a_save_while_the_reload_fails_is_retried(self):
         mod = self.load("X = 1")
-        self.write(mod="open(__file__, 'w').write('X = 3')\n1 / 0")
+        self.write(mod="with open(__file__, 'w') as file: file.write('X = 3')\n1 / 0")
         self.fails(reload_changed)
         self.assertEqual((reload_changed(), mod.X), (["mod"], 3))
 
@@ -5000,6 +5000,19 @@ class AsPython(Programs):
             done.append(1)
             """)
 
+    def test_threads_go_on_after_the_script_and_before_its_exit_functions(self):
+        for end, status in (("", 0), ("sys.exit(4)", 4), ("1/0", 1)):
+            with self.subTest(end):
+                said = self.same(status=status, text=f"""
+                    import atexit, sys, threading
+                    atexit.register(print, "bye")
+                    over = threading.Event()
+                    threading.Thread(target=lambda: over.wait() and print("done")).start()
+                    threading.Timer(0.01, over.set).start()
+                    {end}
+                    """)
+                self.assertEqual(said.split(), ["done", "bye"])
+
     def test_multiprocessing(self):
         text = """
             import multiprocessing, sys
@@ -5597,7 +5610,7 @@ class Ended(Programs):
 
     def test_what_made_it_fail_is_saved_before_it_has_ended(self):
         self.put("s.py", "import m")
-        self.put("m.py", "open(__file__, 'w').write('print(\"mended\")')\n1 / 0")
+        self.put("m.py", "with open(__file__, 'w') as file: file.write('print(\"mended\")')\n1 / 0")
         program = self.start("s.py")
         program.says("ended with status 1")
         program.expect("mended")
