@@ -1779,13 +1779,14 @@ class View(collections.abc.MutableMapping):
         was = self.facts if seen is not None and seen.code is self.source.code else self.origin()[1]
         if was is _NO_FACTS or "*" in was.imported or name not in was.binds:
             return _module_of(self.old.get(name)) != self.name
-        return self.brings(was, name, self.old.get(name)) or self.brings(self.facts, name, self.live.get(name))
+        return name in was.imported and self.brings(was, name, self.old.get(name)) \
+            or name in self.facts.imported and self.brings(self.facts, name, self.live.get(name))
 
     def brings(self, facts, name, value):
         """Whether an import has brought what a name holds; `except ImportError:` may have defined it instead."""
-        froms = [item for item in facts.froms if item[3] == name] if name in facts.imported else []
+        froms = [item for item in facts.froms if _bound(item) == name]
         held = [_namespace_of(_absolute(*item[:2], self.live.get("__package__") or "")).get(item[2]) for item in froms]
-        return bool(froms) and (len(froms) == facts.binds[name] or any(each is value for each in held))
+        return len(froms) == facts.binds[name] or any(each is value for each in held)
 
     def has(self, name):
         """Whether the module has bound the name by now, as far as a fresh process would know."""
