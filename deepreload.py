@@ -3093,6 +3093,8 @@ def _log_error(error):
 def _after_fork():
     global _lock
     _lock = threading.RLock()  # the parent's other threads, which may hold it, are not in the child
+    for watcher in list(_watchers):
+        watcher._stopped = threading.Event()  # the same
 
 
 if hasattr(os, "register_at_fork"):

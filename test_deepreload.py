@@ -5852,6 +5852,22 @@ class Watching(Programs):
             print(os.waitpid(child, 0)[1])
             """), "0")
 
+    @unittest.skipUnless(hasattr(os, "fork"), "no fork")
+    def test_stop_in_a_child_that_was_forked_while_the_thread_began_to_wait(self):
+        """Without a new event in the child, 1 of 40 hung on PyPy."""
+        self.assertEqual(self.program("""
+            import signal
+            w = deepreload.watch(0.00001)
+            for i in range(100):
+                child = os.fork()
+                if not child:
+                    signal.alarm(5)
+                    w.stop()
+                    os._exit(0)
+                assert os.waitpid(child, 0)[1] == 0
+            print('fine')
+            """), "fine")
+
     def test_harmless_at_interpreter_exit(self):
         self.assertEqual(self.program("""
             w = deepreload.watch(0.001, on_reload=print, on_error=print)
