@@ -1033,12 +1033,15 @@ class Batch:
         self.frozen, self.blocks = _freeze_count(), _allocated()
         _invalidate_finders()
         self.import_, self.gcd_import, self.build_class = builtins.__import__, _bootstrap._gcd_import, builtins.__build_class__
+        self.restated = _Restated(self)
+        self.restating = functools.partial(self.build_class, metaclass=self.restated) if getrefcount else self.build_class
         self.started, _batch = True, self
         for name in reversed(self.plan.finished):
             _call_hook(name)
         _freeze()  # from here on gc.get_objects() are the objects that the reload makes
         builtins.__import__, _bootstrap._gcd_import = self.hooked_import, self.hooked_gcd_import
         self.lend(builtins.__import__, self.import_)
+        self.lend(self.restating, self.build_class)
 
     def close(self):
         """Leave nothing of the reload behind in the interpreter."""
@@ -1090,11 +1093,11 @@ class Batch:
             builtins.__import__ = self.import_
         _bootstrap._gcd_import = self.gcd_import
         self.build_by(self.build_class)
+        self.restated = self.restating = None  # which hold the batch
 
     def lend(self, ours, original):
         """Pair a function of ours in builtins with Python's: a module may hold what it finds there."""
         self.pairs[id(ours)] = ours, original
-        return ours
 
     def run(self):
         names = self.plan.finished if self.plan.depth > _DEEPEST else list(self.plan.sources)
@@ -1216,10 +1219,11 @@ class Batch:
         self.views[name] = view = View(self, source)
         self.stack.append(name)
         spec, builder = source.spec, builtins.__build_class__
+        maker = self.restated.makers.pop(self.thread, None)  # of the class whose body imports this
         try:
             view.prepare()
             spec._initializing = True
-            self.build_by(view.builder)
+            self.build_by(self.restating)
             view.execute()
             view.finish()
         except BaseException as error:
@@ -1231,6 +1235,7 @@ class Batch:
         finally:
             spec._initializing = False
             self.build_by(builder)
+            self.restated.makers[self.thread] = maker
             self.stack.pop()
         self.bind_child(name, sys.modules.get(name, module))  # the module may have put something else in its place
         self.finished.append(name)
@@ -1338,7 +1343,7 @@ class Batch:
         leftovers, plain = [], []
         leftovers += _alive(self.watched(leftovers, plain))
         plain.append((lambda: 0, None))  # held by this list alone
-        counts = [(getrefcount or id)(new) for new, kept in plain]
+        counts = list(map(getrefcount or id, map(itemgetter(0), plain)))
         leftovers += [_Pair(*pair) for pair, count in zip(plain, counts) if count > counts[-1]]
         plain.clear()
         if leftovers:
@@ -1574,7 +1579,7 @@ def _clear_lines(paths):
 
 
 class _Restated:
-    """Stands for the metaclasses in a module's code: brings the old class up to date where nobody would see a difference.
+    """Stands for the metaclasses in modules' code: brings the old class up to date where nobody would see a difference.
 
     Anything else is made by the metaclass, called by C code: it may look at the frames above it.
     """
@@ -1593,7 +1598,7 @@ class _Restated:
         if old is None:
             maker, namespace, _ = types.prepare_class(name, bases, keywords)
         else:
-            maker, namespace = functools.partial(self.restate, batch.views[old.__module__], old), {}
+            maker, namespace = functools.partial(self.restate, batch, old), {}
         self.makers[threading.get_ident()] = maker
         return namespace
 
@@ -1612,10 +1617,10 @@ class _Restated:
         return None
 
     @staticmethod  # not to hold itself
-    def restate(view, old, name, bases, namespace):
+    def restate(batch, old, name, bases, namespace):
         """Give the old class what the statement says if these are the same attributes, each of the same kind; slots may be more."""
         before, after = dict(_vars_of_class(old)), {**namespace, "__doc__": namespace.get("__doc__")}
-        view.batch.build_by(view.builder)
+        batch.build_by(batch.restating)
         qualname, cell = after.pop("__qualname__", None), after.pop("__classcell__", None)
         made = {key: before.pop(key) for key in ("__dict__", "__weakref__") if key in before}
         if qualname != name or "__slots__" in after or list(before) != list(after) \
@@ -1623,8 +1628,8 @@ class _Restated:
             return type(name, bases, namespace)
         if cell is not None:  # of super(), in the methods that are new
             cell.cell_contents = old
-        view.batch.pairs[id(old)] = old, old  # not claimed: a decorator may yet make another class of it
-        _keep_attributes(view.batch, old, {**made, **after}, old)
+        batch.pairs[id(old)] = old, old  # not claimed: a decorator may yet make another class of it
+        _keep_attributes(batch, old, {**made, **after}, old)
         return old
 
 
@@ -1652,7 +1657,7 @@ class View(collections.abc.MutableMapping):
     """
 
     __slots__ = ("batch", "source", "name", "module", "facts", "live", "kind", "old", "bound", "again", "children", "fresh", "ended",
-                 "origins", "guarded", "builder")
+                 "origins", "guarded")
 
     def __init__(self, batch, source):
         self.batch, self.source, self.name, self.module = batch, source, source.name, source.module
@@ -1660,8 +1665,6 @@ class View(collections.abc.MutableMapping):
         self.old, self.bound, self.again, self.children = dict(self.live), set(), {}, {}
         self.fresh = self.ended = False  # nothing of the old code is left; the code has run to its end
         self.origins, self.guarded = None, _guarded(source)
-        builder = functools.partial(batch.build_class, metaclass=_Restated(batch)) if getrefcount else batch.build_class
-        self.builder = batch.lend(builder, batch.build_class)
 
     def prepare(self):
         """Hide the old names from the reloading thread, and give the module the attributes with which an import starts."""
@@ -1723,7 +1726,7 @@ class View(collections.abc.MutableMapping):
 
     def finish(self):
         """Pair what the code bound without the view's knowledge, or more than once."""
-        live, old, self.ended, self.builder = self.live, self.old, True, None
+        live, old, self.ended = self.live, self.old, True
         rest = old.keys() - self.bound - _MODULE_NAMES
         unseen = [name for name in rest if live.get(name, old[name]) is not old[name]]
         unseen.sort(key=list(live).index if unseen[1:] else None)  # in the order of their binding
