@@ -43,7 +43,7 @@ import types
 import weakref
 from _abc import _get_dump
 from importlib import _bootstrap
-from itertools import compress
+from itertools import chain, compress
 from operator import attrgetter, is_, itemgetter
 
 __version__ = "1.0"
@@ -106,7 +106,7 @@ def reload_order(module, *, include=(), exclude=()):
     """Return the names that `deep_reload` with these arguments would execute, in the order in which they would finish."""
     name = _named(module)
     with _lock:
-        return list(_plan_deep(name, include, exclude).finished)
+        return list(_plan_deep(name, include, exclude, in_order=True).finished)
 
 
 def import_graph(*, include=(), exclude=()):
@@ -181,22 +181,25 @@ def _parents(name):
     return tuple(".".join(parts[:i]) for i in range(1, len(parts)))
 
 
-def _plan_deep(name, include, exclude):
+def _plan_deep(name, include, exclude, in_order=False):
+    """Plan a deep reload; the order in which the modules finish is asked for only where somebody is to be told of it."""
     scope = _Scope(include, exclude, name)
     if name not in scope:
         raise ImportError(f"{name!r} is excluded: take it out of exclude to reload it", name=name)
-    known = scope.table().plans.get(name)
+    known = scope.table().plans.get((name, in_order))
     if known is not None and known.holds():
         return known.copy(sys.modules.get)
-    plan = Plan(scope, skip=_parents(name))
-    plan.visit(name)
+    plan, names = Plan(scope, skip=_parents(name)), [each for each in list(sys.modules) if each.startswith(name + ".") and each in scope]
+    plan.visit(name) if in_order else plan.gather([name, *names])
     source = plan.sources[name]
     if source.spec is None:
         raise ReloadError(f"{name}: its file {source.path} is gone; nothing was reloaded", name=name, path=source.path)
-    plan.late += [other for other in list(sys.modules) if other.startswith(name + ".") and other in scope]
+    plan.late += names
     plan.visit_late()
+    if not in_order and any("__unload__" in _namespace_of(each) for each in plan.sources):
+        return _plan_deep(name, include, exclude, in_order=True)
     if all(map(_runs, plan.sources.values())):  # what runs anew may import something else
-        plan.table.plans[name] = plan.copy()
+        plan.table.plans[name, in_order] = plan.copy()
     return plan
 
 
@@ -471,8 +474,9 @@ _NO_FACTS = Facts((), (), frozenset(), {}, {}, frozenset(), None)
 _IMPORT_NAME, _IMPORT_FROM, _STORE_NAME, _STORE_GLOBAL, _DELETE_NAME, _LOAD_NAME, _LOAD_CONST, _LOAD_SMALL_INT, _EXTENDED_ARG = (
     opcode.opmap.get(name, 256) for name in ("IMPORT_NAME", "IMPORT_FROM", "STORE_NAME", "STORE_GLOBAL", "DELETE_NAME", "LOAD_NAME",
                                              "LOAD_CONST", "LOAD_SMALL_INT", "EXTENDED_ARG"))  # 256 is in no code
-_AT_TOP = bytes(op in (_IMPORT_NAME, _STORE_NAME, _STORE_GLOBAL, _DELETE_NAME) for op in range(256))  # for bytes.translate():
-_NESTED = bytes(op in (_IMPORT_NAME, _STORE_GLOBAL) for op in range(256))  # 1 for the instructions to look at
+_AT_TOP, _NESTED, _IMPORTS = (  # for bytes.translate(): 1 for the instructions to look at
+    bytes(op in wanted for op in range(256))
+    for wanted in ((_STORE_NAME, _STORE_GLOBAL, _DELETE_NAME), (_STORE_GLOBAL,), (_IMPORT_NAME, _IMPORT_FROM)))
 _NAME_SHIFT = 2 if sys.version_info >= (3, 15) else 0  # PEP 810 keeps flags in the low bits of IMPORT_NAME's argument
 _PROBE = "import a.b\nfrom . import c as d\nfrom ..e import *\ndef f():\n import g\n global h\n h = 1\nclass k:\n from l import m"
 _PROBE_SAYS = ((("a.b", 0, (), False), ("", 1, ("c",), False), ("e", 2, ("*",), False), ("l", 0, ("m",), False), ("g", 0, (), True)),
@@ -509,9 +513,8 @@ def _knows_bytecode(known=[]):
 
 def _read_code(code):
     """The facts of a module's code and of all code inside it."""
-    imports, froms, binds, set_globally = [], [], {}, {}
+    imports, froms, binds, set_globally, inside = [], [], {}, {}, [(code, False)]
     _scan(code, code.co_code, False, imports, binds, set_globally, froms)
-    inside = [(code, False)]
     for outer, late in inside:
         for inner in outer.co_consts:
             if type(inner) is types.CodeType:
@@ -520,9 +523,10 @@ def _read_code(code):
         raw = inner.co_code
         if _IMPORT_NAME in raw or _STORE_GLOBAL in raw:  # or an argument that looks like one, which the scan passes over
             _scan(inner, raw, late, imports, binds, set_globally)
-    telling = [each for each, _ in inside if not _TELLING.isdisjoint(each.co_names)]
+    none = _TELLING.isdisjoint(chain.from_iterable([each.co_names for each, _ in inside]))
+    telling = () if none else [each for each, _ in inside if not _TELLING.isdisjoint(each.co_names)]
     at_once = [each for each in telling if each is code or each.co_name.endswith(("comp>", "genexpr>"))]
-    inspects = _INSPECTORS.intersection(name for each in at_once for name in each.co_names)
+    inspects = _INSPECTORS.intersection(chain.from_iterable([each.co_names for each in at_once]))
     imports.sort(key=_late)
     return Facts(tuple(imports), tuple(froms), frozenset(map(_bound, froms)), binds, set_globally, inspects, _dynamic(code, telling))
 
@@ -556,21 +560,20 @@ def _scan(code, raw, late, imports, binds, set_globally, froms=None):
     """Collect what one code object imports and binds; `froms` is for the module's own code only."""
     ops, args, names, consts = _instructions(code, raw)
     top = froms is not None
-    for index in compress(range(len(ops)), ops.translate(_AT_TOP if top else _NESTED)):
-        op, arg = ops[index], args[index]
-        if op == _IMPORT_NAME:
-            name, level = names[arg >> _NAME_SHIFT], _constant(ops, args, consts, index - 2)
+    for arg in compress(args, ops.translate(_NESTED)) if _STORE_GLOBAL in ops else ():
+        if top or names[arg] not in binds:
+            set_globally[names[arg]] = top  # past the view: by the module itself, or by functions only
+    for arg in compress(args, ops.translate(_AT_TOP if top else _NESTED)):
+        binds[names[arg]] = binds.get(names[arg], 0) + 1
+    for index in compress(range(len(ops)), ops.translate(_IMPORTS)) if _IMPORT_NAME in ops else ():
+        if ops[index] == _IMPORT_NAME:
+            name, level = names[args[index] >> _NAME_SHIFT], _constant(ops, args, consts, index - 2)
             fromlist = _constant(ops, args, consts, index - 1) or ()
             imports.append(Import(name, level, fromlist, late))
             if top and fromlist == ("*",):
                 froms.append((name, level, "*", "*"))
-            continue
-        bound = names[arg]
-        if op == _STORE_GLOBAL and (top or bound not in binds):
-            set_globally[bound] = top  # past the view: by the module itself, or by functions only
-        binds[bound] = binds.get(bound, 0) + 1
-        if top and ops[index - 1] == _IMPORT_FROM and fromlist:  # else it is `import a.b as c`
-            froms.append((name, level, names[args[index - 1]], bound))
+        elif top and fromlist:  # else it is `import a.b as c`
+            froms.append((name, level, names[args[index]], names[args[index + 1]]))
 
 
 def _instructions(code, raw):
@@ -737,36 +740,48 @@ def _names_bound(node):
 # -- the plan -----------------------------------------------------------------------------------------------------------
 
 class Plan:
-    """The modules to execute: `sources` in the order in which a fresh import would start them, `finished` in the order in
-    which it would finish them.  `depth` is how deep these imports nest."""
+    """The modules to execute: `sources` in the order in which they are started, unless an import statement comes before;
+    `finished` are those that have been visited, in the order in which a fresh import would finish them."""
 
     def __init__(self, scope, skip=()):
         self.scope, self.table, self.skip = scope, scope.table(), set(skip)
         self.sources, self.finished, self.late, self.read, self.passed = {}, [], [], {}, {}
-        self.depth, self.dependents = 0, None
+        self.holding, self.dependents = {}, None  # {name: the modules that a module held}
 
     def copy(self, module_of=lambda name: None):
         """This plan as it was made; a table keeps it without the module objects, which it must not keep alive."""
         other = Plan(self.scope, self.skip)
         other.sources = {name: Source(name, module_of(name), *source[2:]) for name, source in self.sources.items()}
-        other.finished, other.depth, other.passed = list(self.finished), self.depth, self.passed
+        other.finished, other.passed, other.holding = list(self.finished), self.passed, self.holding
         return other
 
     def holds(self):
         """Whether this plan would be made again: the files are what runs, and the modules hold the same modules."""
-        sources, edges = self.sources.values(), self.table.edges
+        sources = self.sources.values()
         paths = [source.path for source in sources]
         seen = [_seen.get(path, _UNKNOWN) for path in paths]
         return all([each.code is not None and each.code is source.code and each.settled for each, source in zip(seen, sources)]) \
             and _stamps(paths) == [each.signature for each in seen] and not any(map(_became_package, paths)) \
             and all([_signature(source.path) == source.signature for source in filter(None, self.passed.values())]) \
-            and all([name in edges and edges[name].modules == _modules_in(sys.modules.get(name)) for name in self.sources])
+            and all([held == _modules_in(sys.modules.get(name)) for name, held in self.holding.items()])
+
+    def gather(self, names):
+        """Add modules that are to be executed anyway, and what else they import: their own imports of each other need not be known."""
+        for name in names:
+            self.sources[name] = self.load(name)
+        inside = {name for name in names if name not in self.table.parents and not _is_package(self.sources[name])}
+        for source in list(self.sources.values()):
+            self.holding[source.name] = modules = _modules_in(source.module)
+            for target, late, _ in self.targets(source, modules, inside) if source.spec is not None else ():
+                if late:
+                    self.late.append(target)
+                elif target in sys.modules or not _runs(source):
+                    self.visit(target)
 
     def visit(self, root):
         """Walk what root imports, depth first, with a stack of its own: chains may be thousands of modules long."""
         stack = self.start(root)
         while stack:
-            self.depth = max(self.depth, len(stack))
             below = next(filter(None, map(self.start, stack[-1][1])), None)
             if below:
                 stack += below
@@ -786,6 +801,13 @@ class Plan:
             elif not runs or target in sys.modules:  # what has run without importing it will do so again
                 targets.append(target)
         return [(name, iter(targets))]
+
+    def order_below(self, root, wanted):
+        """The names among `wanted` that root imports, directly or not, in the order in which they would finish; root is the last."""
+        other = Plan(self.scope, skip=sys.modules.keys() - wanted)
+        other.read = self.read
+        other.visit(root)
+        return other.finished
 
     def visit_late(self):
         """Walk what functions import: last, each with its parents before it.
@@ -834,6 +856,7 @@ class Plan:
         if source.spec is None:
             return {}
         modules, known = _modules_in(source.module), self.table.edges.get(source.name)
+        self.holding[source.name] = modules
         if known is not None and known.code is source.code and known.modules == modules:
             return known.edges
         edges = {}
@@ -842,8 +865,6 @@ class Plan:
                 edges[target] = late
         if source.name in self.table.names and _runs(source):
             self.table.edges[source.name] = Edges(source.code, modules, edges)
-            if known is not None and known.code is source.code:
-                self.table.plans.clear()  # they were made when it held other modules
         return edges
 
     def imports(self, source):
@@ -854,12 +875,15 @@ class Plan:
                 found.setdefault(name, late)
         return found
 
-    def targets(self, source, modules):
-        """Yield (name, late, named) of what a module imports; `named` is false for the packages that this brings in."""
+    def targets(self, source, modules, known=()):
+        """Yield (name, late, named) of what a module imports, but for `known` modules; `named` is false for the packages that this
+        brings in."""
         own = (*_parents(source.name), source.name)  # these packages are there already
         package = source.name if _is_package(source) else source.name.rpartition(".")[0]
         for imported, level, names, late in source.facts.imports:
             base = _absolute(imported, level, package)
+            if base in known:
+                continue
             for name in _parents(base):
                 if not names or name not in own:
                     yield name, late, not names
@@ -979,7 +1003,7 @@ def _listing(names, most=8):
 
 # -- one reload ---------------------------------------------------------------------------------------------------------
 
-_DEEPEST = 100  # imports nested deeper than this are executed leaves first: each level takes a few frames
+_DEEPEST = 100  # what imports nested deeper than this want is executed leaves first: each level takes a few frames
 _SPEC_NAMES = ("__spec__", "__loader__", "__package__", "__file__", "__cached__", "__path__")
 _MODULE_NAMES = {*_SPEC_NAMES, "__name__", "__doc__", "__builtins__"}
 _COMPILED = ("__annotations__", "__annotate__", "__conditional_annotations__")  # made anew by the code, not by name
@@ -1100,8 +1124,7 @@ class Batch:
         self.pairs[id(ours)] = ours, original
 
     def run(self):
-        names = self.plan.finished if self.plan.depth > _DEEPEST else list(self.plan.sources)
-        for name in names:
+        for name in list(self.plan.sources):
             if name in self.pending and self.plan.sources[name].module is not None:
                 self.enter(name)  # modules that are new come in by the import statements that want them
 
@@ -1161,7 +1184,7 @@ class Batch:
     def imported(self, base):
         for name in (*_parents(base), base):
             if name not in self.views and name not in self.bound:
-                self.enter(name)
+                self.wanted(name)
                 if self.is_gone(name):
                     raise ModuleNotFoundError(f"No module named {name!r}", name=name)
                 if name in self.modules and name not in self.views:  # its package is executed again, itself it is not
@@ -1179,7 +1202,7 @@ class Batch:
             return
         name = f"{base}.{child}"
         if name in sys.modules and (view is None or not view.has(child) or view.live[child] is sys.modules[name]):
-            self.enter(name)
+            self.wanted(name)
             if self.is_gone(name):
                 raise ImportError(f"cannot import name {child!r} from {base!r}", name=base)
 
@@ -1192,6 +1215,13 @@ class Batch:
     def is_gone(self, name):
         """Whether a module has lost its file, and nothing else has come to its name meanwhile."""
         return name in self.gone and sys.modules.get(name) is self.gone[name].module
+
+    def wanted(self, name):
+        """Execute what an import statement wants."""
+        if len(self.stack) >= _DEEPEST and name in self.pending:
+            for below in self.plan.order_below(name, self.pending.keys()):
+                self.enter(below)
+        self.enter(name)
 
     def enter(self, name):
         """Execute a module that is still pending, its parents before it."""

@@ -772,6 +772,30 @@ class Order(Case):
         self.write({"link2999.py": b"X = 33"})
         self.assertEqual((len(reload_changed()), sys.modules["link2999"].X), (3000, 33))
 
+    def test_chain_of_400_modules_in_a_package(self):
+        "deeper than the imports of a reload nest: what is left is executed leaves first"
+        self.write({f"pk/link{i}.py": f"from . import link{i + 1}" if i < 399 else "X = 1" for i in range(400)})
+        self.write({"pk/__init__.py": ""})
+        self.imported(*[f"pk.link{i}" for i in reversed(range(400))])
+        self.write({"pk/__init__.py": "from . import link0", "pk/link399.py": "X = 2"})
+        deep_reload("pk")
+        self.assertEqual((self.trace(), sys.modules["pk.link399"].X), (" ".join([f"pk.link{i}" for i in reversed(range(400))] + ["pk"]), 2))
+        self.write({"pk/link399.py": "from . import link380, link0\nX = 3"})
+        deep_reload("pk")
+        self.assertEqual((len(self.trace().split()), sys.modules["pk.link399"].X), (401, 3))
+
+    def test_a_package_brings_what_its_modules_import_elsewhere(self):
+        "in whatever way, and what that imports; what is executed is what reload_order() says"
+        self.write({"pk/__init__.py": "", "pk/a.py": "from .b import *\nif not X: import one", "pk/b.py": "X = 1\ndef f():\n import two",
+                    "pk/c.py": "import importlib\nimportlib.import_module('three')", "pk/sub/__init__.py": "", "pk/sub/d.py": "from q import e"},
+                   one="import deep", two="", three="", deep="import pk.b", other="", **{"q/__init__": "", "q/e": "from pk import b", "q/f": ""})
+        self.imported("pk.a", "pk.c", "pk.sub.d", "one", "two", "three", "other", "q.f")
+        wanted = sorted(reload_order("pk"))
+        self.assertEqual(wanted, "deep one pk pk.a pk.b pk.c pk.sub pk.sub.d q q.e three two".split())
+        for turn in range(2):
+            deep_reload("pk")
+            self.assertEqual(sorted(self.trace().split()), wanted)
+
     def test_conditional_and_repeated_imports(self):
         "what the source imports under a condition and is loaded belongs to what the module imports"
         self.write(a="import b\nimport b as again\nfrom b import X\nif not X:\n    import c", b="X = 1", c="")
