@@ -63,7 +63,7 @@ __all__ = ["deep_reload", "deep_unload", "reload_changed", "is_changed", "watch"
 Import = collections.namedtuple("Import", "name level names late")
 Facts = collections.namedtuple("Facts", "imports froms imported binds globals inspects dynamic")
 Seen = collections.namedtuple("Seen", "signature settled code facts left", defaults=(frozenset(),))
-Source = collections.namedtuple("Source", "name module spec path signature code facts")
+Source = collections.namedtuple("Source", "name spec path signature code facts")
 Edges = collections.namedtuple("Edges", "code modules edges")
 
 _MISSING = object()
@@ -188,7 +188,7 @@ def _plan_deep(name, include, exclude, in_order=False):
         raise ImportError(f"{name!r} is excluded: take it out of exclude to reload it", name=name)
     known = scope.table().plans.get((name, in_order))
     if known is not None and known.holds():
-        return known.copy(sys.modules.get)
+        return known.copy()
     plan, names = Plan(scope, skip=_parents(name)), [each for each in list(sys.modules) if each.startswith(name + ".") and each in scope]
     plan.visit(name) if in_order else plan.gather([name, *names])
     source = plan.sources[name]
@@ -387,20 +387,20 @@ def _runs_as_another(path, name):
     return any(other != name and getattr(_spec_of(module), "origin", None) == path for other, module in list(sys.modules.items()))
 
 
-def _load(name, module, spec):
+def _load(name, spec):
     """Find and compile what a module's file says now; a Source without spec is a module whose file is gone."""
     path = _file_of(spec)
     signature = _signature(path)
-    if signature and module is not None and spec is _spec_of(module):
+    if signature and spec is _spec_of(sys.modules.get(name)):
         _running(name, spec, signature)  # which may be what the file says
     found = _spec_now(name, spec, path, signature)
     if found is None:
-        return Source(name, module, None, path, None, None, _NO_FACTS)
+        return Source(name, None, path, None, None, _NO_FACTS)
     if found is not spec:
         spec, path = found, _file_of(found)
         signature = _signature(path)
     code = _code_of(name, spec, path, signature)
-    return Source(name, module, spec, path, signature, code, _facts(code, path))
+    return Source(name, spec, path, signature, code, _facts(code, path))
 
 
 def _spec_now(name, spec, path, signature):
@@ -748,11 +748,10 @@ class Plan:
         self.sources, self.finished, self.late, self.read, self.passed = {}, [], [], {}, {}
         self.holding, self.dependents = {}, None  # {name: the modules that a module held}
 
-    def copy(self, module_of=lambda name: None):
-        """This plan as it was made; a table keeps it without the module objects, which it must not keep alive."""
+    def copy(self):
+        """This plan as it was made, whatever a reload adds to it."""
         other = Plan(self.scope, self.skip)
-        other.sources = {name: Source(name, module_of(name), *source[2:]) for name, source in self.sources.items()}
-        other.finished, other.passed, other.holding = list(self.finished), self.passed, self.holding
+        other.sources, other.finished, other.passed, other.holding = dict(self.sources), list(self.finished), self.passed, self.holding
         return other
 
     def holds(self):
@@ -763,15 +762,14 @@ class Plan:
         return all([each.code is not None and each.code is source.code and each.settled for each, source in zip(seen, sources)]) \
             and _stamps(paths) == [each.signature for each in seen] and not any(map(_became_package, paths)) \
             and all([_signature(source.path) == source.signature for source in filter(None, self.passed.values())]) \
-            and all([held == _modules_in(sys.modules.get(name)) for name, held in self.holding.items()])
+            and all([held == _modules_in(name) for name, held in self.holding.items()])
 
     def gather(self, names):
         """Add modules that are to be executed anyway, and what else they import: their own imports of each other need not be known."""
-        for name in names:
-            self.sources[name] = self.load(name)
+        self.sources.update([(name, self.load(name)) for name in names])
         inside = {name for name in names if name not in self.table.parents and not _is_package(self.sources[name])}
         for source in list(self.sources.values()):
-            self.holding[source.name] = modules = _modules_in(source.module)
+            self.holding[source.name] = modules = _modules_in(source.name)
             for target, late, _ in self.targets(source, modules, inside) if source.spec is not None else ():
                 if late:
                     self.late.append(target)
@@ -830,7 +828,7 @@ class Plan:
             self.read[name], module = None, sys.modules.get(name)
             try:
                 spec = self.spec_of(name, module)
-                self.read[name] = _load(name, module, spec) if spec is not None else None
+                self.read[name] = _load(name, spec) if spec is not None else None
             except Exception as error:
                 if module is not None:  # whether a new one is imported at all, and in a try statement, its importer decides
                     raise _failure(error, name, (), getattr(_spec_of(module), "origin", None)) from error
@@ -855,7 +853,7 @@ class Plan:
         """
         if source.spec is None:
             return {}
-        modules, known = _modules_in(source.module), self.table.edges.get(source.name)
+        modules, known = _modules_in(source.name), self.table.edges.get(source.name)
         self.holding[source.name] = modules
         if known is not None and known.code is source.code and known.modules == modules:
             return known.edges
@@ -870,7 +868,7 @@ class Plan:
     def imports(self, source):
         """{name: late} of what a module itself imports, in order, without the packages that this brings in."""
         found = {}
-        for name, late, named in self.targets(source, _modules_in(source.module)) if source.spec else ():
+        for name, late, named in self.targets(source, _modules_in(source.name)) if source.spec else ():
             if named:
                 found.setdefault(name, late)
         return found
@@ -917,7 +915,7 @@ class Plan:
     def held(self, source, modules):
         """Yield the modules that a module's own code has bound without an import statement that names them, and plug-ins."""
         for name, _ in modules:
-            value = _dict_of(source.module).get(name)
+            value = _namespace_of(source.name).get(name)
             target = _dict_of(value).get("__name__") if type(value) is types.ModuleType else None
             found = type(target) is str and sys.modules.get(target) is value
             if found and target != f"{source.name}.{name}" and name in source.facts.binds:
@@ -930,9 +928,9 @@ def _is_package(source):
     return source is not None and source.spec is not None and source.spec.submodule_search_locations is not None
 
 
-def _modules_in(module):
-    """[(name, id)] of the modules that a module's namespace holds."""
-    namespace, kind = _dict_of(module).copy() if module is not None else {}, types.ModuleType
+def _modules_in(name):
+    """[(name, id)] of the modules that a loaded module's namespace holds."""
+    namespace, kind = _namespace_of(name).copy(), types.ModuleType
     return [(name, id(value)) for name, value in namespace.items() if type(value) is kind]
 
 
@@ -1125,7 +1123,7 @@ class Batch:
 
     def run(self):
         for name in list(self.plan.sources):
-            if name in self.pending and self.plan.sources[name].module is not None:
+            if name in self.pending and name in self.modules:
                 self.enter(name)  # modules that are new come in by the import statements that want them
 
     # Imports while the batch runs: the reloading thread's import statements execute first what is still pending.
@@ -1210,11 +1208,11 @@ class Batch:
         """What is a package no more has no submodules in a fresh process."""
         for name in [name for name in list(sys.modules) if name.startswith(package + ".") and name in self.plan.scope]:
             self.pending.pop(name, None)
-            self.gone[name] = Source(name, sys.modules[name], None, None, None, None, _NO_FACTS)
+            self.gone[name] = sys.modules[name]
 
     def is_gone(self, name):
         """Whether a module has lost its file, and nothing else has come to its name meanwhile."""
-        return name in self.gone and sys.modules.get(name) is self.gone[name].module
+        return name in self.gone and sys.modules.get(name) is self.gone[name]
 
     def wanted(self, name):
         """Execute what an import statement wants."""
@@ -1240,12 +1238,12 @@ class Batch:
                 self.enter(parent)
         source = self.pending.pop(name, None)
         if source is not None and source.spec is None:
-            self.gone[name] = source
-        elif source is not None and source.module is not None:
+            self.gone[name] = self.modules.get(name)
+        elif source is not None and name in self.modules:
             self.run_module(source)
 
     def run_module(self, source):
-        name, module = source.name, source.module
+        name, module = source.name, self.modules[source.name]
         self.views[name] = view = View(self, source)
         self.stack.append(name)
         spec, builder = source.spec, builtins.__build_class__
@@ -1290,15 +1288,16 @@ class Batch:
     def commit(self):
         """Pair, replace and rename what is left, each step in the log; then forget the log."""
         self.unhook()
-        self.gone.update(self.failed)  # an import statement has caught it: a fresh process has no such module
+        for name in self.failed:  # an import statement has caught it: a fresh process has no such module
+            self.gone[name] = self.modules[name]
         self.replace_leftovers()
         self.follow()
         self.update_closures()
         self.rename_elsewhere()
         for view in [view for view in self.views.values() if not view.fresh]:
             view.drop_stale()
-        for name, source in self.gone.items():
-            self.forget(name, source.module)
+        for name, module in self.gone.items():
+            self.forget(name, module)
         for source in self.plan.sources.values():
             if source.path and source.code is not None and source.name not in self.gone:
                 self.note(source)
@@ -1444,10 +1443,10 @@ class Batch:
         main = _namespace_of("__main__")
         facts = _facts_of_main(main)
         names = self.importers() if not taken else _Scope(named=next(iter(self.views), None)).loaded()
-        others = {name: sys.modules.get(name) for name in names if name not in self.views}
+        others = [name for name in names if name not in self.views]
         self.rename_in(main, facts, taken if facts else {**taken, **self.changed_objects(others)})
-        for name, module in others.items():  # no module any more, if another thread's import of it has failed meanwhile
-            self.rename_in(_namespace_of(name), _running_source(name, module).facts, taken)
+        for name in others:  # no module any more, if another thread's import of it has failed meanwhile
+            self.rename_in(_namespace_of(name), _running_source(name).facts, taken)
 
     def importers(self):
         """The modules that may have names of those executed: what imports them, and what is outside the scope."""
@@ -1468,7 +1467,7 @@ class Batch:
                 new = view.live.get(name, value)
                 if new is not value and type(value) not in _CONSTANTS and not name.startswith("__"):
                     changed[id(value)] = value, new
-        for name in [name for name in list(sys.modules) if name != "__main__" and name not in importers] if changed else ():
+        for name in sys.modules.keys() - {"__main__", *importers} if changed else ():
             for value in list(_namespace_of(name).values()):
                 changed.pop(id(value), None)
         return changed
@@ -1690,8 +1689,8 @@ class View(collections.abc.MutableMapping):
                  "origins", "guarded")
 
     def __init__(self, batch, source):
-        self.batch, self.source, self.name, self.module = batch, source, source.name, source.module
-        self.facts, self.live, self.kind = source.facts, _dict_of(source.module), type(source.module)
+        self.batch, self.source, self.name, self.module = batch, source, source.name, batch.modules[source.name]
+        self.facts, self.live, self.kind = source.facts, _dict_of(self.module), type(self.module)
         self.old, self.bound, self.again, self.children = dict(self.live), set(), {}, {}
         self.fresh = self.ended = False  # nothing of the old code is left; the code has run to its end
         self.origins, self.guarded = None, _guarded(source)
@@ -2636,10 +2635,10 @@ def _reach(names, step):
 
 def _imports_at_once(plan, name, target):
     """Whether a function that imports target may have been called while its module, or one that imports it, was imported."""
-    source, imports, dynamic = _running_source(name, sys.modules[name]), [], []
+    source, imports, dynamic = _running_source(name), [], []
     if source.code is None or not _knows_bytecode():
         return source.code is not None
-    importers = [_running_source(other, sys.modules[other]).code for other in plan.dependents.get(name, ())]
+    importers = [_running_source(other).code for other in plan.dependents.get(name, ())]
     for code in _called(source.code, set().union(*map(_all_names, filter(None, importers)))):
         _scan(code, code.co_code, False, imports, {}, {})
         if not _IMPORTERS.isdisjoint(code.co_names):
@@ -2691,17 +2690,17 @@ def _dependents(plan):
 def _running_edges(plan, name):
     """{target: late} of what a loaded module in scope imports, by the code that it runs."""
     known, running = plan.table.edges.get(name, _NO_EDGES), _seen.get(plan.table.names[name], _UNKNOWN).code
-    return known.edges if known.code is running is not None else plan.edges(_running_source(name, sys.modules[name]))
+    return known.edges if known.code is running is not None else plan.edges(_running_source(name))
 
 
-def _running_source(name, module):
+def _running_source(name):
     """A Source that says what a module runs, whatever its file says now."""
-    spec = _spec_of(module)
+    spec = _spec_of(sys.modules.get(name))
     path = _file_of(spec)
     seen = _running(name, spec) or _UNKNOWN
     if seen.facts is None and seen.code is None and path and _opaque(spec):
         seen = _seen[path] = _UNKNOWN._replace(facts=_facts_of_loader(name, spec.loader))
-    return Source(name, module, spec, path, None, seen.code, seen.facts or _facts(seen.code, path))
+    return Source(name, spec, path, None, seen.code, seen.facts or _facts(seen.code, path))
 
 
 def _facts_of_loader(name, loader):
@@ -2713,7 +2712,7 @@ def _facts_of_loader(name, loader):
 
 
 def _imports_changed(reader, name):
-    new, old = reader.load(name), _running_source(name, sys.modules[name])
+    new, old = reader.load(name), _running_source(name)
     return new.spec is not None and _imported(reader, new) != _imported(reader, new._replace(facts=old.facts))
 
 
@@ -2856,7 +2855,7 @@ def _edges_of_all(scope):
     plan, edges = Plan(scope), {"__main__": dict.fromkeys(_imports_of_main(), True)}
     for name, module in list(sys.modules.items()):
         if not _fixed(name, module) and not _in_stdlib(_spec_of(module).origin):
-            edges[name] = {name.rpartition(".")[0]: True, **plan.edges(_running_source(name, module))}
+            edges[name] = {name.rpartition(".")[0]: True, **plan.edges(_running_source(name))}
     return edges
 
 
@@ -3377,7 +3376,7 @@ class _Runner(Watcher):
             raise _failure(error, "__main__", ()) from error
         with _lock:
             plan, spec = Plan(_Scope()), importlib.machinery.ModuleSpec("__main__", None)
-            plan.sources["__main__"] = Source("__main__", main, spec, self.path, signature, code, _facts(code))
+            plan.sources["__main__"] = Source("__main__", spec, self.path, signature, code, _facts(code))
             batch = Batch(lambda: plan)
             batch.undecorated = undecorated
             batch.execute()
