@@ -1968,8 +1968,9 @@ def _same(one, other):
 
 def _same_part(one, other):
     """The same of what a function is made of: its own dicts may hold the same."""
-    return _same(one, other) or type(one) is type(other) is dict and len(one) == len(other) \
-        and all([_same(other.get(name, _MISSING), value) for name, value in one.items()])
+    if type(one) is not dict or type(other) is not dict:
+        return _same(one, other)
+    return len(one) == len(other) and all(map(is_, one, other)) and all(map(_same, one.values(), other.values()))
 
 
 def _same_function(old, new):
