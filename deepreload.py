@@ -515,14 +515,13 @@ def _read_code(code):
     """The facts of a module's code and of all code inside it."""
     imports, froms, binds, set_globally, inside = [], [], {}, {}, [(code, False)]
     _scan(code, code.co_code, False, imports, binds, set_globally, froms)
-    for outer, late in inside:
+    for outer, late in inside:  # to which the loop adds
         for inner in outer.co_consts:
             if type(inner) is types.CodeType:
-                inside.append((inner, late or inner.co_flags & _IN_FUNCTION != 0))
-    for inner, late in inside[1:]:
-        raw = inner.co_code
-        if _IMPORT_NAME in raw or _STORE_GLOBAL in raw:  # or an argument that looks like one, which the scan passes over
-            _scan(inner, raw, late, imports, binds, set_globally)
+                within, raw = late or inner.co_flags & _IN_FUNCTION != 0, inner.co_code
+                inside.append((inner, within))
+                if _IMPORT_NAME in raw or _STORE_GLOBAL in raw:  # or an argument that looks like one, which the scan passes over
+                    _scan(inner, raw, within, imports, binds, set_globally)
     none = _TELLING.isdisjoint(chain.from_iterable([each.co_names for each, _ in inside]))
     telling = () if none else [each for each, _ in inside if not _TELLING.isdisjoint(each.co_names)]
     at_once = [each for each in telling if each is code or each.co_name.endswith(("comp>", "genexpr>"))]
