@@ -3261,19 +3261,18 @@ class _Runner(Watcher):
 
     def execute(self):
         """Execute the script; return its status, and what to ask before it is worth another run after a failure."""
+        end = SystemExit()
         try:
             code = self.start()
             self._start()
             exec(code, _dict_of(sys.modules["__main__"]))
-        except SystemExit as error:
-            return self.exit_status(error), set()
         except KeyboardInterrupt:
             raise
         except BaseException as error:
             if isinstance(error, _NothingToRun) and self.path is None:  # else it has run: its file may be gone for a moment only
                 raise
-            return self.show(error), _questions(error) | {(_signature, self.path)}
-        return 0, set()
+            end = error  # shown below, where it is handled no more: it would be the context of an error in sys.excepthook
+        return self.show(end), set() if isinstance(end, SystemExit) else _questions(end) | {(_signature, self.path)}
 
     def start(self):
         """Make a fresh __main__ and return the code to execute in it."""
@@ -3307,13 +3306,21 @@ class _Runner(Watcher):
             while not thread.daemon and thread is not threading.current_thread() and thread.is_alive():
                 thread.join(1)  # an interrupt that comes just before a wait begins is noticed when that ends
 
-    @staticmethod
-    def show(error):
+    def show(self, error, hook=None):
         """Show an exception as Python does, from the script's frame on; return the status that it leaves with."""
+        if isinstance(error, SystemExit):
+            return self.exit_status(error)
         trace = error.__traceback__
         while trace is not None and _is_machinery(trace.tb_frame.f_code.co_filename):
             trace = trace.tb_next
-        sys.excepthook(type(error), error.with_traceback(trace), trace)
+        try:
+            (hook or sys.excepthook)(type(error), error.with_traceback(trace), trace)
+        except SystemExit as end:
+            return self.exit_status(end)
+        except Exception as wrong:
+            for text, each in ("Error in sys.excepthook:", wrong), ("\nOriginal exception was:", error):
+                print(text, file=sys.stderr)
+                self.show(each, sys.__excepthook__)
         return 1
 
     @staticmethod

@@ -4956,6 +4956,12 @@ class AsPython(Programs):
         self.same(text="def f(:", status=1)
         self.same(text="import sys\nsys.excepthook = lambda t, v, tb: print(t, v, tb.tb_frame.f_code.co_name)\n1/0", status=1)
 
+    def test_an_excepthook_that_fails(self):
+        for end, status in (("None[0]", 1), ("raise SystemExit", 0), ("sys.exit(7)", 7), ("sys.exit('why')", 1), ("try: None[0]\n    except: 2/0", 1)):
+            with self.subTest(end):
+                self.same(text=f"import sys\ndef hook(*args):\n    {end}\nsys.excepthook = hook\n1/0", status=status)
+        self.same(text="import sys\nsys.excepthook = None\n1/0", status=1)
+
     def test_folder_link_and_relative_name(self):
         text = "import sys, m, os\nfile = os.path.abspath(__file__)\nos.chdir('/')\nprint(os.path.basename(sys.path[0]), file, sys.argv, m.X, __name__)"
         self.put("sub/m.py", "X = 1")
@@ -5653,6 +5659,14 @@ class Ended(Programs):
         program.says("SyntaxError", "ended with status 1")
         self.put("s.py", "print('mended')")
         program.expect("mended")
+
+    def test_an_excepthook_that_fails(self):
+        for end, status in (("2/0", 1), ("sys.exit(7)", 7)):
+            self.put("s.py", f"import sys\ndef hook(*args):\n    {end}\nsys.excepthook = hook\n1/0")
+            program = self.start("s.py")
+            program.says(f"ended with status {status}")
+            self.put("s.py", "print('mended')")
+            program.expect("mended")
 
     def test_a_package_that_fails_to_import(self):
         self.put("pk/__init__.py", "1/0")
