@@ -3325,9 +3325,10 @@ class _Runner(Watcher):
 
     @staticmethod
     def exit_status(error):
-        if error.code is None or isinstance(error.code, int):
-            return (error.code or 0) & 0xFF
-        print(error.code, file=sys.stderr)
+        code = 0 if error.code is None else error.code
+        if isinstance(code, int):
+            return (code if -2**63 <= code < 2**63 else -1) & 0xFF  # as a C long
+        print(code, file=sys.stderr)
         return 1
 
     def forget(self):

@@ -4947,6 +4947,11 @@ class AsPython(Programs):
             with self.subTest(text):
                 self.same(text=text, status=status)
 
+    def test_exit_statuses_that_are_too_large(self):
+        for number, status in (("2**70", 255), ("-2**70", 255), ("2**63", 255), ("-2**63", 0), ("2**31 + 3", 3), ("-2**32 - 5", 251), ("True", 1)):
+            with self.subTest(number):
+                self.same(text=f"raise SystemExit({number})", status=status, stream="out")  # 3.13 warns of them
+
     def test_tracebacks_start_in_the_users_file(self):
         self.put("m.py", "def f(): 1/0")
         self.same(text="import m\nm.f()", status=1)
