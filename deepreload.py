@@ -3170,7 +3170,7 @@ def main(argv=None):
         return 2
 
 
-class _NothingToRun(ImportError):
+class _NothingToRun(ModuleNotFoundError):
     """The command line names no script and no module; str() says so."""
 
 
@@ -3310,6 +3310,9 @@ class _Runner(Watcher):
         """Show an exception as Python does, from the script's frame on; return the status that it leaves with."""
         if isinstance(error, SystemExit):
             return self.exit_status(error)
+        if isinstance(error, _NothingToRun):
+            self.say(error, 31)
+            return 1
         trace = error.__traceback__
         while trace is not None and _is_machinery(trace.tb_frame.f_code.co_filename):
             trace = trace.tb_next
@@ -3518,7 +3521,7 @@ def _spec_to_run(name, to_show):
         spec = None
     has_source = spec and spec.has_location and hasattr(spec.loader, "get_source") and not isinstance(spec.loader, _WITHOUT_SOURCE)
     if not (spec if to_show else has_source):
-        raise _NothingToRun(f"there is no module {name!r} with a source file to run")
+        raise _NothingToRun(f"there is no module {name!r} with a source file to run", name=name + ".__main__")
     return spec
 
 

@@ -5625,6 +5625,19 @@ class Ended(Programs):
             os.rename(self.path("away"), self.path(main))
             program.expect("ran")
 
+    def test_a_module_becomes_a_package(self):
+        self.put("app.py", "print('module', flush=True)")
+        program = self.start("-m", "app")
+        program.expect("module")
+        program.says("ended with status 0")
+        self.put("app/__init__.py", "")
+        self.put("app.py", "")
+        self.assertEqual(program.says("no module"), "deepreload: there is no module 'app' with a source file to run")
+        program.says("ended with status 1; it runs again on the next save")
+        self.put("app/__main__.py", "print('package', flush=True)")
+        program.expect("package")
+        self.assertNotIn("NothingToRun", program.text())
+
     def test_what_made_it_fail_is_watched(self):
         for text, files, mended in (
                 ("import m; print(m.f())", {"m.py": "def ("}, "m.py"),
