@@ -3322,16 +3322,15 @@ class _Runner(Watcher):
             return self.exit_status(end)
         except Exception as wrong:
             for text, each in ("Error in sys.excepthook:", wrong), ("\nOriginal exception was:", error):
-                print(text, file=sys.stderr)
+                self.write(text, sys.stderr)
                 self.show(each, sys.__excepthook__)
         return 1
 
-    @staticmethod
-    def exit_status(error):
+    def exit_status(self, error):
         code = 0 if error.code is None else error.code
         if isinstance(code, int):
             return (code if -2**63 <= code < 2**63 else -1) & 0xFF  # as a C long
-        print(code, file=sys.stderr)
+        self.write(code, sys.stderr)
         return 1
 
     def forget(self):
@@ -3403,11 +3402,15 @@ class _Runner(Watcher):
     def say(self, text, color=None):
         if not self.options.quiet or color:
             text = f"deepreload: {text}"
-            try:  # in one piece: the script writes too
-                self.stderr.write((f"\033[{color or 2}m{text}\033[0m" if self.color else text) + "\n")
-                self.stderr.flush()
-            except (OSError, ValueError, AttributeError):  # closed, or None from the start
-                pass
+            self.write(f"\033[{color or 2}m{text}\033[0m" if self.color else text, self.stderr)
+
+    def write(self, text, stream):
+        stream = self.stderr if stream is None else stream
+        try:  # in one piece: the script writes too
+            stream.write(str(text) + "\n")
+            stream.flush()
+        except Exception:  # closed, or None from the start, or text that refuses
+            pass
 
     def reloaded(self, names):
         milliseconds = (time.perf_counter() - self.began) * 1000
