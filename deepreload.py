@@ -3207,8 +3207,9 @@ class _Runner(Watcher):
         self.color = hasattr(sys.stderr, "isatty") and sys.stderr.isatty() and not os.environ.get("NO_COLOR")
         self.path, self.ran, self.source = None, None, b""  # the script's file, and what it was when it ran
         self.find, folder, self.is_file = self.located(self.argv[0])
-        if not getattr(sys.flags, "safe_path", False) or not (options.module or self.is_file):
-            sys.path[0] = folder
+        safe = getattr(sys.flags, "safe_path", sys.flags.isolated)  # then Python has put nothing there
+        if not safe or not (options.module or self.is_file):
+            sys.path[:not safe] = [folder]
 
     def located(self, name):
         """(function that finds the spec of what to run, the folder that comes first on sys.path, whether it is a mere file)."""

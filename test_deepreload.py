@@ -5012,6 +5012,9 @@ class AsPython(Programs):
 
     def test_safe_path(self):
         self.same(text="import sys\nprint(sys.path)", PYTHONSAFEPATH="1")
+        self.put("app/__main__.py", "import sys\nprint(sys.path)")
+        for args in ([self.path("app")], ["-m", "app"], ["-m", "app.__main__"]):
+            self.same(*args, PYTHONSAFEPATH="1", PYTHONPATH=os.pathsep.join((HERE, self.root)))
 
     def test_source_encodings(self):
         for text in (b"# -*- coding: latin-1 -*-\nprint(ascii('\xe9'))", b"\xef\xbb\xbfprint('bom')", b"print(1)\r\nprint(ascii('\xc3\xa9'))\r\n"):
