@@ -3310,28 +3310,24 @@ class _Runner(Watcher):
     def show(self, error, hook=None):
         """Show an exception as Python does, from the script's frame on; return the status that it leaves with."""
         if isinstance(error, SystemExit):
-            return self.exit_status(error)
-        if isinstance(error, _NothingToRun):
+            code = 0 if error.code is None else error.code
+            if isinstance(code, int):
+                return (code if -2**63 <= code < 2**63 else -1) & 0xFF  # as a C long
+            self.write(code, sys.stderr)
+        elif isinstance(error, _NothingToRun):
             self.say(error, 31)
-            return 1
-        trace = error.__traceback__
-        while trace is not None and _is_machinery(trace.tb_frame.f_code.co_filename):
-            trace = trace.tb_next
-        try:
-            (hook or sys.excepthook)(type(error), error.with_traceback(trace), trace)
-        except SystemExit as end:
-            return self.exit_status(end)
-        except Exception as wrong:
-            for text, each in ("Error in sys.excepthook:", wrong), ("\nOriginal exception was:", error):
-                self.write(text, sys.stderr)
-                self.show(each, sys.__excepthook__)
-        return 1
-
-    def exit_status(self, error):
-        code = 0 if error.code is None else error.code
-        if isinstance(code, int):
-            return (code if -2**63 <= code < 2**63 else -1) & 0xFF  # as a C long
-        self.write(code, sys.stderr)
+        else:
+            trace = error.__traceback__
+            while trace is not None and _is_machinery(trace.tb_frame.f_code.co_filename):
+                trace = trace.tb_next
+            try:
+                (hook or sys.excepthook)(type(error), error.with_traceback(trace), trace)
+            except SystemExit as end:
+                return self.show(end)
+            except Exception as wrong:
+                for text, each in ("Error in sys.excepthook:", wrong), ("\nOriginal exception was:", error):
+                    self.write(text, sys.stderr)
+                    self.show(each, sys.__excepthook__)
         return 1
 
     def forget(self):
