@@ -3236,10 +3236,8 @@ class _Runner(Watcher):
                     time.sleep(self._interval)
                 self.forget()
         except KeyboardInterrupt:
-            import contextlib
             for stream in (sys.stdout, self.stderr):
-                with contextlib.suppress(OSError, ValueError, AttributeError):
-                    stream.flush()
+                self.write("", stream, end="")
             os._exit(self.status)  # at once, whatever threads the script has left behind
 
     def run(self, outside):
@@ -3401,10 +3399,10 @@ class _Runner(Watcher):
             text = f"deepreload: {text}"
             self.write(f"\033[{color or 2}m{text}\033[0m" if self.color else text, self.stderr)
 
-    def write(self, text, stream):
+    def write(self, text, stream, end="\n"):
         stream = self.stderr if stream is None else stream
         try:  # in one piece: the script writes too
-            stream.write(str(text) + "\n")
+            stream.write(str(text) + end)
             stream.flush()
         except Exception:  # closed, or None from the start, or text that refuses
             pass
