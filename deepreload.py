@@ -27,6 +27,7 @@ the frames that are running; put a class whose slots, layout or metaclass change
 definition that moves to another module.
 """
 
+import atexit
 import builtins
 import collections.abc
 import functools
@@ -3419,7 +3420,6 @@ class _Outside:
     """What a run may change of the process, to give the next one a fresh start."""
 
     def __init__(self):
-        import atexit
         import signal
         self.folder, self.kept = os.getcwd(), []
         names = "path", "stdin", "stdout", "stderr", "excepthook", "displayhook"
@@ -3436,7 +3436,6 @@ class _Outside:
         return self.register(function, *args, **kwargs)
 
     def run_exit_functions(self):
-        import atexit
         atexit._run_exitfuncs()
         weakref.finalize._shutdown = False
         for name, flag in (("thread", "_shutdown"), ("process", "_global_shutdown")):
