@@ -3466,8 +3466,7 @@ def _changed_definitions(was, source, path):
         if isinstance(node, functions) and node.decorator_list and decorated.get(node.name) == list(map(ast.dump, node.decorator_list)):
             node.decorator_list = []
             undecorated.add(node.name)
-    futures = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "__future__" and node not in nodes]
-    wanted = futures + [node for node in nodes if isinstance(node, kinds)]
+    wanted = [node for node in tree.body if isinstance(node, kinds) and (node in nodes or getattr(node, "module", "") == "__future__")]
     return compile(ast.Module(wanted, []), path, "exec", dont_inherit=True), others, undecorated
 
 
