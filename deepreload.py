@@ -3272,7 +3272,10 @@ class _Runner(Watcher):
             if isinstance(error, _NothingToRun) and self.path is None:  # else it has run: its file may be gone for a moment only
                 raise
             end = error  # shown below, where it is handled no more: it would be the context of an error in sys.excepthook
-        return self.show(end), set() if isinstance(end, SystemExit) else _questions(end) | {(_signature, self.path)}
+        try:
+            return self.show(end), set() if isinstance(end, SystemExit) else _questions(end) | {(_signature, self.path)}
+        finally:
+            end = None  # whose traceback leads back to it
 
     def start(self):
         """Make a fresh __main__ and return the code to execute in it."""
