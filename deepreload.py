@@ -58,7 +58,7 @@ __all__ = ["deep_reload", "deep_unload", "reload_changed", "is_changed", "watch"
 #   Source    what a module's file says now: spec, code, facts
 #   _Table    what is known of the modules in a scope as long as the same ones are loaded: stamps of files, edges, plans
 #   Edges     the imports of one module of them: of which code, while it held which modules, {name: late}
-#   Plan      {name: Source} of the modules to execute, in the order in which a fresh import would start them
+#   Plan      {name: Source} of the modules to execute; their import statements say in which order
 #   Batch     one reload under way: the plan, what is not executed yet, and the log that undoes everything
 #   View      the namespace that one module's code sees while the batch executes it
 Import = collections.namedtuple("Import", "name level names late")
@@ -107,7 +107,7 @@ def reload_order(module, *, include=(), exclude=()):
     """Return the names that `deep_reload` with these arguments would execute, in the order in which they would finish."""
     name = _named(module)
     with _lock:
-        return list(_plan_deep(name, include, exclude, in_order=True).finished)
+        return _plan_deep(name, include, exclude).order()
 
 
 def import_graph(*, include=(), exclude=()):
@@ -182,25 +182,21 @@ def _parents(name):
     return tuple(".".join(parts[:i]) for i in range(1, len(parts)))
 
 
-def _plan_deep(name, include, exclude, in_order=False):
-    """Plan a deep reload; the order in which the modules finish is asked for only where somebody is to be told of it."""
+def _plan_deep(name, include, exclude):
     scope = _Scope(include, exclude, name)
     if name not in scope:
         raise ImportError(f"{name!r} is excluded: take it out of exclude to reload it", name=name)
-    known = scope.table().plans.get((name, in_order))
+    known = scope.table().plans.get(name)
     if known is not None and known.holds():
         return known.copy()
-    plan, names = Plan(scope, skip=_parents(name)), [each for each in list(sys.modules) if each.startswith(name + ".") and each in scope]
-    plan.visit(name) if in_order else plan.gather([name, *names])
+    plan = Plan(scope, skip=_parents(name))
+    plan.gather([name] + [each for each in list(sys.modules) if each.startswith(name + ".") and each in scope])
     source = plan.sources[name]
     if source.spec is None:
         raise ReloadError(f"{name}: its file {source.path} is gone; nothing was reloaded", name=name, path=source.path)
-    plan.late += names
     plan.visit_late()
-    if not in_order and any("__unload__" in _namespace_of(each) for each in plan.sources):
-        return _plan_deep(name, include, exclude, in_order=True)
     if all(map(_runs, plan.sources.values())):  # what runs anew may import something else
-        plan.table.plans[name, in_order] = plan.copy()
+        plan.table.plans[name] = plan.copy()
     return plan
 
 
@@ -741,7 +737,7 @@ def _names_bound(node):
 
 class Plan:
     """The modules to execute: `sources` in the order in which they are started, unless an import statement comes before;
-    `finished` are those that have been visited, in the order in which a fresh import would finish them."""
+    `finished` are those of them that have been visited, in the order in which a fresh import would finish them."""
 
     def __init__(self, scope, skip=()):
         self.scope, self.table, self.skip = scope, scope.table(), set(skip)
@@ -800,11 +796,14 @@ class Plan:
                 targets.append(target)
         return [(name, iter(targets))]
 
-    def order_below(self, root, wanted):
-        """The names among `wanted` that root imports, directly or not, in the order in which they would finish; root is the last."""
-        other = Plan(self.scope, skip=sys.modules.keys() - wanted)
+    def order(self, names=None, skip=None):
+        """The names in the order in which they, and what they import, would finish; by default all that are to be executed."""
+        other = Plan(self.scope, self.skip if skip is None else skip)
         other.read = self.read
-        other.visit(root)
+        for name in self.sources if names is None else names:
+            for each in (*_parents(name), name):
+                if each in self.sources:
+                    other.visit(each)
         return other.finished
 
     def visit_late(self):
@@ -1058,7 +1057,8 @@ class Batch:
         self.restated = _Restated(self)
         self.restating = functools.partial(self.build_class, metaclass=self.restated) if getrefcount else self.build_class
         self.started, _batch = True, self
-        for name in reversed(self.plan.finished):
+        hooks = [name for name in self.plan.sources if "__unload__" in _namespace_of(name)]
+        for name in self.plan.order()[::-1] if hooks else ():
             _call_hook(name)
         _freeze()  # from here on gc.get_objects() are the objects that the reload makes
         builtins.__import__, _bootstrap._gcd_import = self.hooked_import, self.hooked_gcd_import
@@ -1217,7 +1217,7 @@ class Batch:
     def wanted(self, name):
         """Execute what an import statement wants."""
         if len(self.stack) >= _DEEPEST and name in self.pending:
-            for below in self.plan.order_below(name, self.pending.keys()):
+            for below in self.plan.order([name], skip=sys.modules.keys() - self.pending.keys()):
                 self.enter(below)
         self.enter(name)
 

@@ -1120,6 +1120,15 @@ class AllOrNothing(Case):
         deep_reload("a", exclude="side")
         self.assertEqual(sys.modules["side"].log, ["a", "b"])
 
+    def test_hook_put_in_from_outside_is_called(self):
+        self.write({"pk/__init__.py": "from . import a", "pk/a.py": "", "pk/b.py": ""})
+        pk, log = self.imported("pk", "pk.b")[0], []
+        for turn in range(3):  # by a new plan, and by one that is known
+            deep_reload("pk")
+        pk.__unload__, pk.a.__unload__ = (lambda: log.append("pk")), (lambda: log.append("a"))
+        deep_reload("pk")
+        self.assertEqual(log, ["pk", "a"])
+
     def test_broken_hook_is_logged_and_mended_by_the_reload(self):
         mod = self.load("def __unload__(): 1 / 0")
         with self.assertLogs("deepreload", "ERROR") as logs:
