@@ -761,16 +761,21 @@ class Plan:
             and all([held == _modules_in(name) for name, held in self.holding.items()])
 
     def gather(self, names):
-        """Add modules that are to be executed anyway, and what else they import: their own imports of each other need not be known."""
+        """Add modules that are to be executed anyway, and what else they import; of their imports of each other only cycles matter."""
         self.sources.update([(name, self.load(name)) for name in names])
-        inside = {name for name in names if name not in self.table.parents and not _is_package(self.sources[name])}
+        plain = {name for name in names if name not in self.table.parents and not _is_package(self.sources[name])}
+        inside, outside, afterwards = {name: [] for name in names}, {}, {}
         for source in list(self.sources.values()):
             self.holding[source.name] = modules = _modules_in(source.name)
-            for target, late, _ in self.targets(source, modules, inside) if source.spec is not None else ():
-                if late:
-                    self.late.append(target)
-                elif target in sys.modules or not _runs(source):
-                    self.visit(target)
+            for target, late, _ in self.targets(source, modules, plain) if source.spec is not None else ():
+                if target in inside and not late:
+                    inside[source.name].append(target)
+                elif late or target in sys.modules or not _runs(source):
+                    (afterwards if late else outside)[target] = None
+        self.sources = {name: self.sources[name] for name in [names[0], *_starts(names[1:], inside.get)]}
+        self.late += afterwards
+        for target in outside:
+            self.visit(target)
 
     def visit(self, root):
         """Walk what root imports, depth first, with a stack of its own: chains may be thousands of modules long."""
@@ -805,6 +810,11 @@ class Plan:
                 if each in self.sources:
                     other.visit(each)
         return other.finished
+
+    def below(self, root, wanted):
+        """What root imports of the names in `wanted`, directly or not, and root, leaves first."""
+        names = self.order([root], sys.modules.keys() - wanted)
+        return _starts(names, lambda name: [target for target, late in self.edges(self.load(name)).items() if not late])
 
     def visit_late(self):
         """Walk what functions import: last, each with its parents before it.
@@ -872,14 +882,15 @@ class Plan:
                 found.setdefault(name, late)
         return found
 
-    def targets(self, source, modules, known=()):
-        """Yield (name, late, named) of what a module imports, but for `known` modules; `named` is false for the packages that this
-        brings in."""
+    def targets(self, source, modules, plain=()):
+        """Yield (name, late, named) of what a module imports; `named` is false for the packages that this brings in, which are left
+        out for modules known to be `plain`: no packages, and none in packages that matter."""
         own = (*_parents(source.name), source.name)  # these packages are there already
         package = source.name if _is_package(source) else source.name.rpartition(".")[0]
         for imported, level, names, late in source.facts.imports:
             base = _absolute(imported, level, package)
-            if base in known:
+            if base in plain:
+                yield base, late, True
                 continue
             for name in _parents(base):
                 if not names or name not in own:
@@ -923,6 +934,28 @@ class Plan:
             yield from [name for name in list(sys.modules) if name.rpartition(".")[0] == source.name]
 
 
+def _starts(finished, targets):
+    """The names, which an import would finish in this order, in one to start them in: of a cycle first what the script imports, or
+    else what finished last, as there the import came in."""
+    place = {name: index for index, name in enumerate(finished)}
+    back = [name for here, name in enumerate(finished)
+            if any([place.get(each, -1) > here for each in (*targets(name), name.rpartition(".")[0])])]
+    if not back:
+        return finished
+    edges = {name: [each for each in (*targets(name), *_parents(name)) if each in place] for name in finished}
+    users = {name: [] for name in finished}
+    for name, found in edges.items():
+        for each in found:
+            users[each].append(name)
+    script, first, met = _imports_of_main(), {}, set()
+    for name in back:
+        if name not in met:
+            cycle = _reach([name], edges.get).keys() & _reach([name], users.get).keys()
+            first[name] = next((each for each in script if each in cycle), max(cycle, key=place.get))
+            met |= cycle
+    return dict.fromkeys(each for name in finished for each in (first.get(name, name), name))
+
+
 def _is_package(source):
     return source is not None and source.spec is not None and source.spec.submodule_search_locations is not None
 
@@ -938,6 +971,7 @@ def _runs(source):
     return seen is not None and seen.code is source.code
 
 
+@functools.lru_cache(None)
 def _absolute(name, level, package):
     if not level:
         return name
@@ -1000,7 +1034,8 @@ def _listing(names, most=8):
 
 # -- one reload ---------------------------------------------------------------------------------------------------------
 
-_DEEPEST = 100  # what imports nested deeper than this want is executed leaves first: each level takes a few frames
+_DEEPEST = 100  # what imports nested deeper than this want is executed leaves first, or deeper than there is room for:
+_FRAMES = 10  # each level takes six to eight, and those of functions that import
 _SPEC_NAMES = ("__spec__", "__loader__", "__package__", "__file__", "__cached__", "__path__")
 _MODULE_NAMES = {*_SPEC_NAMES, "__name__", "__doc__", "__builtins__"}
 _COMPILED = ("__annotations__", "__annotate__", "__conditional_annotations__")  # made anew by the code, not by name
@@ -1054,6 +1089,7 @@ class Batch:
         self.frozen, self.blocks = _freeze_count(), _allocated()
         _invalidate_finders()
         self.import_, self.gcd_import, self.build_class = builtins.__import__, _bootstrap._gcd_import, builtins.__build_class__
+        self.deepest = min(_DEEPEST, (sys.getrecursionlimit() - _depth()) // _FRAMES)
         self.restated = _Restated(self)
         self.restating = functools.partial(self.build_class, metaclass=self.restated) if getrefcount else self.build_class
         self.started, _batch = True, self
@@ -1182,7 +1218,7 @@ class Batch:
     def imported(self, base):
         for name in (*_parents(base), base):
             if name not in self.views and name not in self.bound:
-                self.wanted(name)
+                self.enter(name)
                 if self.is_gone(name):
                     raise ModuleNotFoundError(f"No module named {name!r}", name=name)
                 if name in self.modules and name not in self.views:  # its package is executed again, itself it is not
@@ -1200,7 +1236,7 @@ class Batch:
             return
         name = f"{base}.{child}"
         if name in sys.modules and (view is None or not view.has(child) or view.live[child] is sys.modules[name]):
-            self.wanted(name)
+            self.enter(name)
             if self.is_gone(name):
                 raise ImportError(f"cannot import name {child!r} from {base!r}", name=base)
 
@@ -1214,17 +1250,13 @@ class Batch:
         """Whether a module has lost its file, and nothing else has come to its name meanwhile."""
         return name in self.gone and sys.modules.get(name) is self.gone[name]
 
-    def wanted(self, name):
-        """Execute what an import statement wants."""
-        if len(self.stack) >= _DEEPEST and name in self.pending:
-            for below in self.plan.order([name], skip=sys.modules.keys() - self.pending.keys()):
-                self.enter(below)
-        self.enter(name)
-
-    def enter(self, name):
-        """Execute a module that is still pending, its parents before it."""
+    def enter(self, name, nested=False):
+        """Execute a module that is still pending, its parents before it; where imports nest deep, what it imports first."""
         if name in self.gone:
             return
+        if len(self.stack) >= self.deepest and name in self.pending and not nested:
+            for below in self.plan.below(name, self.pending.keys()):
+                self.enter(below, nested=True)
         if name in self.failed:
             self.pending[name] = self.failed.pop(name)
         elif name not in self.pending:
@@ -1587,6 +1619,14 @@ def _call_hook(name):
             hook()
         except Exception:
             _log().exception("%s.__unload__() failed", name)
+
+
+def _depth():
+    """How many calls are under way in this thread."""
+    frame, depth = sys._getframe(), 0
+    while frame is not None:
+        frame, depth = frame.f_back, depth + 1
+    return depth
 
 
 def _invalidate_finders():
@@ -2745,9 +2785,11 @@ def _has_star_of_package(source):
 
 
 def _imports_of_main():
+    """What the script imports, in order; submodules that it imports from packages included."""
     namespace = _namespace_of("__main__")
-    facts = _facts_of_main(namespace)
-    return [_absolute(item.name, item.level, Batch.package(namespace) or "") for item in facts.imports] if facts else []
+    facts, package = _facts_of_main(namespace), Batch.package(namespace) or ""
+    bases = [(_absolute(item.name, item.level, package), item.names) for item in facts.imports] if facts else []
+    return [each for base, names in bases for each in (base, *[f"{base}.{name}" for name in names]) if each in sys.modules]
 
 
 def _questions(error):

@@ -784,6 +784,53 @@ class Order(Case):
         deep_reload("pk")
         self.assertEqual((len(self.trace().split()), sys.modules["pk.link399"].X), (401, 3))
 
+    def test_chain_that_is_long_for_a_low_recursion_limit(self):
+        self.write({f"link{i}.py": f"import link{i + 1}" if i < 41 else "X = 1" for i in range(42)})
+        script = "import sys, deepreload\nsys.setrecursionlimit(300)\nimport link20, link0\nfor _ in range(2): deepreload.deep_reload('link0')\nprint(len(_trace_))"
+        self.assertEqual(self.run_script(script), "126")
+
+    def test_cycle_is_entered_where_the_program_came_into_it(self):
+        "the package does not import it; a new process imports pk.a, and pk.b first would fail"
+        self.write({"pk/__init__.py": "", "pk/a.py": "X = 1\nfrom . import c", "pk/b.py": "from .a import X\nY = X", "pk/c.py": "from .b import Y", "pk/d.py": ""})
+        self.imported("pk.a", "pk.d")
+        for turn in range(2):
+            self.assertEqual(reload_order("pk"), ["pk", "pk.b", "pk.c", "pk.a", "pk.d"])
+            deep_reload("pk")
+            self.assertEqual(self.trace(), "pk pk.b pk.c pk.a pk.d")
+
+    def test_cycle_that_an_edit_makes_is_entered_where_the_script_comes_into_it(self):
+        for first, second in ("ab", "ba"):
+            self.write({"pk/__init__.py": "", "pk/a.py": "X = 1" if first == "a" else "from .b import X",
+                        "pk/b.py": "X = 1" if first == "b" else "from .a import X"})
+            script = f"""
+                import deepreload
+                from pk import {first}, {second}
+                for n in (1, 2, 2):
+                    with open({self.path(f"pk/{first}.py")!r}, "w") as file:
+                        file.write(f"X = {{n}}" + "\\nfrom .{second} import Y\\n_trace_.append(__name__)")
+                    with open({self.path(f"pk/{second}.py")!r}, "w") as file:
+                        file.write("from .{first} import X\\nY = X\\n_trace_.append(__name__)")
+                    del _trace_[:]
+                    deepreload.deep_reload("pk")
+                    print(*_trace_, {first}.Y)
+                """
+            self.assertEqual(self.run_script(script), "\n".join(f"pk pk.{second} pk.{first} {n}" for n in (1, 2, 2)))
+
+    def test_cycle_through_a_package_that_a_string_names(self):
+        self.write({"pk/__init__.py": "", "pk/p/__init__.py": "X = 1\nfrom pk.a import Y", "pk/p/b.py": "",
+                    "pk/a.py": "import importlib\nY = importlib.import_module('pk.p.b').__name__\nfrom .p import X"})
+        self.imported("pk.p")
+        deep_reload("pk")
+        self.assertEqual(self.trace(), "pk pk.p.b pk.a pk.p")
+
+    def test_cycle_at_the_end_of_a_long_chain(self):
+        self.write({f"link{i}.py": f"import link{i + 1}" for i in range(140)})
+        self.write({"link140.py": "X = 1\nimport c", "c.py": "from b import Y", "b.py": "from link140 import X\nY = X"})
+        self.imported("link140", "link70", "link0")
+        self.write({"b.py": "from link140 import X\nY = X + 1"})
+        deep_reload("link0")
+        self.assertEqual((len(self.trace().split()), sys.modules["b"].Y), (143, 2))
+
     def test_a_package_brings_what_its_modules_import_elsewhere(self):
         "in whatever way, and what that imports; what is executed is what reload_order() says"
         self.write({"pk/__init__.py": "", "pk/a.py": "from .b import *\nif not X: import one", "pk/b.py": "X = 1\ndef f():\n import two",
@@ -795,6 +842,14 @@ class Order(Case):
         for turn in range(2):
             deep_reload("pk")
             self.assertEqual(sorted(self.trace().split()), wanted)
+
+    def test_the_modules_of_a_package_that_only_functions_import_are_executed_as_told(self):
+        self.write({"pk/__init__.py": "def f():\n    from . import a", "pk/a.py": "", "pk/b.py": ""})
+        self.imported("pk.b")
+        sys.modules["pk"].f(), self.trace()
+        self.assertEqual(reload_order("pk"), ["pk", "pk.b", "pk.a"])
+        deep_reload("pk")
+        self.assertEqual(self.trace(), "pk pk.b pk.a")
 
     def test_conditional_and_repeated_imports(self):
         "what the source imports under a condition and is loaded belongs to what the module imports"
@@ -1120,14 +1175,17 @@ class AllOrNothing(Case):
         deep_reload("a", exclude="side")
         self.assertEqual(sys.modules["side"].log, ["a", "b"])
 
-    def test_hook_put_in_from_outside_is_called(self):
-        self.write({"pk/__init__.py": "from . import a", "pk/a.py": "", "pk/b.py": ""})
-        pk, log = self.imported("pk", "pk.b")[0], []
-        for turn in range(3):  # by a new plan, and by one that is known
+    def test_a_hook_that_a_module_binds_while_it_runs_is_called(self):
+        "a plan that was made before it is not used again"
+        self.write({"pk/__init__.py": "", "pk/a.py": "def start():\n    global __unload__\n    def __unload__(): _trace_.append('stop')"})
+        self.imported("pk.a")
+        self.addCleanup(setattr, deepreload, "_settled", deepreload._settled)
+        deepreload._settled = lambda signature: True  # as of files that were saved a while ago
+        for turn in range(2):
+            deep_reload("pk"), deep_reload("pk")
+            sys.modules["pk.a"].start(), self.trace()
             deep_reload("pk")
-        pk.__unload__, pk.a.__unload__ = (lambda: log.append("pk")), (lambda: log.append("a"))
-        deep_reload("pk")
-        self.assertEqual(log, ["pk", "a"])
+            self.assertEqual(self.trace(), "stop pk pk.a")
 
     def test_broken_hook_is_logged_and_mended_by_the_reload(self):
         mod = self.load("def __unload__(): 1 / 0")
