@@ -2652,7 +2652,7 @@ def _plan_changed(scope, changed):
     """Plan the changed modules and all that import them, in the order in which the program came to import them."""
     plan = Plan(scope)
     plan.dependents = dependents = _dependents(plan)
-    others = _by_order_below(plan, [name for name in changed if _imports_changed(plan, name)])
+    others = _by_order_below(plan, changed)
     affected = _reach([*changed, *others], lambda name: [other for other, late in dependents.get(name, {}).items()
                                                         if late is not True or _imports_at_once(plan, other, name)])
     plan.skip = sys.modules.keys() - affected.keys()  # what is not loaded yet may come in
@@ -2752,9 +2752,8 @@ def _facts_of_loader(name, loader):
         return _NO_FACTS
 
 
-def _imports_changed(reader, name):
-    new, old = reader.load(name), _running_source(name)
-    return new.spec is not None and _imported(reader, new) != _imported(reader, new._replace(facts=old.facts))
+def _imported_before(reader, name):
+    return _imported(reader, reader.load(name)._replace(facts=_running_source(name).facts))
 
 
 def _imported(reader, source):
@@ -2763,10 +2762,13 @@ def _imported(reader, source):
     return [target for target in targets if target != source.name and reader.load(target)]
 
 
-def _by_order_below(reader, names):
-    """What comes out by the order of the imports: cycles below names, and star imports of packages, there or of one that gets
-    a submodule, which bring in the submodules that are loaded by then."""
-    imports = _reach(names, lambda name: _imported(reader, reader.load(name)) if name in sys.modules else ())
+def _by_order_below(reader, changed):
+    """What comes out by the order of the imports: cycles below the modules that import something else now, or that they imported
+    before; and star imports of packages, there or of one that gets a submodule, which bring in the submodules loaded by then."""
+    now = {name: _imported(reader, reader.load(name)) for name in changed if reader.load(name).spec is not None}
+    before = {name: _imported_before(reader, name) for name in now}
+    imports = _reach([name for name in now if now[name] != before[name]],
+                     lambda name: [*_imported(reader, reader.load(name)), *before.get(name, ())] if name in sys.modules else ())
     fuller = {name.rpartition(".")[0] for name in imports if name not in sys.modules}  # packages that get another submodule
     importers = {importer for package in fuller for importer in reader.dependents.get(package, ())}
     stars = [name for name in importers.union(imports) if name in sys.modules and _has_star_of_package(reader.load(name))]

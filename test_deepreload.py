@@ -2009,6 +2009,14 @@ class Changed(Case):
             self.write({name: ""})
             self.assertEqual(reload_changed(), ["mod"])
 
+    def test_a_star_import_that_comes_later_now_brings_a_submodule(self):
+        "what a changed module imports no more may be executed later, when the package has its submodule"
+        self.write({"pk/__init__.py": "", "pk/sub.py": ""}, root="import one, two", one="import star", two="import pk.sub, star", star="from pk import *")
+        self.imported("root")
+        self.write(one="")
+        reload_changed()
+        self.assertEqual((self.trace(), hasattr(sys.modules["star"], "sub")), ("one star two root", True))
+
     def test_a_star_import_of_a_package_that_gets_a_submodule(self):
         self.write({"pkg/__init__.py": ""}, a="", b="from pkg import *", main="import a, b")
         self.imported("main")
