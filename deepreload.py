@@ -747,7 +747,7 @@ class Plan:
     def copy(self):
         """This plan as it was made, whatever a reload adds to it."""
         other = Plan(self.scope, self.skip)
-        other.sources, other.finished, other.passed, other.holding = dict(self.sources), list(self.finished), self.passed, self.holding
+        other.sources, other.passed, other.holding = dict(self.sources), self.passed, self.holding
         return other
 
     def holds(self):
@@ -883,8 +883,8 @@ class Plan:
         return found
 
     def targets(self, source, modules, plain=()):
-        """Yield (name, late, named) of what a module imports; `named` is false for the packages that this brings in, which are left
-        out for modules known to be `plain`: no packages, and none in packages that matter."""
+        """Yield (name, late, named) of what a module imports; `named` is false for the packages that this brings in: those of the
+        modules in `plain`, which are no packages themselves, are left out."""
         own = (*_parents(source.name), source.name)  # these packages are there already
         package = source.name if _is_package(source) else source.name.rpartition(".")[0]
         for imported, level, names, late in source.facts.imports:
@@ -953,7 +953,7 @@ def _starts(finished, targets):
             cycle = _reach([name], edges.get).keys() & _reach([name], users.get).keys()
             first[name] = next((each for each in script if each in cycle), max(cycle, key=place.get))
             met |= cycle
-    return dict.fromkeys(each for name in finished for each in (first.get(name, name), name))
+    return list(dict.fromkeys(each for name in finished for each in (first.get(name, name), name)))
 
 
 def _is_package(source):
