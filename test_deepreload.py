@@ -5653,22 +5653,17 @@ class Ended(Programs):
         program.interrupt()
         self.assertEqual((program.end(), program.text("out").count("bye")), (0, 3))
 
-    def test_another_list_as_the_path(self):
-        text = "import sys\nsys.path = ['left', *sys.path]\nprint('run', 1, sys.path.count('left'), flush=True)"
+    def test_another_list_as_the_path_and_the_name_for_multiprocessing(self):
+        text = """
+            import multiprocessing, sys
+            sys.path = ['left', *sys.path]
+            print('run', 1, sys.path.count('left'), sys.modules['__mp_main__'] is sys.modules['__main__'], flush=True)
+            """
         self.put("s.py", text)
         program = self.start("s.py")
         for number in (1, 2):
             self.put("s.py", text.replace("'run', 1", f"'run', {number}"))
-            self.assertEqual(program.expect(f"run {number}"), f"run {number} 1")
-            program.says("ended")
-
-    def test_the_name_of_the_script_for_multiprocessing(self):
-        text = "import multiprocessing, sys\nprint('run', 1, sys.modules['__mp_main__'] is sys.modules['__main__'], flush=True)"
-        self.put("s.py", text)
-        program = self.start("s.py")
-        for number in (1, 2):
-            self.put("s.py", text.replace("'run', 1", f"'run', {number}"))
-            self.assertEqual(program.expect(f"run {number}"), f"run {number} True")
+            self.assertEqual(program.expect(f"run {number}"), f"run {number} 1 True")
             program.says("ended")
 
     def test_same_size_in_the_same_second(self):
