@@ -816,6 +816,11 @@ class Order(Case):
                 """
             self.assertEqual(self.run_script(script), "\n".join(f"pk pk.{second} pk.{first} {n}" for n in (1, 2, 2)))
 
+    def test_cycle_is_entered_by_what_the_script_imports_first(self):
+        self.write({"pk/__init__.py": "", "pk/top.py": "from . import x", "pk/x.py": "X = 1\nfrom .a import A", "pk/a.py": "from .x import X\nA = X"})
+        script = "import deepreload, pk.top, pk.a\ndel _trace_[:]\ndeepreload.deep_reload('pk')\nprint(*_trace_)"
+        self.assertEqual(self.run_script(script), "pk pk.a pk.x pk.top")
+
     def test_cycle_through_a_package_that_a_string_names(self):
         self.write({"pk/__init__.py": "", "pk/p/__init__.py": "X = 1\nfrom pk.a import Y", "pk/p/b.py": "",
                     "pk/a.py": "import importlib\nY = importlib.import_module('pk.p.b').__name__\nfrom .p import X"})
