@@ -935,8 +935,8 @@ class Plan:
 
 
 def _starts(finished, targets):
-    """The names, which an import would finish in this order, in one to start them in: of a cycle first what the script comes to
-    first, or else what finished last, as there the import came in."""
+    """The names, which an import would finish in this order, in one to start them in: of a cycle first what the script imports, or
+    else what finished last, as there the import came in."""
     place = {name: index for index, name in enumerate(finished)}
     back = [name for here, name in enumerate(finished)
             if any([place.get(each, -1) > here for each in (*targets(name), name.rpartition(".")[0])])]
@@ -947,7 +947,7 @@ def _starts(finished, targets):
     for name, found in edges.items():
         for each in found:
             users[each].append(name)
-    script, first, met = _reach([name for name in _imports_of_main() if name in place], edges.get), {}, set()
+    script, first, met = _imports_of_main(), {}, set()
     for name in back:
         if name not in met:
             cycle = _reach([name], edges.get).keys() & _reach([name], users.get).keys()
@@ -2664,13 +2664,13 @@ def _plan_changed(scope, changed):
 
 
 def _reach(names, step):
-    """{name: step(name)} of the names and all that these steps lead to, depth first."""
-    reached, stack = {}, list(names)[::-1]
+    """{name: step(name)} of the names and all that these steps lead to."""
+    reached, stack = {}, list(names)
     while stack:
         name = stack.pop()
         if name not in reached:
             reached[name] = step(name)
-            stack += list(reached[name])[::-1]
+            stack += reached[name]
     return reached
 
 
