@@ -768,14 +768,16 @@ class Plan:
         for source in list(self.sources.values()):
             self.holding[source.name] = modules = _modules_in(source.name)
             for target, late, _ in self.targets(source, modules, plain) if source.spec is not None else ():
-                if target in inside and not late:
+                if not late:
                     inside[source.name].append(target)
-                elif late or target in sys.modules or not _runs(source):
+                if late or target not in inside and (target in sys.modules or not _runs(source)):
                     (afterwards if late else outside)[target] = None
-        self.sources = {name: self.sources[name] for name in [names[0], *_starts(names[1:], inside.get)]}
         self.late += afterwards
         for target in outside:
             self.visit(target)
+        finished = dict.fromkeys([*filter(self.sources.__contains__, list(sys.modules)), *self.sources])
+        starts = _starts(list(finished), lambda name: inside[name] if name in inside else self.at_once(name))
+        self.sources = {name: self.sources[name] for name in starts}
 
     def visit(self, root):
         """Walk what root imports, depth first, with a stack of its own: chains may be thousands of modules long."""
@@ -814,7 +816,11 @@ class Plan:
     def below(self, root, wanted):
         """What root imports of the names in `wanted`, directly or not, and root, leaves first."""
         names = self.order([root], sys.modules.keys() - wanted)
-        return _starts(names, lambda name: [target for target, late in self.edges(self.load(name)).items() if not late])
+        return _starts(names, self.at_once)
+
+    def at_once(self, name):
+        """What a module's own code imports."""
+        return [target for target, late in self.edges(self.load(name)).items() if not late]
 
     def visit_late(self):
         """Walk what functions import: last, each with its parents before it.

@@ -821,6 +821,20 @@ class Order(Case):
         script = "import deepreload, pk.top, pk.a\ndel _trace_[:]\ndeepreload.deep_reload('pk')\nprint(*_trace_)"
         self.assertEqual(self.run_script(script), "pk pk.a pk.x pk.top")
 
+    def test_cycle_over_two_packages_is_entered_where_the_script_came_into_it(self):
+        "one of them is named; a new process comes in through the other, and would fail through this one"
+        self.write({"pk/__init__.py": "from other import X", "pk/a.py": "", "other.py": "X = 1\nfrom pk import X as Y"})
+        script = """
+            import other, pk.a, deepreload
+            first = list(_trace_)
+            for turn in range(2):
+                print(deepreload.reload_order("pk") == first, end=" ")
+                del _trace_[:]
+                deepreload.deep_reload("pk")
+                print(_trace_ == first)
+            """
+        self.assertEqual(self.run_script(script), "True True\nTrue True")
+
     def test_cycle_through_a_package_that_a_string_names(self):
         self.write({"pk/__init__.py": "", "pk/p/__init__.py": "X = 1\nfrom pk.a import Y", "pk/p/b.py": "",
                     "pk/a.py": "import importlib\nY = importlib.import_module('pk.p.b').__name__\nfrom .p import X"})
