@@ -776,7 +776,7 @@ class Plan:
         for target in outside:
             self.visit(target)
         finished = dict.fromkeys([*filter(self.sources.__contains__, list(sys.modules)), *self.sources])
-        starts = _starts(list(finished), lambda name: inside[name] if name in inside else self.at_once(name))
+        starts = self.starts(list(finished), lambda name: inside[name] if name in inside else self.at_once(name))
         self.sources = {name: self.sources[name] for name in starts}
 
     def visit(self, root):
@@ -816,11 +816,47 @@ class Plan:
     def below(self, root, wanted):
         """What root imports of the names in `wanted`, directly or not, and root, leaves first."""
         names = self.order([root], sys.modules.keys() - wanted)
-        return _starts(names, self.at_once)
+        return self.starts(names, self.at_once)
 
     def at_once(self, name):
         """What a module's own code imports."""
         return [target for target, late in self.edges(self.load(name)).items() if not late]
+
+    def starts(self, finished, targets):
+        """The names, which an import would finish in this order, in one to start them in: of a cycle first what the imports of the
+        script come to first, or else what finished last, as there the import came in."""
+        place = {name: index for index, name in enumerate(finished)}
+        back = [name for here, name in enumerate(finished)
+                if any([place.get(each, -1) > here for each in (*targets(name), name.rpartition(".")[0])])]
+        if not back:
+            return finished
+        edges = {name: [each for each in (*targets(name), *_parents(name)) if each in place] for name in finished}
+        users = {name: [] for name in finished}
+        for name, found in edges.items():
+            for each in found:
+                users[each].append(name)
+        script, first, met = self.from_script(targets, place), {}, set()
+        for name in back:
+            if name not in met:
+                cycle = _reach([name], edges.get).keys() & _reach([name], users.get).keys()
+                first[name] = min(cycle & script.keys(), key=script.get, default=None) or max(cycle, key=place.get)
+                met |= cycle
+        return list(dict.fromkeys(each for name in finished for each in (first.get(name, name), name)))
+
+    def from_script(self, targets, inside):
+        """{name: place} of the loaded modules in scope, in the order in which the script's imports would start them."""
+        places, stack = {}, _imports_of_main()[::-1]
+        while stack:
+            name = stack.pop()
+            if name in self.table.names and name in sys.modules and name not in places:
+                above = name.rpartition(".")[0]
+                if above in self.table.names and above in sys.modules and above not in places:
+                    stack += name, above
+                    continue
+                places[name] = len(places)
+                edges = _running_edges(self, name) if name not in inside else dict.fromkeys(targets(name), False)
+                stack += [target for target, late in edges.items() if not late][::-1]
+        return places
 
     def visit_late(self):
         """Walk what functions import: last, each with its parents before it.
@@ -938,28 +974,6 @@ class Plan:
                 yield target
         if source.facts.dynamic is not None and _is_package(source):
             yield from [name for name in list(sys.modules) if name.rpartition(".")[0] == source.name]
-
-
-def _starts(finished, targets):
-    """The names, which an import would finish in this order, in one to start them in: of a cycle first what the script imports, or
-    else what finished last, as there the import came in."""
-    place = {name: index for index, name in enumerate(finished)}
-    back = [name for here, name in enumerate(finished)
-            if any([place.get(each, -1) > here for each in (*targets(name), name.rpartition(".")[0])])]
-    if not back:
-        return finished
-    edges = {name: [each for each in (*targets(name), *_parents(name)) if each in place] for name in finished}
-    users = {name: [] for name in finished}
-    for name, found in edges.items():
-        for each in found:
-            users[each].append(name)
-    script, first, met = _imports_of_main(), {}, set()
-    for name in back:
-        if name not in met:
-            cycle = _reach([name], edges.get).keys() & _reach([name], users.get).keys()
-            first[name] = next((each for each in script if each in cycle), max(cycle, key=place.get))
-            met |= cycle
-    return list(dict.fromkeys(each for name in finished for each in (first.get(name, name), name)))
 
 
 def _is_package(source):

@@ -835,6 +835,13 @@ class Order(Case):
             """
         self.assertEqual(self.run_script(script), "True True\nTrue True")
 
+    def test_cycle_is_entered_where_what_the_script_imports_came_into_it(self):
+        "before the script names a module of the cycle itself"
+        for script, x in ("import pk.x, pk.b", "pk/x.py"), ("import x, pk.b", "x.py"), ("import pk.a.x, pk.b", "pk/a/x.py"):
+            self.write({"pk/__init__.py": "", "pk/a/__init__.py": "X = 1\nfrom pk.b import Y", "pk/b.py": "from pk.a import X\nY = X", x: "import pk.a"})
+            script += "\nimport deepreload\ndel _trace_[:]\ndeepreload.deep_reload('pk')\nprint(*_trace_[:3])"
+            self.assertEqual(self.run_script(script), "pk pk.b pk.a")
+
     def test_cycle_through_a_package_that_a_string_names(self):
         self.write({"pk/__init__.py": "", "pk/p/__init__.py": "X = 1\nfrom pk.a import Y", "pk/p/b.py": "",
                     "pk/a.py": "import importlib\nY = importlib.import_module('pk.p.b').__name__\nfrom .p import X"})
