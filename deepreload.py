@@ -911,6 +911,7 @@ class Plan:
         edges = {}
         for target, late, _ in self.targets(source, modules):
             if late < edges.get(target, 2):
+                edges.pop(target, None)  # its place is where it is imported
                 edges[target] = late
         if source.name in self.table.names and _runs(source):
             self.table.edges[source.name] = Edges(source.code, modules, edges)

@@ -877,6 +877,11 @@ class Order(Case):
         deep_reload("pk")
         self.assertEqual(self.trace(), "pk pk.b pk.a")
 
+    def test_order_where_a_package_imports_itself_before_its_modules(self):
+        self.write({"pk/__init__.py": "import pk\nfrom pk.b import *\nimport pk.a as a", "pk/a.py": "", "pk/b.py": ""})
+        self.imported("pk")
+        self.assertEqual(reload_order("pk"), ["pk.b", "pk.a", "pk"])
+
     def test_conditional_and_repeated_imports(self):
         "what the source imports under a condition and is loaded belongs to what the module imports"
         self.write(a="import b\nimport b as again\nfrom b import X\nif not X:\n    import c", b="X = 1", c="")
