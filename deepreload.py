@@ -1275,7 +1275,8 @@ class Batch:
         """Execute a module that is still pending, its parents before it; where imports nest deep, what it imports first."""
         if name in self.gone:
             return
-        if len(self.stack) >= self.deepest and name in self.pending and not nested:
+        over = len(self.stack) - self.deepest
+        if over >= 0 and not over & over - 1 and name in self.pending and not nested:  # 0, 1, 2, 4...: cycles may go deeper all the same
             for below in self.plan.below(name, self.pending.keys()):
                 self.enter(below, nested=True)
         if name in self.failed:

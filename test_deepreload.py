@@ -857,6 +857,19 @@ class Order(Case):
         deep_reload("link0")
         self.assertEqual((len(self.trace().split()), sys.modules["b"].Y), (143, 2))
 
+    def test_long_cycle_of_cycles_is_not_put_in_order_at_every_step(self):
+        self.write({f"link{i}.py": f"import link{(i + 1) % 300}, link{max(0, i - 7)}" for i in range(300)})
+        script = """
+            import sys, deepreload
+            sys.setrecursionlimit(20000)
+            import link0
+            calls, starts = [], deepreload.Plan.starts
+            deepreload.Plan.starts = lambda *args: calls.append(args) or starts(*args)
+            deepreload.deep_reload("link0")
+            print(len(_trace_), len(calls) < 20)
+            """
+        self.assertEqual(self.run_script(script), "600 True")
+
     def test_a_package_brings_what_its_modules_import_elsewhere(self):
         "in whatever way, and what that imports; what is executed is what reload_order() says"
         self.write({"pk/__init__.py": "", "pk/a.py": "from .b import *\nif not X: import one", "pk/b.py": "X = 1\ndef f():\n import two",
