@@ -776,7 +776,8 @@ class Plan:
         for target in outside:
             self.visit(target)
         finished = dict.fromkeys([*filter(self.sources.__contains__, list(sys.modules)), *self.sources])
-        starts = self.starts(list(finished), lambda name: inside[name] if name in inside else self.at_once(name))
+        entries = self.entries(list(finished), lambda name: inside[name] if name in inside else self.at_once(name), names[0])
+        starts = dict.fromkeys(each for name in self.sources for each in (entries.get(name, name), name))
         self.sources = {name: self.sources[name] for name in starts}
 
     def visit(self, root):
@@ -816,32 +817,33 @@ class Plan:
     def below(self, root, wanted):
         """What root imports of the names in `wanted`, directly or not, and root, leaves first."""
         names = self.order([root], sys.modules.keys() - wanted)
-        return self.starts(names, self.at_once)
+        entries = self.entries(names, self.at_once)
+        return list(dict.fromkeys(each for name in names for each in (entries.get(name, name), name)))
 
     def at_once(self, name):
         """What a module's own code imports."""
         return [target for target, late in self.edges(self.load(name)).items() if not late]
 
-    def starts(self, finished, targets):
-        """The names, which an import would finish in this order, in one to start them in: of a cycle first what the imports of the
-        script come to first, or else what finished last, as there the import came in."""
+    def entries(self, finished, targets, named=None):
+        """{name: what to start its cycle with} of the names, which an import would finish in this order: what the imports of the
+        script come to first, or else what is named, or else what finished last, as there the import came in."""
         place = {name: index for index, name in enumerate(finished)}
         back = [name for here, name in enumerate(finished)
                 if any([place.get(each, -1) > here for each in (*targets(name), name.rpartition(".")[0])])]
         if not back:
-            return finished
+            return {}
         edges = {name: [each for each in (*targets(name), *_parents(name)) if each in place] for name in finished}
         users = {name: [] for name in finished}
         for name, found in edges.items():
             for each in found:
                 users[each].append(name)
-        script, first, met = self.from_script(targets, place), {}, set()
+        script, entries = self.from_script(targets, place), {}
         for name in back:
-            if name not in met:
+            if name not in entries:
                 cycle = _reach([name], edges.get).keys() & _reach([name], users.get).keys()
-                first[name] = min(cycle & script.keys(), key=script.get, default=None) or max(cycle, key=place.get)
-                met |= cycle
-        return list(dict.fromkeys(each for name in finished for each in (first.get(name, name), name)))
+                last = named if named in cycle else max(cycle, key=place.get)
+                entries.update(dict.fromkeys(cycle, min(cycle & script.keys(), key=script.get, default=last)))
+        return entries
 
     def from_script(self, targets, inside):
         """{name: place} of the loaded modules in scope, in the order in which the script's imports would start them."""
