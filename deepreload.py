@@ -776,8 +776,7 @@ class Plan:
         for target in outside:
             self.visit(target)
         finished = dict.fromkeys([*filter(self.sources.__contains__, list(sys.modules)), *self.sources])
-        entries = self.entries(list(finished), lambda name: inside[name] if name in inside else self.at_once(name), names[0])
-        starts = dict.fromkeys(each for name in self.sources for each in (entries.get(name, name), name))
+        starts = self.starts(self.sources, finished, lambda name: inside[name] if name in inside else self.at_once(name), names[0])
         self.sources = {name: self.sources[name] for name in starts}
 
     def visit(self, root):
@@ -817,48 +816,40 @@ class Plan:
     def below(self, root, wanted):
         """What root imports of the names in `wanted`, directly or not, and root, leaves first."""
         names = self.order([root], sys.modules.keys() - wanted)
-        entries = self.entries(names, self.at_once)
-        return list(dict.fromkeys(each for name in names for each in (entries.get(name, name), name)))
+        return self.starts(names, names, self.at_once)
 
     def at_once(self, name):
         """What a module's own code imports."""
         return [target for target, late in self.edges(self.load(name)).items() if not late]
 
-    def entries(self, finished, targets, named=None):
-        """{name: what to start its cycle with} of the names, which an import would finish in this order: what the imports of the
-        script come to first, or else what is named, or else what finished last, as there the import came in."""
+    def starts(self, names, finished, targets, named=None):
+        """The names in the order in which to start them, if imports have finished them as `finished` says: of a cycle first what the
+        script's imports come to first, or else what is named, or else what finished last, as there the import came in."""
         place = {name: index for index, name in enumerate(finished)}
-        back = [name for here, name in enumerate(finished)
+        back = [name for name, here in place.items()
                 if any([place.get(each, -1) > here for each in (*targets(name), name.rpartition(".")[0])])]
         if not back:
-            return {}
-        edges = {name: [each for each in (*targets(name), *_parents(name)) if each in place] for name in finished}
-        users = {name: [] for name in finished}
+            return list(names)
+        edges = {name: [each for each in (*targets(name), *_parents(name)) if each in place] for name in place}
+        users = {name: [] for name in place}
         for name, found in edges.items():
             for each in found:
                 users[each].append(name)
-        script, entries = self.from_script(targets, place), {}
+        script, entries = self.from_script(edges), {}
         for name in back:
             if name not in entries:
                 cycle = _reach([name], edges.get).keys() & _reach([name], users.get).keys()
                 last = named if named in cycle else max(cycle, key=place.get)
                 entries.update(dict.fromkeys(cycle, min(cycle & script.keys(), key=script.get, default=last)))
-        return entries
+        return list(dict.fromkeys(each for name in names for each in (entries.get(name, name), name)))
 
-    def from_script(self, targets, inside):
-        """{name: place} of the loaded modules in scope, in the order in which the script's imports would start them."""
-        places, stack = {}, _imports_of_main()[::-1]
-        while stack:
-            name = stack.pop()
-            if name in self.table.names and name in sys.modules and name not in places:
-                above = name.rpartition(".")[0]
-                if above in self.table.names and above in sys.modules and above not in places:
-                    stack += name, above
-                    continue
-                places[name] = len(places)
-                edges = _running_edges(self, name) if name not in inside else dict.fromkeys(targets(name), False)
-                stack += [target for target, late in edges.items() if not late][::-1]
-        return places
+    def from_script(self, edges):
+        """{name: place} of the modules in scope, in the order in which the script's imports would start them."""
+        def below(name):
+            targets = edges[name] if name in edges else [target for target, late in _running_edges(self, name).items() if not late]
+            return [each for target in targets for each in (*_parents(target), target) if each in self.table.names]
+        roots = [each for name in _imports_of_main() for each in (*_parents(name), name) if each in self.table.names]
+        return {name: place for place, name in enumerate(_reach(roots, below))}
 
     def visit_late(self):
         """Walk what functions import: last, each with its parents before it.
@@ -2688,13 +2679,13 @@ def _plan_changed(scope, changed):
 
 
 def _reach(names, step):
-    """{name: step(name)} of the names and all that these steps lead to."""
-    reached, stack = {}, list(names)
+    """{name: step(name)} of the names and all that these steps lead to, depth first."""
+    reached, stack = {}, list(names)[::-1]
     while stack:
         name = stack.pop()
         if name not in reached:
             reached[name] = step(name)
-            stack += reached[name]
+            stack += list(reached[name])[::-1]
     return reached
 
 

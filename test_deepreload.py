@@ -863,8 +863,8 @@ class Order(Case):
             import sys, deepreload
             sys.setrecursionlimit(20000)
             import link0
-            calls, entries = [], deepreload.Plan.entries
-            deepreload.Plan.entries = lambda *args: calls.append(args) or entries(*args)
+            calls, starts = [], deepreload.Plan.starts
+            deepreload.Plan.starts = lambda *args: calls.append(args) or starts(*args)
             deepreload.deep_reload("link0")
             print(len(_trace_), len(calls) < 20)
             """
