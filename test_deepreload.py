@@ -5069,6 +5069,7 @@ class AsPython(Programs):
             with self.subTest(text):
                 self.same(text=text, status=status)
 
+    @unittest.skipIf(PYPY, "PyPy leaves with 1")
     def test_exit_statuses_that_are_too_large(self):
         for number, status in (("2**70", 255), ("-2**70", 255), ("2**63", 255), ("-2**63", 0), ("2**31 + 3", 3), ("-2**32 - 5", 251), ("True", 1)):
             with self.subTest(number):
@@ -5084,7 +5085,8 @@ class AsPython(Programs):
                 self.put("s.py", text)
                 program = self.start("--once", "s.py")
                 self.assertEqual((program.end(), program.text(), program.text("out")), (1, "", ""))
-        self.same(text="import sys\nsys.stderr = None\nsys.exit('why')", status=1)
+        if not PYPY:  # which writes to stdout then
+            self.same(text="import sys\nsys.stderr = None\nsys.exit('why')", status=1)
 
     def test_tracebacks_start_in_the_users_file(self):
         self.put("m.py", "def f(): 1/0")
@@ -5095,6 +5097,7 @@ class AsPython(Programs):
         self.same(text="def f(:", status=1)
         self.same(text="import sys\nsys.excepthook = lambda t, v, tb: print(t, v, tb.tb_frame.f_code.co_name)\n1/0", status=1)
 
+    @unittest.skipIf(PYPY, "PyPy says it in other words, and takes SystemExit for an error")
     def test_an_excepthook_that_fails(self):
         for end, status in (("2/0", 1), ("raise SystemExit", 0), ("sys.exit(7)", 7), ("sys.exit('why')", 1), ("try: 2/0\n    except: 3/0", 1)):
             with self.subTest(end):
