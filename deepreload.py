@@ -2767,10 +2767,6 @@ def _facts_of_loader(name, loader):
         return _NO_FACTS
 
 
-def _imported_before(reader, name):
-    return _imported(reader, reader.load(name)._replace(facts=_running_source(name).facts))
-
-
 def _imported(reader, source):
     """The modules in scope that a module imports when it is executed, in order."""
     targets = [target for target, late in reader.imports(source).items() if late is not True]
@@ -2781,7 +2777,7 @@ def _by_order_below(reader, changed):
     """What comes out by the order of the imports: cycles below the modules that import something else now, or that they imported
     before; and star imports of packages, there or of one that gets a submodule, which bring in the submodules loaded by then."""
     now = {name: _imported(reader, reader.load(name)) for name in changed if reader.load(name).spec is not None}
-    before = {name: _imported_before(reader, name) for name in now}
+    before = {name: _imported(reader, reader.load(name)._replace(facts=_running_source(name).facts)) for name in now}
     imports = _reach([name for name in now if now[name] != before[name]],
                      lambda name: [*_imported(reader, reader.load(name)), *before.get(name, ())] if name in sys.modules else ())
     fuller = {name.rpartition(".")[0] for name in imports if name not in sys.modules}  # packages that get another submodule
@@ -2811,8 +2807,8 @@ def _imports_of_main():
 
 def _questions(error):
     """What to ask again after a failure: were the files concerned saved, and are the modules there that were not found?"""
-    questions, chain = set(), [error]
-    for error in chain:  # to which the loop adds; it may lead back
+    questions, errors = set(), [error]
+    for error in errors:  # to which the loop adds; it may lead back
         files = [path for path, line in _places(error.__traceback__)]
         if isinstance(error, (SyntaxError, OSError)):
             files.append(error.filename)
@@ -2823,7 +2819,7 @@ def _questions(error):
                 questions.add((_is_there, f"{error.name}.{submodule.group(1)}" if submodule else error.name))
         files = [os.fsdecode(file) for file in files if isinstance(file, (str, bytes, os.PathLike))]
         questions.update((_signature, file) for file in files if not file.startswith("<"))
-        chain += [each for each in (error.__cause__, error.__context__) if not any(each is known for known in (None, *chain))]
+        errors += [each for each in (error.__cause__, error.__context__) if not any(each is known for known in (None, *errors))]
     return questions
 
 
@@ -3547,11 +3543,11 @@ def _renumber(namespace, code, module):
 def _user_traceback(error):
     """The traceback of an exception and its causes without the frames of deepreload and the import system."""
     import traceback
-    chain = [traceback.TracebackException(type(error), error, error.__traceback__)]
-    for each in chain:  # to which the loop adds
+    errors = [traceback.TracebackException(type(error), error, error.__traceback__)]
+    for each in errors:  # to which the loop adds
         each.stack = traceback.StackSummary.from_list([frame for frame in each.stack if not _is_machinery(frame.filename)])
-        chain += filter(None, (each.__cause__, each.__context__))
-    return "".join(chain[0].format())
+        errors += filter(None, (each.__cause__, each.__context__))
+    return "".join(errors[0].format())
 
 
 def _is_machinery(filename):
