@@ -1,0 +1,3298 @@
+# SPDX-License-Identifier: MIT
+#
+# Copyright (c) 2026 the deepreload authors
+#
+# Permission is hereby granted, free of charge, to any person obtaining a copy of this software
+# and associated documentation files (the "Software"), to deal in the Software without
+# restriction, including without limitation the rights to use, copy, modify, merge, publish,
+# distribute, sublicense, and/or sell copies of the Software, and to permit persons to whom the
+# Software is furnished to do so, subject to the following conditions: the above copyright notice
+# and this permission notice shall be included in all copies or substantial portions of the
+# Software. THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED,
+# INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE
+# AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM,
+# DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM,
+# OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+"""Reload and unload modules deeply: the module, all it imports, and what the program holds of them.
+
+    deep_reload(pkg)                    execute pkg and all it imports again, leaves first
+    reload_changed()                    execute what changed on disk, and what imports it
+    python -m deepreload script.py      run a script, and swap in every module that is saved
+
+How: the code of each module is executed in the live module, in a namespace that hides what the old
+code has left; what it binds is paired with the old object of that name, which is brought up to date
+and stays; import statements execute first what they name; a log undoes all of it where a module fails.
+
+What it will not do (the README says what to do instead): undo what module bodies do elsewhere;
+change frames that are running; keep the identity of classes that a framework's metaclass has made;
+execute the standard library, installed packages, extension modules or ``__main__`` unless named.
+"""
+# mypy: ignore-errors
+# pyright: basic, reportGeneralTypeIssues=false, reportAttributeAccessIssue=false
+from __future__ import annotations
+
+import builtins
+import collections
+import collections.abc
+import functools
+import gc
+import importlib.machinery
+import importlib.util
+import itertools
+import opcode
+import operator
+import os
+import re
+import sys
+import threading
+import time
+import types
+import weakref
+from importlib import _bootstrap
+
+__version__ = "2.0"
+__all__ = ["deep_reload", "deep_unload", "reload_changed", "is_changed", "watch", "import_graph",
+           "reload_order", "ReloadError"]
+
+TYPE_CHECKING = False  # type checkers take it for typing's, whose import takes its time
+if TYPE_CHECKING:
+    from typing import Any, Callable, Iterable, Union
+    Names = Union[str, Iterable[str]]
+    Module = Union[str, types.ModuleType]
+
+# The data, in the order in which a reload makes it:
+#   Version   one version of a file: its stat when it was read, its code, the facts of the code
+#   _runs     {path: the Version that was executed last}
+#   _Table    the loaded modules of a scope, their files, and who imports whom
+#   Source    a module to execute: its name, spec and path, and the Version to execute
+#   Batch     one reload: the Sources that are not executed yet, and a log of (function, arguments)
+#             that undoes what was done
+#   View      the namespace that the code of one module sees: the live one, less what is hidden
+#   pairs     {id(new): (new, kept)}: what the code has made, and the old object that stays for it
+Import = collections.namedtuple("Import", "name level names late")
+Facts = collections.namedtuple("Facts", "imports froms binds sets looks lazy")
+Source = collections.namedtuple("Source", "name spec path version")
+
+_MISSING = object()
+_lock = threading.RLock()
+_batch = None  # the Batch under way
+_runs = {}
+_held_back = {}  # {name: {path: stat}}: what reload_changed() has left out, until one is saved
+_report = None  # called with (path, stat) of each file that runs or fails: the command line's
+
+
+class ReloadError(ImportError):
+    """A reload that failed, and what could not be reloaded is as it was before.
+
+    `name` is the module that failed, `path` its file, `__cause__` the exception, its traceback
+    beginning in the user's code; `reloaded` are the names that were reloaded all the same.
+    """
+
+    name: str
+    path: str | None
+    reloaded: list[str] = []
+
+    def add(self, reloaded, left):
+        """Say what was reloaded all the same, and what else was left out."""
+        self.reloaded, others = reloaded, [name for name in left if name != self.name]
+        if reloaded:
+            done = f"{_listing(reloaded)} reloaded all the same"
+            self.msg = self.msg.replace("nothing was reloaded", done)
+        if others:
+            self.msg += f"; also held back: {', '.join(others)}"
+        self.args = (self.msg,)
+
+
+# -- what is called from outside -----------------------------------------------------------------
+
+def deep_reload(module: Module, *, include: Names = (), exclude: Names = ()) -> types.ModuleType:
+    """Execute `module` and all it imports again, leaves first, as a new process would.
+
+    `module` is a loaded module or its dotted name; of a package all loaded submodules are executed
+    again too.  `include` and `exclude` are names or globs, one or several (a name covers its
+    submodules, `exclude` wins): modules to reload that are not the user's own, and modules to leave
+    alone.  Return the module, which is the same object as before.
+
+    Raise TypeError or ImportError for what cannot be reloaded, and ReloadError if a module fails:
+    then nothing has changed.
+    """
+    name = _named(module)
+    with _lock:
+        if _batch is not None:  # called by a module that is being reloaded: an import like others
+            _batch.imported(name)
+        else:
+            scope = _Scope(include, exclude, name)
+            try:
+                Batch(scope, *_to_reload_deeply(name, scope)).execute()
+            except ReloadError as error:
+                raise error.with_traceback(None)  # its cause has the user's
+        return sys.modules[name]
+
+
+def reload_order(module: Module, *, include: Names = (), exclude: Names = ()) -> list[str]:
+    """Return what `deep_reload` with these arguments would execute, in the order of finishing.
+
+    Raise what it would raise before it executes anything.
+    """
+    name = _named(module)
+    with _lock:
+        sources, starts = _to_reload_deeply(name, _Scope(include, exclude, name))
+
+        def below(name):
+            return [*_parents(name), *_eager(name, sources[name].version)]
+
+        return _order(starts, below, sources)
+
+
+def reload_changed(*, include: Names = (), exclude: Names = ()) -> list[str]:
+    """Execute again what changed on disk, and what imports it: one step of polling.
+
+    `include` and `exclude` are as for `deep_reload`.  Return the names executed, in order; [] if
+    there was nothing to do.  What fails stays at its last good version until a file concerned is
+    saved; the rest is reloaded, and then ReloadError says what is held back.
+    """
+    with _lock:
+        if _batch is not None:
+            return []
+        scope = _Scope(include, exclude)
+        changed = _changed(scope)
+        return _reload_what_works(scope, changed) if changed else []
+
+
+def is_changed(module: Module) -> bool:
+    """Return whether the file of a loaded module (or its name) differs from what runs.
+
+    A touch makes no difference, nor does an edit of comments or layout once it was looked at.
+    Raise TypeError or ImportError as `deep_reload` does.
+    """
+    name = _named(module)
+    with _lock:
+        return _differs(name) is not None
+
+
+def import_graph(*, include: Names = (), exclude: Names = ()) -> dict[str, list[str]]:
+    """Return {name: [names it imports]} of the loaded modules in scope, in the order of imports."""
+    with _lock:
+        names = _Scope(include, exclude).loaded()
+        graph = {name: _imports(name, packages=False) for name in names}
+        return {name: [each for each in targets if each in graph] for name, targets in graph.items()}
+
+
+# -- B. scope: the modules that are the user's own -----------------------------------------------
+# Guarantees that the standard library, installed packages, extension modules, the script and this
+# module are never executed again unless they are named, and that bad input gets one clear sentence.
+
+# What modules and classes are for Python itself, whatever they make of attribute access
+_dict_of = types.ModuleType.__dict__["__dict__"].__get__
+_vars_of_class = type.__dict__["__dict__"].__get__
+_name_of, _qualname, _bases, _mro = [
+    type.__dict__[name].__get__ for name in ("__name__", "__qualname__", "__bases__", "__mro__")]
+_STDLIB = os.path.normcase(os.path.dirname(os.__file__)) + os.sep
+_INSTALLED = re.compile(r"[\\/](?:site|dist)-packages[\\/]")
+_COMPILED = importlib.machinery.BuiltinImporter, importlib.machinery.FrozenImporter
+_USED = {value.__name__ for value in list(globals().values()) if type(value) is types.ModuleType}
+
+
+def _is_module(obj):
+    return issubclass(type(obj), types.ModuleType)  # isinstance() would ask proxies
+
+
+def _is_class(obj):
+    return issubclass(type(obj), type)
+
+
+def _is_function(obj):
+    return type(obj) is types.FunctionType
+
+
+def _namespace_of(name):
+    """Return the namespace of a loaded module; {} for anything else that sys.modules holds."""
+    module = sys.modules.get(name)
+    return _dict_of(module) if _is_module(module) else {}
+
+
+def _spec_of(name):
+    """Return the spec of a loaded module, or None: a module may put anything there."""
+    spec = _namespace_of(name).get("__spec__")
+    return spec if issubclass(type(spec), importlib.machinery.ModuleSpec) else None
+
+
+def _path_of(spec):
+    return spec.origin if spec is not None and spec.has_location else None
+
+
+@functools.lru_cache(None)
+def _parents(name):
+    """Return the names of the packages above a module, outermost first."""
+    parts = name.split(".")
+    return tuple(".".join(parts[:i]) for i in range(1, len(parts)))
+
+
+def _named(module):
+    """Return the name of what the caller asked for, or raise the error that says what to do."""
+    name = module
+    if isinstance(module, types.ModuleType):
+        namespace = _dict_of(module)
+        name = getattr(namespace.get("__spec__"), "name", None) or namespace.get("__name__")
+    if not isinstance(name, str) or not name:
+        what = "an empty string" if name == "" else type(module).__name__
+        raise TypeError(f"expected a module or its dotted name, not {what}")
+    found = sys.modules.get(name)
+    reason = found and _fixed(name, found)
+    if found is None:
+        reason = "is not loaded: import it first"
+    elif name is not module and module is not found:
+        reason = "is not in sys.modules any more: import it again and pass that one"
+    if reason:
+        raise ImportError(f"{name!r} {reason}", name=name)
+    return name
+
+
+def _fixed(name, module):
+    """Return why an entry of sys.modules is never executed again, or None."""
+    if name in ("__main__", "__mp_main__"):
+        return "is the running script: put what you want to reload into a module"
+    if name == __name__ or module is sys.modules.get(__name__):
+        return "is the reloader itself: restart the process to change it"
+    if not _is_module(module):
+        return (f"is a {type(module).__name__} in sys.modules, not a module: reload the module "
+                "that put it there")
+    spec = _spec_of(name)
+    if spec is None:
+        return "has no __spec__: it was not imported from a file, make it anew instead"
+    loader = spec.loader
+    if type(module) is importlib.util._LazyModule:
+        return "is not loaded yet: use it first"
+    if loader in _COMPILED:
+        return "is compiled into the interpreter: it can be neither executed again nor unloaded"
+    if isinstance(loader, importlib.machinery.ExtensionFileLoader):
+        return ("is an extension module, which can be neither initialised twice nor unloaded: "
+                "restart the process to change it")
+    if loader is not None and not (hasattr(loader, "exec_module") or hasattr(loader, "get_code")):
+        return "has a loader without exec_module(), which cannot execute it again"
+    if name in _USED:
+        return "is what the reloader itself runs on: restart the process to change it"
+    if spec.name != name:
+        return f"is another name of {spec.name!r}: use that one"
+    if getattr(spec, "_initializing", False) and _batch is None:
+        return "is being imported: wait until that is done"
+    return None
+
+
+class _Scope:
+    """What may be executed again: the user's own modules, what is included, what is named."""
+
+    def __init__(self, include=(), exclude=(), named=""):
+        self.include, self.exclude = _patterns("include", include), _patterns("exclude", exclude)
+        self.top, self.above = named.partition(".")[0], _parents(named)
+
+    def __contains__(self, name):
+        module = sys.modules.get(name)
+        if module is None or _fixed(name, module) or _matches(name, self.exclude):
+            return False
+        if name.partition(".")[0] == self.top or _matches(name, self.include):
+            return True
+        spec = _spec_of(name)
+        places = [spec.origin] if spec.has_location else spec.submodule_search_locations or [None]
+        return not any(map(_is_foreign, places))
+
+    def loaded(self):
+        """Return the names of the loaded modules in scope, in the order of sys.modules."""
+        return list(_table(self).paths)
+
+
+def _patterns(option, value):
+    patterns = (value,) if isinstance(value, str) else tuple(value)
+    for pattern in patterns:
+        if not isinstance(pattern, str):
+            raise TypeError(f"{option} takes names or globs, not {type(pattern).__name__}")
+    return patterns
+
+
+def _matches(name, patterns):
+    """Return whether a name, or one of its packages, matches one of the globs."""
+    if not patterns:
+        return False
+    from fnmatch import fnmatchcase
+    candidates = itertools.product((*_parents(name), name), patterns)
+    return any(fnmatchcase(part, pattern) for part, pattern in candidates)
+
+
+def _is_foreign(path):
+    """Return whether a file is of the standard library, or of an installed package."""
+    return not isinstance(path, str) or _in_stdlib(path) or bool(_INSTALLED.search(path + os.sep))
+
+
+def _in_stdlib(path):
+    if not isinstance(path, str) or not os.path.normcase(path).startswith(_STDLIB):
+        return False
+    return not _INSTALLED.search(path + os.sep)
+
+
+# -- A. what runs: the code that was executed from each file, and its facts ----------------------
+# Guarantees that _runs names the very code objects that functions hold, as nothing else tells it
+# once a file was edited.  Relies on SourceFileLoader.get_code() being what imports get code from.
+
+_EXEC_MODULE = importlib.machinery.SourceFileLoader.exec_module
+_stamp = operator.attrgetter("st_mtime_ns", "st_ctime_ns", "st_size", "st_ino")
+
+
+class Version:
+    """One version of a module's file; `code` is None where only the loader can execute it."""
+
+    __slots__ = "stat", "code", "exact", "left", "_facts"
+
+    def __init__(self, stat, code):
+        self.stat = stat if code is None or _settled(stat) else None  # None: look at what it says
+        self.code, self.exact = code, True  # whether functions hold these very code objects
+        self.left = frozenset()  # names of earlier versions that are still there
+        self._facts = None
+
+    @property
+    def facts(self):
+        if self._facts is None:
+            self._facts = _NO_FACTS if self.code is None else _facts(self.code)
+        return self._facts
+
+
+def _stat(path):
+    """Return what os.stat() says of a file, for comparing with != only; None if there is none."""
+    try:
+        return _stamp(os.stat(path))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _settled(stat):
+    """Return whether a later edit would show in the stat: the file system's clock has gone on.
+
+    The kernel's clock ticks every few milliseconds; whole seconds are those of FAT or HFS+.
+    """
+    if stat is None:
+        return False
+    newest = max(stat[:2])
+    return time.time_ns() - newest > (50_000_000 if newest % 1_000_000_000 else 2_000_000_000)
+
+
+def _note_what_runs():
+    """Have the import system tell the code of every module that it executes.
+
+    Loaders that execute by themselves tell nothing: of their files the stat is noted as the module
+    is made, since at the first look it may be too late.
+    """
+    loader = importlib.machinery.SourceFileLoader
+    inner_get_code, inner_module_from_spec = loader.get_code, _bootstrap.module_from_spec
+
+    def get_code(self, fullname):
+        stat = _stat(self.path)  # before the file is read
+        code = inner_get_code(self, fullname)
+        frame = sys._getframe(1)
+        while frame.f_code.co_name == "get_code":  # of a subclass, or of another copy of this file
+            frame = frame.f_back
+        if frame.f_code is _EXEC_MODULE.__code__:
+            known = type(self).get_code is loader.get_code and not _executes_itself(self)
+            _note(self.path, Version(stat, code if known else None))
+        return code
+
+    def module_from_spec(spec):
+        if spec.has_location and _executes_itself(spec.loader):
+            _note(spec.origin, Version(_stat(spec.origin), None))
+        return inner_module_from_spec(spec)
+
+    # Python takes the frames of the import system out of tracebacks: this has to pass for one
+    filename = _EXEC_MODULE.__code__.co_filename
+    get_code.__code__ = get_code.__code__.replace(co_filename=filename)
+    loader.get_code, _bootstrap.module_from_spec = get_code, module_from_spec
+
+
+def _note(path, version):
+    if _in_stdlib(path):
+        return
+    before = _runs.get(path)
+    if before is not None and before.code is not None:  # importlib.reload() leaves old names
+        version.left = before.left.union(before.facts.binds)
+    _runs[path] = version
+    _tell(path, version.stat)
+
+
+def _tell(path, stat):
+    if _report is not None and path:
+        _report(path, stat)
+
+
+def _executes_itself(loader):
+    """Return whether a loader has an exec_module() of its own, which nothing can stand for."""
+    return getattr(type(loader), "exec_module", _EXEC_MODULE) is not _EXEC_MODULE
+
+
+def _running(name):
+    """Return the Version that a loaded module runs, or None where there is no file."""
+    spec = _spec_of(name)
+    path = _path_of(spec)
+    version = _runs.get(path)
+    if path is None or version is not None and version.code is not None:
+        return version
+    stat = _stat(path)
+    if version is None:
+        version = _runs[path] = Version(stat, None)
+    if _executes_itself(spec.loader):
+        version._facts = version._facts or _facts_of_source(path)
+        return version
+    version.exact = False  # imported before this module could hear of it
+    try:
+        if version.stat == stat:
+            version.code = _code_of(spec, stat)
+        else:
+            version.code = _bytecode_of(path, version.stat)
+    except Exception:  # a loader's, or the file is of no use
+        pass
+    return version
+
+
+def _read(name, spec):
+    """Return the Version that a module's file holds now: the one that runs if it says the same."""
+    path = _path_of(spec)
+    stat, runs = _stat(path), _running(name)
+    known = runs is not None and runs.code is not None
+    if known and runs.stat == stat is not None:
+        return runs
+    version = Version(stat, _code_of(spec, stat))
+    if version.code is None:
+        version._facts = _facts_of_source(path)
+    elif known and _same_code(runs.code, version.code):
+        runs.stat = version.stat
+        return runs
+    return version
+
+
+def _code_of(spec, stat):
+    """Return a module's code as its file is now; None where only the loader can execute it."""
+    loader = spec.loader
+    if hasattr(loader, "archive"):  # zipimport knows the archive as it was at first
+        import zipimport
+        zipimport._zip_directory_cache.pop(loader.archive, None)
+        loader = zipimport.zipimporter(os.path.join(loader.archive, loader.prefix))
+    elif not hasattr(loader, "get_code") or _executes_itself(loader):
+        return None
+    elif type(loader) is importlib.machinery.SourceFileLoader:
+        if _drop_bytecode(spec.origin, _bytecode_is_sound(spec.origin, stat)):
+            return loader.source_to_code(loader.get_data(spec.origin), spec.origin)
+    return loader.get_code(spec.name)
+
+
+def _bytecode_is_sound(path, stat):
+    """Return whether there is bytecode which cannot be that of an older source.
+
+    It knows its source by size and whole seconds only: what is as young as that proves nothing.
+    """
+    written = _stat(_bytecode_path(path))
+    newest = max(stat[:2]) if stat else 0
+    return bool(written) and written[0] - newest > 50_000_000 and _settled(stat)
+
+
+def _bytecode_path(path):
+    try:
+        return importlib.util.cache_from_source(path)
+    except NotImplementedError:
+        return ""
+
+
+def _drop_bytecode(path, sound=False):
+    """Remove bytecode, which a new process would run, too, unless it is sound; return whether."""
+    if not sound:
+        try:
+            os.unlink(_bytecode_path(path))
+        except OSError:
+            pass
+    return not sound
+
+
+def _bytecode_of(path, stat):
+    """Return the code that was compiled from a source with that stat, if it is still there."""
+    import marshal
+    with open(_bytecode_path(path), "rb") as file:
+        data = file.read()
+    said = int.from_bytes(data[8:12], "little"), int.from_bytes(data[12:16], "little")
+    known = stat[0] // 1_000_000_000 & 0xFFFFFFFF, stat[2] & 0xFFFFFFFF
+    return marshal.loads(data[16:]) if said == known and not any(data[4:8]) else None
+
+
+# What a code object says. Instructions are words of two bytes in all Pythons so far; before each
+# IMPORT_NAME stand the instructions that load its level and its names.
+
+_NO_FACTS = Facts((), (), {}, frozenset(), False, False)
+_OPS = {opcode.opmap.get(name, -1): name for name in (
+    "IMPORT_NAME", "IMPORT_FROM", "STORE_NAME", "STORE_GLOBAL", "LOAD_NAME", "LOAD_CONST",
+    "LOAD_SMALL_INT")}
+_LOOKS = {"globals", "locals", "vars", "dir"}
+_LAZY_BITS = 2 if sys.version_info >= (3, 15) else 0  # PEP 810 keeps flags in IMPORT_NAME
+_IN_FUNCTION = 1  # CO_OPTIMIZED: set for functions, not for modules and class bodies
+
+
+def _facts(code):
+    """Return what a module's code says: Facts(imports, froms, binds, sets, looks, lazy).
+
+    `imports` is [Import], `froms` [(module, level, attribute, name bound)] of the module's own
+    statements, `binds` {name: times} what these bind, `sets` the names bound by `global`, past the
+    view, `looks` whether the module looks at its own namespace, `lazy` whether it imports lazily.
+    """
+    facts = Facts([], [], {}, set(), [], [])
+    if "__lazy_modules__" in code.co_names:
+        facts.lazy.append(True)
+    waiting = [(code, False)]
+    for each, late in waiting:  # to which the loop adds
+        if each is code or _IMPORTS.search(each.co_code):  # or an argument that looks like one
+            _scan(each, facts, each is code, late)
+        for inner in _codes_in(each):
+            at_once = not inner.co_flags & _IN_FUNCTION or inner.co_name.endswith("comp>")
+            waiting.append((inner, late or not at_once))
+            if inner.co_name.endswith("comp>"):
+                facts.looks.extend(_LOOKS.intersection(inner.co_names))
+    return facts
+
+
+_IMPORTS = re.compile(b"[%c%c]" % (opcode.opmap["IMPORT_NAME"], opcode.opmap["STORE_GLOBAL"]), re.S)
+
+
+def _scan(code, facts, top, late):
+    """Add what one code object says to the facts; `top` is for the module's own code."""
+    skipped = _type_checking(code) if "TYPE_CHECKING" in code.co_names else ()
+    words, names = _words(code), code.co_names
+    for index, (offset, op, arg) in enumerate(words):
+        what = _OPS.get(op)
+        if what == "IMPORT_NAME":
+            level, wanted = [_constant(code, word) for word in words[index - 2:index]]
+            base = names[arg >> _LAZY_BITS], level or 0
+            if not any(start <= offset < end for start, end in skipped):
+                facts.imports.append(Import(*base, wanted or (), late))
+            if top and arg & 1 and _LAZY_BITS:
+                facts.lazy.append(True)
+            if top and wanted == ("*",):
+                facts.froms.append((*base, "*", "*"))
+        elif what == "STORE_GLOBAL":
+            facts.sets.add(names[arg])
+        elif what == "IMPORT_FROM" and top and wanted:  # without, it is `import a.b as c`
+            facts.froms.append((*base, names[arg], names[words[index + 1][2]]))
+        elif what == "LOAD_NAME" and top and names[arg] in _LOOKS:
+            facts.looks.append(True)
+        if top and what in ("STORE_NAME", "STORE_GLOBAL"):
+            facts.binds[names[arg]] = facts.binds.get(names[arg], 0) + 1
+
+
+def _words(code):
+    """Return [(offset, opcode, argument)] without the EXTENDED_ARG prefixes."""
+    raw, words, high = code.co_code, [], 0
+    for offset in range(0, len(raw), 2):
+        arg = raw[offset + 1] | high
+        high = arg << 8 if raw[offset] == opcode.EXTENDED_ARG else 0
+        if raw[offset] != opcode.EXTENDED_ARG:
+            words.append((offset, raw[offset], arg))
+    return words
+
+
+def _constant(code, word):
+    """Return the constant that an instruction loads; None is loaded by one of its own."""
+    _, op, arg = word
+    if _OPS.get(op) == "LOAD_CONST":
+        return code.co_consts[arg]
+    return arg if _OPS.get(op) == "LOAD_SMALL_INT" else None
+
+
+def _type_checking(code):
+    """Return [(start, end)] of what stands under `if TYPE_CHECKING:`, which is not executed."""
+    import dis
+    found = [each for each in dis.get_instructions(code) if each.opname not in ("TO_BOOL", "CACHE")]
+    return [(jump.offset, jump.argval) for load, jump in zip(found, found[1:])
+            if load.argval == "TYPE_CHECKING" and jump.opname.endswith("IF_FALSE")]
+
+
+def _facts_of_source(path):
+    """Return the facts of a source file that a loader of its own executes."""
+    try:
+        with open(path, "rb") as file:
+            return _facts(compile(file.read(), path, "exec", dont_inherit=True))
+    except (OSError, SyntaxError, TypeError, ValueError):
+        return _NO_FACTS
+
+
+@functools.lru_cache(None)
+def _check_bytecode():
+    """Raise ReloadError where instructions are encoded in a way that this file does not know."""
+    probe = "from ..a.b import *\ndef f():\n import c as d\n global g\n g = f"
+    says = [("a.b", 2, ("*",), False), ("c", 0, (), True)], [("a.b", 2, "*", "*")], {"f": 1}, {"g"}
+    try:
+        known = tuple(_facts(compile(probe, "", "exec"))[:4]) == says
+    except (LookupError, ValueError):
+        known = False
+    if not known:
+        raise ReloadError(f"deepreload {__version__} does not know the bytecode of this Python: "
+                          "copy a newer one; nothing was reloaded", name=__name__)
+
+
+def _codes_in(code):
+    return [const for const in code.co_consts if type(const) is types.CodeType]
+
+
+_LINES = "co_linetable" if hasattr(_words.__code__, "co_linetable") else "co_lnotab"  # 3.10
+
+
+def _same_code(one, other):
+    """Return whether two code objects are equal, line numbers (which == may leave out) included."""
+    same = one == other and getattr(one, _LINES) == getattr(other, _LINES)
+    return one is other or same and all(map(_same_code, _codes_in(one), _codes_in(other)))
+
+
+def _without_lines(code):
+    """Return code without what tells where it stands in the file."""
+    consts, raw, words = list(code.co_consts), bytearray(code.co_code), _words(code)
+    for (offset, op, arg), (_, store, name) in zip(words, words[1:]):
+        if _OPS.get(store) == "STORE_NAME" and code.co_names[name] == "__firstlineno__":  # 3.13
+            if _OPS.get(op) == "LOAD_CONST":
+                consts[arg] = None
+            else:
+                raw[offset + 1] = 0
+    consts = [_without_lines(each) if type(each) is types.CodeType else each for each in consts]
+    lines = {_LINES: b"", "co_firstlineno": 1}
+    return code.replace(co_consts=tuple(consts), co_code=bytes(raw), **lines)
+
+
+# -- C. what changed, and who imports it ---------------------------------------------------------
+# Guarantees that a look at files of which none was saved costs one stat each, and that a broken
+# file holds up only what needs its new version.  Relies on the facts of the code that runs.
+
+
+class _Table:
+    """What is known of the modules in a scope, as long as the same modules are loaded."""
+
+    def __init__(self, scope, modules):
+        on_the_way = any(map(_on_the_way, modules))  # which come into scope as they are
+        self.modules = None if on_the_way else modules
+        self.paths = {name: _path_of(_spec_of(name)) for name in modules if name in scope}
+        self.stats = {}  # {path: stat of a file that says what runs}
+        self.edges = {}  # {name: (facts, [targets])}
+
+
+def _on_the_way(name):
+    """Return whether a module is being imported, or will be when it is used."""
+    lazy = type(sys.modules.get(name)) is importlib.util._LazyModule
+    return lazy or getattr(_spec_of(name), "_initializing", False)
+
+
+_tables = {}
+
+
+def _table(scope):
+    """Return the _Table of a scope; modules are compared by their addresses, which is fast."""
+    modules = {name: id(module) for name, module in list(sys.modules.items())}
+    key = scope.include, scope.exclude, scope.top
+    if key not in _tables or _tables[key].modules != modules:
+        if len(_tables) > 8:
+            _tables.clear()
+        _tables[key] = _Table(scope, modules)
+    return _tables[key]
+
+
+def _changed(scope):
+    """Return {name: stat} of the modules in scope whose files say something else than what runs."""
+    table = _table(scope)
+    paths = list(filter(None, table.paths.values()))
+    try:
+        stats = dict(zip(paths, map(_stamp, map(os.stat, paths))))
+    except (OSError, ValueError):
+        stats = {path: _stat(path) for path in paths}
+    if stats == table.stats:
+        return {}
+    changed = {}
+    for name, path in table.paths.items():
+        if path and (stats[path] is None or stats[path] != table.stats.get(path)):
+            stat = _differs(name)
+            if stat is not None:
+                changed[name] = stat
+            elif _settled(stats[path]):
+                table.stats[path] = stats[path]
+    return changed
+
+
+def _differs(name):
+    """Return the stat of a module's file if it says something else than what runs, else None.
+
+    Code that moved to other lines is put in place here, without being executed.
+    """
+    spec = _spec_of(name)
+    path, runs = _path_of(spec), _running(name)
+    stat = _stat(path)
+    if runs is None or runs.stat == stat is not None:
+        return None
+    if stat is None:  # gone, if only for a moment: unless it is elsewhere now, that is no change
+        found = None if _executes_itself(spec.loader) else _find_spec(name)
+        return _stat(_path_of(found))
+    if stat[2] == 0 and time.time_ns() - stat[0] < 1_000_000_000:
+        return None  # an editor has emptied it, and not written yet
+    if runs.code is not None:
+        try:
+            version = _read(name, spec)
+        except Exception:  # it cannot be read or compiled: the reload says so
+            return stat
+        if version is runs or version.code is None:
+            return None if version is runs else stat
+        if _without_lines(runs.code) == _without_lines(version.code):
+            _move_lines(path, runs, version)
+            return None
+    return stat
+
+
+def _find_spec(name):
+    """Ask the finders for a module's spec, whatever sys.modules says; None if there is none."""
+    _invalidate_finders()
+    parent = name.rpartition(".")[0]
+    return _bootstrap._find_spec(name, _namespace_of(parent).get("__path__") if parent else None)
+
+
+def _invalidate_finders():
+    """Let the finders look at the folders again (importlib's own would import importlib.metadata)."""
+    for finder in list(sys.path_importer_cache.values()):
+        if hasattr(finder, "invalidate_caches"):
+            finder.invalidate_caches()
+
+
+@functools.lru_cache(None)
+def _absolute(name, level, package):
+    """Return the absolute name of what an import statement in a package names."""
+    if not level:
+        return name
+    base = package.rsplit(".", level - 1)
+    if len(base) < level:  # beyond the top-level package: a name that nothing has
+        return "." * level + name
+    return base[0] + "." + name if name else base[0]
+
+
+def _package(namespace):
+    """Return the package that a module's relative imports start from."""
+    package = namespace.get("__package__")
+    if package is None:
+        spec = namespace.get("__spec__")
+        package = spec.parent if spec is not None else namespace.get("__name__", "")
+    return package
+
+
+def _real_name(name):
+    """Return the name that a loaded module has itself: sys.modules may hold it under others."""
+    real = getattr(_spec_of(name), "name", name)
+    return real if sys.modules.get(real) is sys.modules.get(name) else name
+
+
+def _targets(name, version, packages=True):
+    """Return {target: late} of the loaded modules that a version of a module imports, in order.
+
+    `late` tells that only functions import it.  Modules that its
+    namespace holds count too: they may have been imported by import_module().  So do, unless
+    `packages` is false, the packages that `from a.b import c` imports on the way.
+    """
+    namespace, found = _namespace_of(name), []
+    package, facts = _package(namespace), version.facts if version is not None else _NO_FACTS
+    for each in facts.imports:
+        base = _absolute(each.name, each.level, package)
+        children = [f"{base}.{child}" for child in each.names]
+        children = [child for child in children if child in sys.modules]
+        own = _parents(name) if each.names else ()  # these are there already
+        if packages or not each.names:
+            found += [(above, each.late) for above in _parents(base) if above not in own]
+        if packages and base not in own or len(children) < len(each.names) or not each.names:
+            found.append((base, each.late))
+        found += [(child, each.late) for child in children]
+    for key, value in list(namespace.items()):
+        if type(value) is types.ModuleType and key in facts.binds:
+            target = _dict_of(value).get("__name__")
+            if sys.modules.get(target) is value and target != f"{name}.{key}":
+                found.append((target, False))
+    targets = {}
+    for target, late in sorted(found, key=operator.itemgetter(1)):
+        target = _real_name(target)
+        if target in sys.modules and target != name:
+            targets.setdefault(target, late)
+    return targets
+
+
+def _eager(name, version):
+    return [target for target, late in _targets(name, version).items() if not late]
+
+
+def _imports(name, packages=True):
+    """Return {target: late} of what a loaded module imports by the code that it runs."""
+    return _targets(name, _running(name), packages)
+
+
+def _imports_of_main():
+    """Return the names of the loaded modules that the script imports, in order."""
+    facts = Version(None, None)
+    facts._facts = _facts_of_main()
+    return list(_targets("__main__", facts))
+
+
+def _reach(names, step):
+    """Return {name: step(name)} of the names and all that these steps lead to, depth first."""
+    reached, stack = {}, list(names)[::-1]
+    while stack:
+        name = stack.pop()
+        if name not in reached:
+            reached[name] = step(name)
+            stack += list(reached[name])[::-1]
+    return reached
+
+
+def _order(names, edges, inside=None):
+    """Return the names, and those inside that edges lead to, leaves first."""
+    inside = set(names) if inside is None else inside
+    order, met, stack = [], set(), [(None, iter(list(names)))]
+    while stack:
+        name, below = stack[-1]
+        target = next((each for each in below if each in inside and each not in met), None)
+        if target is None:
+            order.append(name)
+            stack.pop()
+        else:
+            met.add(target)
+            stack.append((target, iter(edges(target))))
+    return order[:-1]
+
+
+def _starts(names, edges):
+    """Return the names in the order in which to start them, import statements going first.
+
+    That is first what none of the others imports; then, for cycles, from the end of sys.modules,
+    as what finished last is where the import came in.
+    """
+    imported = {target for name in names for target in edges(name)}
+    loaded = [name for name in list(sys.modules) if name in names]
+    tops = [name for name in loaded if name not in imported]
+    return [*tops, *reversed(loaded)]
+
+
+def _source(name):
+    """Return the Source of a loaded module as its file is now; without a version if that is gone.
+
+    Raise ReloadError if the file cannot be read or compiled.
+    """
+    spec = _spec_of(name)
+    path = _path_of(spec)
+    try:
+        if path and _stat(path) is None and not hasattr(spec.loader, "archive"):
+            spec = _find_spec(name)
+            if spec is None:
+                return Source(name, None, path, None)
+        return Source(name, spec, _path_of(spec), _read(name, spec))
+    except Exception as error:
+        raise _failure(error, name, path) from error
+
+
+def _to_reload_deeply(root, scope):
+    """Return {name: Source} of what deep_reload() executes, and the names to start with."""
+    _check_bytecode()
+    if root not in scope:
+        raise ImportError(f"{root!r} is excluded: take it out of exclude to reload it", name=root)
+    inside, sources, targets = _table(scope).paths, {}, {}
+
+    def below(name):
+        sources[name] = _source(name)
+        found = targets[name] = _targets(name, sources[name].version)
+        return [target for target in found if target in inside and target not in scope.above]
+
+    def eager(name):
+        return [target for target in targets[name] if target in sources and not targets[name][target]]
+
+    named = [root, *[name for name in inside if name.startswith(root + ".")]]
+    _reach(named, below)
+    if sources[root].spec is None:
+        raise ReloadError(f"{root}: its file {sources[root].path} is gone; nothing was reloaded",
+                          name=root, path=sources[root].path)
+    first = _reach(named, eager)  # what only functions import comes last
+    return sources, [*_starts(first, eager), *_starts(sources, eager)]
+
+
+def _edges_in(scope):
+    """Return {name: [targets]} of what the modules in scope import when they are executed."""
+    table = _table(scope)
+    for name in table.paths:
+        version = _running(name)
+        facts = version and version.facts
+        if table.edges.get(name, [0])[0] is not facts:
+            table.edges[name] = facts, _eager(name, version)
+    return {name: targets for name, (facts, targets) in table.edges.items()}
+
+
+def _dependents(edges, names):
+    """Return the names and all that imports them, directly or not."""
+    importers = collections.defaultdict(list)
+    for name, targets in edges.items():
+        for target in targets:
+            importers[target].append(name)
+    return _reach(names, importers.__getitem__)
+
+
+def _to_reload_changed(scope, changed, left):
+    """Return {name: Source} of what changed and what imports it, and the names to start with.
+
+    What is left out runs its last good version where something that it imports has changed.
+    """
+    edges, sources = _edges_in(scope), {}
+    for name in _dependents(edges, changed):
+        if name not in left:
+            sources[name] = _source(name)
+        elif _running(name).code is not None:
+            spec = _spec_of(name)
+            sources[name] = Source(name, spec, _path_of(spec), _running(name))
+    return sources, _starts(sources, edges.get)
+
+
+def _reload_what_works(scope, changed):
+    """Reload what changed; leave out what fails, and what is known to fail, and try the rest."""
+    _check_bytecode()
+    left = {name for name in changed if not _worth_a_try(name)}
+    if left:  # what failed may have needed just what is saved now
+        left -= _dependents(_edges_in(scope), changed.keys() - left).keys()
+    first, names, todo = None, [], [name for name in changed if name not in left]
+    while todo:
+        try:
+            names = Batch(scope, *_to_reload_changed(scope, todo, left)).execute()
+            break
+        except ReloadError as error:
+            first = first or error
+            blamed = _blamed(error.name, _edges_in(scope), todo)
+            left.update(blamed)
+            todo = [name for name in todo if name not in left]
+            _hold_back(error, {name: changed[name] for name in blamed})
+    for name in set(names) - left:
+        _held_back.pop(name, None)
+    if first is not None:
+        first.add(names, [name for name in changed if name in left])
+        raise first.with_traceback(None)  # its cause has the user's
+    return names
+
+
+def _worth_a_try(name):
+    """Return whether a file that made a module fail was saved since, if one did."""
+    return any(_stat(path) != stat for path, stat in _held_back.get(name, {"": 0}).items())
+
+
+def _blamed(name, edges, todo):
+    """Return which of the changed modules to leave out after a module has failed.
+
+    That is itself if it has changed, else what it imports; of that first what had failed before.
+    """
+    if name in todo:
+        return [name]
+    below = _reach([name], lambda each: edges.get(each, ()))
+    found = [each for each in todo if each in below] or todo
+    return [each for each in found if each in _held_back] or found
+
+
+def _hold_back(error, stats):
+    """Note which files to look at before what was left out is worth another try."""
+    cause = error.__cause__ or error
+    if isinstance(cause, OSError) and cause.filename == _path_of(_spec_of(error.name)):
+        return  # locked for a moment: the next look tries again
+    concerned = _concerned(cause)
+    for path, stat in concerned.items():
+        _tell(path, stat)
+    for name, stat in stats.items():
+        path = _path_of(_spec_of(name))
+        concerned[path] = stat if _stat(path) else None
+        try:
+            imports = _targets(name, _read(name, _spec_of(name)))
+        except Exception:  # it cannot be read or compiled
+            imports = ()
+        for target in imports:
+            path = _path_of(_spec_of(target))
+            concerned.setdefault(path, _stat(path))
+    _held_back.update(dict.fromkeys(stats, concerned))
+
+
+# -- N. errors: what failed, where, and which files are worth another look -----------------------
+# Guarantees that tracebacks begin in the user's code, and that a save which may help is noticed.
+
+_IMPORT_SYSTEM = "<frozen", "<builtin>/frozen"  # its files' names in CPython and in PyPy
+
+
+def _failure(error, name, path, undone=()):
+    """Return the ReloadError for an exception: which module, which file and line, what was tried."""
+    line, what = None, _text(error)
+    _trim(error)
+    if isinstance(error, SyntaxError) and error.filename:
+        path, line, what = error.filename, error.lineno, error.msg
+    else:
+        places = _places(error)
+        places = [place for place in places if place[0] == path] or places
+        path, line = places[-1] if places else (path, None)
+    place = f" in {path}" + (f", line {line}" if line else "") if path else ""
+    tried = f" ({len(undone)} undone: {_listing(undone)})" if undone else ""
+    text = f"{name}: {type(error).__name__}{place}: {what}; nothing was reloaded{tried}"
+    return ReloadError(text, name=name, path=path)
+
+
+def _text(obj):
+    try:
+        return str(obj)
+    except Exception:
+        return "<no text>"
+
+
+def _listing(names, most=8):
+    return ", ".join(names[:most]) + f" and {len(names) - most} more" * (len(names) > most)
+
+
+def _causes(error):
+    """Return an exception and all that led to it, each once."""
+    found = [error]
+    for each in found:  # to which the loop adds
+        for other in (each.__cause__, each.__context__):
+            if other is not None and all(other is not known for known in found):
+                found.append(other)
+    return found
+
+
+def _trim(error):
+    """Take the frames of this module and of the import system out of an exception's tracebacks."""
+    ours = _trim.__code__.co_filename
+    for each in _causes(error):
+        steps, trace = [], each.__traceback__
+        while trace is not None:
+            if not trace.tb_frame.f_code.co_filename.startswith((ours, *_IMPORT_SYSTEM)):
+                steps.append(trace)
+            trace = trace.tb_next
+        for step in reversed(steps):
+            trace = types.TracebackType(trace, step.tb_frame, step.tb_lasti, step.tb_lineno)
+        each.__traceback__ = trace
+
+
+def _places(error):
+    """Return the (file, line) of an exception's traceback, from the outermost on."""
+    places, trace = [], error.__traceback__
+    while trace is not None:
+        places.append((trace.tb_frame.f_code.co_filename, trace.tb_lineno))
+        trace = trace.tb_next
+    return [place for place in places if not place[0].startswith("<")]
+
+
+def _user_traceback(error):
+    """Return the traceback of an exception as text, as it is in the user's code."""
+    import traceback
+    if isinstance(error, ReloadError):
+        error = error.__cause__ or error
+    _trim(error)
+    return "".join(traceback.format_exception(type(error), error, error.__traceback__))
+
+
+def _concerned(error):
+    """Return {path: stat} of the files whose save, or appearance, is worth another try."""
+    paths = []
+    for each in _causes(error):
+        paths += [path for path, line in _places(each)]
+        if isinstance(each, (SyntaxError, OSError)):
+            paths.append(each.filename)
+        if isinstance(each, ImportError):
+            child = re.match(r"cannot import name '(\w+)'", _text(each))
+            missing = f"{each.name}.{child[1]}" if child else each.name
+            if missing and (child or isinstance(each, ModuleNotFoundError)):
+                paths += _where_to_find(missing)
+            paths.append(each.path)
+    paths = [os.fsdecode(path) for path in paths if isinstance(path, (str, bytes, os.PathLike))]
+    return {path: _stat(path) for path in paths if not path.startswith("<")}
+
+
+def _where_to_find(name):
+    """Return the files and folders in which a missing module could appear."""
+    found = []
+    for above in ("", *_parents(name)):
+        rest = name[len(above):].strip(".").split(".")
+        for folder in _namespace_of(above).get("__path__", ()) if above else sys.path:
+            place = os.path.join(folder, *rest)
+            found += [place + suffix for suffix in ("", *importlib.machinery.all_suffixes())]
+    return found
+
+
+# -- D. batch: one reload, all or nothing ---------------------------------------------------------
+# Guarantees that a failure, or an interrupt at any line, leaves everything as it was: each step is
+# in the log before it is taken.  The program's own import statements give the order: while a batch
+# runs, those of its thread execute first what is pending.
+
+_DEEPEST = 100  # modules importing each other, before those below are executed first
+_FRAMES = 12  # of the interpreter's stack that each of them may take
+
+
+class _Pair:
+    """An object that was made anew, and the one to use from now on; never patched as a holder."""
+
+    __slots__ = "new", "kept", "before"
+
+    def __init__(self, new, kept, before=None):
+        self.new, self.kept, self.before = new, kept, before
+
+
+class Batch:
+    """One reload: executes Sources in place, and keeps a log that undoes it all."""
+
+    def __init__(self, scope, sources, starts):
+        self.scope, self.sources, self.starts = scope, sources, dict.fromkeys(starts)
+        self.joined = _table(scope).paths if scope.top else ()  # what deep_reload() follows
+        self.pending, self.views, self.failed, self.gone = dict(sources), {}, {}, {}
+        self.finished, self.stack, self.log, self.lists = [], [], [], []
+        self.pairs, self.undone, self.claimed, self.replaced, self.caches = {}, {}, set(), [], []
+        self.shapes_changed = self.classes_dropped = self.committed = self.opened = False
+        self.error, self.at = None, None
+        self.thread, self.collects = threading.get_ident(), gc.isenabled()
+        self.modules, self.count = dict(sys.modules), len(sys.modules)
+        for each in (sys.path, sys.meta_path, sys.path_hooks):
+            self.lists.append((each, list(each)))
+        self.import_, self.gcd_import = builtins.__import__, _bootstrap._gcd_import
+        self.hooks = self.import_statement, self.import_module
+        self.deepest = min(_DEEPEST, (sys.getrecursionlimit() - _depth()) // _FRAMES)
+
+    def execute(self):
+        """Reload, or leave everything as it was; return the names in the order of finishing."""
+        try:
+            try:
+                try:
+                    self.open()
+                    self.run()
+                    self.commit()
+                finally:
+                    self.close()
+            finally:
+                self.close()  # once more, lest an interrupt in the first has left a rest
+        except (Exception, SystemExit) as error:
+            if self.committed or self.at is None or isinstance(error, ReloadError):
+                raise
+            raise _failure(error, *self.at, self.finished) from error
+        return self.finished
+
+    def open(self):
+        global _batch
+        self.opened, _batch = True, self
+        gc.disable()  # what the reload makes stays among the young objects until the commit
+        for name in [name for name in self.modules if name in self.sources][::-1]:
+            _call_hook(name)
+        builtins.__import__, _bootstrap._gcd_import = self.hooks
+        _invalidate_finders()
+
+    def close(self):
+        """Leave nothing of the reload behind in the interpreter."""
+        global _batch
+        if not self.opened:
+            return
+        self.unhook()
+        if not self.committed:
+            self.roll_back()
+        for view in self.views.values():
+            view.show()
+        view = None
+        for source in self.sources.values():
+            if source.spec is not None:
+                source.spec._initializing = False
+        for cached in self.caches if self.committed else ():
+            _CACHED.cache_clear(cached)
+        self.views, self.pairs, self.undone, self.log, self.error = {}, {}, {}, [], None
+        if self.classes_dropped or not self.committed:
+            gc.collect()  # else they are met in __subclasses__()
+        if self.collects:
+            gc.enable()
+        _batch, self.opened = None, False
+
+    def unhook(self):
+        """Give the import statements back; what a module has put there itself stays."""
+        for hook, original in zip(self.hooks, (self.import_, self.gcd_import)):
+            self.pairs[id(hook)] = _Pair(hook, original)  # a module may hold what it has found
+        hook = None
+        if builtins.__import__ in self.hooks:
+            builtins.__import__ = self.import_
+        if _bootstrap._gcd_import in self.hooks:
+            _bootstrap._gcd_import = self.gcd_import
+        self.hooks = ()
+
+    def run(self):
+        for name in self.starts:
+            if name not in self.failed:  # an import statement has caught that
+                self.enter(name)
+        for name in self.finished:  # to which the loop adds; what joined may import in functions
+            if name in self.joined and name not in self.starts:
+                for target in _targets(name, self.sources[name].version):
+                    self.enter(target)
+
+    # Import statements, and import_module()
+
+    def import_statement(self, name, globals=None, locals=None, fromlist=(), level=0):
+        if not self.is_mine(name):
+            return self.import_(name, globals, locals, fromlist, level)
+        base = _absolute(name, level, _package(globals or {}))
+        self.imported(base)
+        for child in fromlist or ():
+            self.imported_from(base, child)
+        try:
+            return self.import_(name, globals, locals, fromlist, level)
+        finally:
+            if len(sys.modules) != self.count:
+                self.note_new()
+
+    def import_module(self, name, package=None, level=0):
+        if self.is_mine(name):
+            self.imported(_absolute(name, level, package or ""))
+        return self.gcd_import(name, package, level)
+
+    def is_mine(self, name):
+        return _batch is self and threading.get_ident() == self.thread and type(name) is str
+
+    def imported(self, base):
+        """Execute what an import of a name is about to find."""
+        for name in (*_parents(base), base):
+            self.enter(_real_name(name))
+            if sys.modules.get(name, self) is self.gone.get(name):
+                raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    def imported_from(self, base, child):
+        """Execute what `from base import child` is about to find, if that is a module."""
+        view, namespace, name = self.views.get(base), _namespace_of(base), f"{base}.{child}"
+        if child == "*":
+            if view is not None:
+                view.drop_hidden()
+            exported = namespace.get("__all__")
+            for each in exported if isinstance(exported, (list, tuple)) else ():
+                self.imported_from(base, each)
+        module = sys.modules.get(name)
+        hidden = view is not None and child in view.hidden
+        if module is not None and (hidden or namespace.get(child, module) is module):
+            self.enter(name)
+            if sys.modules.get(name) is self.gone.get(name, self):
+                raise ImportError(f"cannot import name {child!r} from {base!r}", name=base)
+
+    def note_new(self):
+        """Count the modules in scope that an import statement has brought in as reloaded."""
+        self.count, known = len(sys.modules), {*self.modules, *self.finished}
+        new = [name for name in list(sys.modules) if name not in known]
+        self.finished += [name for name in new if name in self.scope]
+
+    # Executing modules
+
+    def enter(self, name):
+        """Execute a module if it is pending, its packages first, and where it must, its imports."""
+        if name in self.failed:  # and is imported once more
+            self.pending[name] = self.failed.pop(name)
+        elif name in self.joined and name not in self.sources and name not in self.scope.above:
+            self.sources[name] = self.pending[name] = _source(name)
+        if name not in self.pending:
+            return
+        for parent in _parents(name):
+            self.enter(parent)
+        source = self.pending.get(name)
+        if source is not None and source.version is not None:
+            if len(self.stack) >= self.deepest or _is_lazy(source.version):
+                self.enter_below(name)
+        if self.pending.pop(name, None) is None:
+            return
+        if source.spec is None:
+            self.gone[name] = self.modules.get(name)
+        else:
+            self.run_module(source)
+
+    def enter_below(self, name):
+        """Execute what a module imports first: imports nest too deep, or are lazy."""
+        names = _order([name], lambda each: _eager(each, self.pending[each].version), self.pending)
+        step = _DEEPEST // 2 if len(self.stack) >= self.deepest else 1  # between, as they nest
+        deepest, self.deepest = self.deepest, sys.maxsize
+        try:
+            for each in names[:-1:step]:
+                self.enter(each)
+        finally:
+            self.deepest = deepest
+
+    def run_module(self, source):
+        name = source.name
+        view = self.views[name] = View(self, source)
+        self.stack.append(name)
+        try:
+            view.open()
+            view.execute()
+            view.finish()
+        except BaseException as error:
+            if self.error is not error:
+                self.error, self.at = error, (name, source.path)
+            self.failed[name] = source
+            view.give_up()
+            raise
+        finally:
+            source.spec._initializing = False
+            self.stack.pop()
+        parent, _, child = name.rpartition(".")
+        if parent in self.views:
+            self.views[parent].bind_child(child, sys.modules.get(name, view.module))
+        self.finished.append(name)
+
+    # The end
+
+    def do(self, function, *args, old):
+        """Call a function that sets its last argument; the log says to set the old value again."""
+        self.log.append((function, *args[:-1], old))
+        function(*args)
+
+    def pair(self, new, kept, before=None):
+        self.pairs[id(new)] = _Pair(new, kept, before)
+        self.claimed.add(id(kept))
+
+    def commit(self):
+        """Bring up to date what other places hold, each step in the log."""
+        self.unhook()
+        for name in self.failed:  # an importer has caught it: a new process has no such module
+            self.gone[name] = self.modules.get(name)
+        _follow_code(self)
+        _replace_leftovers(self)
+        _follow_classes(self)
+        _rename_elsewhere(self)
+        for view in self.views.values():
+            view.drop_rest()
+        for name, module in self.gone.items():
+            self.forget(name, module)
+        for source in self.sources.values():
+            if source.path and source.version is not None and source.name not in self.gone:
+                known = _runs.get(source.path, _MISSING)
+                self.do(_restore_item, _runs, source.path, source.version, old=known)
+                _tell(source.path, source.version.stat)
+        if self.shapes_changed:
+            _clear_caches()
+        self.committed = True
+
+    def forget(self, name, module):
+        if sys.modules.get(name) is module:
+            del sys.modules[name]  # which roll_back() restores, whatever the log says
+        parent, _, child = name.rpartition(".")
+        if _namespace_of(parent).get(child) is module:
+            self.do(_restore_item, _namespace_of(parent), child, _MISSING, old=module)
+
+    def roll_back(self):
+        while self.log:
+            function, *args = self.log[-1]
+            try:
+                function(*args)
+            except Exception:
+                _log().exception("could not undo a step")
+            self.log.pop()
+        for each, saved in self.lists:
+            if each != saved:
+                each[:] = saved
+        new = [name for name in list(sys.modules) if name not in self.modules]
+        for name in _can_be_forgotten(new):
+            self.forget(name, sys.modules.get(name))
+        self.log.clear()
+        _restore_namespace(sys.modules, self.modules, others=True)
+        self.pairs.update(self.undone)
+        _replace_leftovers(self)  # in registries elsewhere
+
+
+def _can_be_forgotten(new):
+    """Return those of the modules imported by a reload that failed that can be imported again.
+
+    Packages with compiled parts cannot; and what is being imported is another thread's.
+    """
+    stays = set()
+    for name in new:
+        spec = _spec_of(name)
+        compiled = isinstance(getattr(spec, "loader", 0), importlib.machinery.ExtensionFileLoader)
+        if compiled or getattr(spec, "_initializing", False):
+            stays.add(name.partition(".")[0])
+    return [name for name in new if name.partition(".")[0] not in stays]
+
+
+def _is_lazy(version):
+    """Return whether imports of a module are lazy (PEP 810), which needs Python 3.15."""
+    return bool(version.facts.lazy) or getattr(sys, "get_lazy_imports", str)() == "all"
+
+
+def _depth():
+    """Return how many calls are under way in this thread."""
+    frame, depth = sys._getframe(), 0
+    while frame is not None:
+        frame, depth = frame.f_back, depth + 1
+    return depth
+
+
+def _call_hook(name):
+    hook = _namespace_of(name).get("__unload__")
+    if hook is not None:
+        try:
+            hook()
+        except Exception:
+            _log().exception("%s.__unload__() failed", name)
+
+
+def _log():
+    import logging
+    return logging.getLogger("deepreload")
+
+
+def _restore_item(mapping, key, value):
+    if value is _MISSING:
+        mapping.pop(key, None)
+    else:
+        mapping[key] = value
+
+
+def _restore_namespace(namespace, saved, others=False):
+    """Give a dict its old entries back, in their order; take others away, or leave them behind."""
+    for name in [name for name in list(namespace) if name not in saved and not others]:
+        namespace.pop(name, None)
+    for name, value in saved.items():
+        if namespace.get(name, _MISSING) is not value:
+            namespace[name] = value
+    names = [*saved, *[name for name in list(namespace) if name not in saved]]
+    for name in names if names != list(namespace) else ():
+        namespace[name] = namespace.pop(name)  # one by one: other threads find all others
+
+
+def _set_class_of(obj, cls):
+    """Change an object's class past what it makes of `__class__`; TypeError if Python refuses."""
+    object.__dict__["__class__"].__set__(obj, cls)
+
+
+# -- E. view: the namespace that a module's code sees ---------------------------------------------
+# Guarantees that other threads find every name at any moment, while the code finds what a new
+# process would give it.  Relies on LOAD_NAME and STORE_NAME asking the mapping that exec() gets.
+
+_ANNOTATIONS = {"__annotations__", "__annotate__", "__conditional_annotations__"}
+_MODULE_NAMES = {"__spec__", "__loader__", "__package__", "__file__", "__cached__", "__path__",
+                 "__name__", "__doc__", "__builtins__", *_ANNOTATIONS}
+
+
+class _Reloading(types.ModuleType):
+    """What a module is while it is reloaded: its thread does not see what is hidden."""
+
+    def __getattribute__(self, name):
+        batch = _batch
+        if batch is not None and threading.get_ident() == batch.thread:
+            view = batch.views.get(_dict_of(self).get("__name__"))
+            if view is not None and name in view.hidden and view.module is self:
+                return view.instead_of(name)
+        return types.ModuleType.__getattribute__(self, name)
+
+
+class View(collections.abc.MutableMapping):
+    """The live namespace of a module, less the names that the old code bound and the new has not.
+
+    Modules that look at their own namespace (`globals()`) start with an empty one.  Modules that
+    import lazily (PEP 810 wants globals() to be locals()), or that their loader executes, see all.
+    """
+
+    def __init__(self, batch, source):
+        self.batch, self.source, self.name = batch, source, source.name
+        self.module = sys.modules[source.name]
+        self.runs = _running(source.name) or _runs.get(source.path)  # the latter for the script
+        self.kind, self.live = type(self.module), _dict_of(self.module)
+        self.old, self.code, self.facts = dict(self.live), source.version.code, source.version.facts
+        self.hidden, self.later, self.children = set(), {}, {}
+        self.sees_all = self.code is None or _is_lazy(source.version)
+
+    def open(self):
+        """Hide the old names from this thread, and give the module what an import starts with."""
+        batch, spec, path = self.batch, self.source.spec, self.source.path
+        batch.log.append((_restore_namespace, self.live, self.old))
+        if self.name == "__main__":  # nothing but its changed definitions
+            return
+        if self.kind is types.ModuleType or self.kind.__module__ == self.name:
+            batch.do(_set_class_of, self.module, _Reloading, old=self.kind)
+        overloads = getattr(sys.modules.get("typing"), "_overload_registry", {})
+        if self.name in overloads:
+            batch.do(_restore_item, overloads, self.name, _MISSING, old=overloads[self.name])
+        spec._initializing = True
+        found = self.live.pop("__path__", None)
+        _bootstrap._init_module_attrs(spec, self.module, override=True)
+        if found is not None and spec.submodule_search_locations is None:
+            self.lose_submodules()
+        elif spec is self.old.get("__spec__") and found is not None:  # it may extend it again
+            extends = path and self.code is not None and "__path__" in self.code.co_names
+            self.live["__path__"] = [os.path.dirname(path)] if extends else found
+        for name in _ANNOTATIONS:
+            self.live.pop(name, None)
+        self.live["__doc__"] = None
+        self.hidden = set() if self.sees_all else self.to_hide()
+
+    def lose_submodules(self):
+        """Forget the submodules of what is a package no more."""
+        for name in [name for name in sys.modules if name.startswith(self.name + ".")]:
+            self.batch.pending.pop(name, None)
+            self.batch.gone[name] = sys.modules[name]
+
+    def to_hide(self):
+        """Return the old names that a new process would not have yet.
+
+        A module that catches NameError may guard its state (`try: cache`): it sees what it binds.
+        """
+        hidden = set(self.bound_before()).intersection(self.old) - self.facts.sets - _MODULE_NAMES
+        if self.code is not None and "NameError" in self.code.co_names:
+            hidden -= self.facts.binds.keys()
+        for name, value in self.old.items() if "__path__" in self.old else ():
+            child = f"{self.name}.{name}"
+            if value is sys.modules.get(child, self):
+                (hidden.add if child in self.batch.pending else hidden.discard)(name)
+        return hidden
+
+    def bound_before(self):
+        """Return the names that the module's own code has bound: others are somebody else's."""
+        facts = self.runs.facts if self.runs is not None else _NO_FACTS
+        if facts is _NO_FACTS:
+            made = [name for name, value in self.old.items() if _module_of(value) == self.name]
+            return [*made, *self.facts.binds]
+        if facts.looks or self.facts.looks:  # it may have bound names that no statement shows
+            return self.old
+        bound = [*facts.binds, *facts.sets, *self.runs.left]
+        for module, level, attribute, _ in facts.froms:
+            if attribute == "*":
+                name = _absolute(module, level, _package(self.old))
+                view = self.batch.views.get(name)
+                bound += _exported(_namespace_of(name) if view is None else view.old)
+        return bound
+
+    def execute(self):
+        loader = self.source.spec.loader
+        if self.facts.looks:
+            self.drop_hidden()
+        if self.code is not None:
+            exec(self.code, self.live, self.live if self.facts.looks or self.sees_all else self)
+        elif loader is not None:
+            loader.exec_module(self.module)
+
+    def finish(self):
+        """Pair what was bound several times, or past the view."""
+        live, old = self.live, self.old
+        past = [name for name in live if name in self.facts.sets]
+        if self.sees_all or self.facts.looks:
+            past = [name for name in live if name in old and name not in _MODULE_NAMES]
+        for name in [*self.later, *past]:
+            if name in live and name in old:
+                live[name] = _keep(self.batch, old[name], live[name])
+        if self.sees_all:
+            unbound = [name for name in past if live[name] is old[name]]
+            self.hidden = self.to_hide().intersection(unbound) - self.facts.binds.keys()
+        for child in self.hidden.intersection(self.children):
+            live[child] = self.children[child]
+        self.hidden -= self.children.keys()
+        if not self.hidden:
+            self.show()
+
+    def give_up(self):
+        """Forget a failed execution: its importer may catch that, and try again."""
+        self.show()
+        _restore_namespace(self.live, self.old)
+        for key, pair in list(self.batch.pairs.items()):
+            if _module_of(pair.kept) == self.name:
+                self.batch.claimed.discard(id(pair.kept))
+                self.batch.undone[key] = self.batch.pairs.pop(key)
+        del self.batch.views[self.name]
+
+    def show(self):
+        """Let the reloading thread see all names again."""
+        if type(self.module) is _Reloading:
+            replaced = sys.modules.get(self.name) is not self.module
+            self.module.__class__ = self.kind if replaced else types.ModuleType
+
+    def bind_child(self, child, module):
+        """Bind a submodule as the import system does, over what the package has bound.
+
+        While the package runs, others go on seeing the old name: the statement that imports the
+        submodule most often binds something else to it.
+        """
+        if self.name in self.batch.stack and child in self.hidden:
+            self.children[child] = module
+        else:
+            self.hidden.discard(child)
+            self.live[child] = module
+
+    def instead_of(self, name):
+        """Return what a new process would find under a hidden name."""
+        if name in self.children:
+            return self.children[name]
+        if "__getattr__" in self:
+            return self.live["__getattr__"](name)
+        raise AttributeError(f"partially initialized module {self.name!r} has no attribute {name!r}")
+
+    def drop_hidden(self):
+        for name in self.hidden:
+            _restore_item(self.live, name, self.children.get(name, _MISSING))
+        self.hidden = set()
+
+    def drop_rest(self):
+        """Drop what the new code has not bound, but for what running frames read: next time."""
+        used = self.hidden and self.hidden & _names_in_use(self.live)
+        self.hidden -= used
+        if any(_is_class(self.old[name]) for name in self.hidden):
+            self.batch.classes_dropped = True
+        self.drop_hidden()
+        version = self.source.version
+        self.batch.do(setattr, version, "left", frozenset(used), old=version.left)
+
+    # The mapping that exec() wants, and whoever asks for the locals of the module's frame
+
+    def __getitem__(self, name):
+        if name not in self.hidden:
+            return self.live[name]
+        if name in self.children or hasattr(builtins, name):
+            return self.children.get(name, getattr(builtins, name, None))
+        raise NameError(f"name {name!r} is not defined")  # LOAD_NAME would go on after a KeyError
+
+    def __setitem__(self, name, value):
+        if name in self.old and type(value) not in _PLAIN:
+            if self.facts.binds.get(name) == 1 or _is_class(value):
+                value = _keep(self.batch, self.old[name], value)
+            else:
+                self.later[name] = None
+        self.live[name] = value
+        self.hidden.discard(name)
+
+    def __delitem__(self, name):
+        if name in self.hidden:
+            raise NameError(f"name {name!r} is not defined")
+        del self.live[name]
+
+    def __contains__(self, name):
+        return name in self.live and name not in self.hidden
+
+    def get(self, name, default=None):
+        return self.live[name] if name in self else default
+
+    def __iter__(self):
+        return iter([name for name in list(self.live) if name in self])
+
+    def __len__(self):
+        return len(list(iter(self)))
+
+
+def _exported(namespace):
+    """Return the names that a star import takes from a module."""
+    exported = namespace.get("__all__")
+    if isinstance(exported, (list, tuple)):
+        return exported
+    return [name for name in list(namespace) if not name.startswith("_")]
+
+
+def _names_in_use(namespace):
+    """Return the names of a module that running frames read, in the functions they call, too."""
+    codes, names = [], set()
+    for frame in _frames():
+        if frame.f_globals is namespace:
+            codes.append(frame.f_code)
+    for code in codes:  # to which the loop adds
+        codes += _codes_in(code)
+        new = [name for name in code.co_names if name not in names]
+        codes += [namespace[name].__code__ for name in new if _is_function(namespace.get(name))]
+        names.update(new)
+    return names
+
+
+def _frames():
+    """Yield the frames that run, of all threads."""
+    for frame in sys._current_frames().values():
+        while frame is not None:
+            yield frame
+            frame = frame.f_back
+
+
+# -- F. keep: old objects stay, brought up to date ------------------------------------------------
+# Guarantees that functions, classes and enum members that the module has made keep their identity.
+# Matches by __module__ and __qualname__; calls nothing of the user's: no ==, getattr, isinstance.
+
+_PLAIN = {int, str, float, bool, bytes, type(None), tuple, list, dict, set, frozenset,
+          types.ModuleType, _Reloading}
+_DESCRIPTORS = {types.MemberDescriptorType, types.GetSetDescriptorType}
+_METHODS = {property: ("fget", "fset", "fdel"), classmethod: ("__func__",),
+            staticmethod: ("__func__",)}
+_CACHED = type(functools.lru_cache(None)(len))
+_METACLASSES = {"abc", "typing", "typing_extensions", "enum"}  # Python's own, besides type
+_NOT_COPIED = {"__dict__", "__weakref__", "_abc_impl", "__classdictcell__"}
+_STATE = ["__defaults__", "__kwdefaults__", "__doc__", "__name__", "__qualname__", "__module__",
+          "__annotations__"]
+if "__annotate__" in vars(types.FunctionType):  # 3.14: annotations may not be evaluated yet
+    _STATE[-1] = "__annotate__"
+if hasattr(types.FunctionType, "__type_params__"):  # 3.12
+    _STATE.append("__type_params__")
+
+
+def _module_of(value):
+    """Return the module in which a class or function was made; None for all else."""
+    if _is_class(value):
+        return _vars_of_class(value).get("__module__")
+    return value.__module__ if _is_function(value) else None
+
+
+def _identical(one, other):
+    return len(one) == len(other) and all(map(operator.is_, one, other))
+
+
+def _keep(batch, old, new):
+    """Return what to use for a new object: the old one, brought up to date, where it has made it."""
+    kind = type(new)
+    if new is old or kind in _PLAIN:
+        return new
+    if id(new) in batch.pairs:
+        return batch.pairs[id(new)].kept
+    if type(old) is _CACHED:
+        batch.caches.append(old)
+    if _is_class(new):
+        same = _is_class(old) and _qualname(old) == _qualname(new)
+        return _keep_class(batch, old, new) if same and _same_module(batch, old, new) else new
+    if type(old) is not kind:
+        return new
+    if kind is types.FunctionType:
+        same = old.__qualname__ == new.__qualname__ and _same_module(batch, old, new)
+        return _keep_function(batch, old, new) if same else new
+    if kind in _METHODS:
+        before, after = _parts(old), _parts(new)
+        kept = list(map(functools.partial(_keep, batch), before, after))
+        return new if _identical(kept, after) else old if _identical(kept, before) else kind(*kept)
+    return _keep_cached(batch, old, new) if kind is _CACHED else new
+
+
+def _parts(method):
+    """Return what a property, classmethod or staticmethod is made of."""
+    parts = [getattr(method, name) for name in _METHODS[type(method)]]
+    return [*parts, method.__doc__] if type(method) is property else parts
+
+
+def _same_module(batch, old, new):
+    module = _module_of(new)
+    return type(module) is str and module in batch.views and _module_of(old) == module
+
+
+def _keep_function(batch, old, new):
+    """Give an old function the code and the state of the new one."""
+    was, code = old.__code__, new.__code__
+    if id(old) in batch.claimed:
+        return new
+    if was.co_freevars != code.co_freevars:
+        batch.claimed.add(id(old))
+        _forward(batch, old, new)
+        return new
+    batch.pair(new, old, {name: id(value) for name, value in new.__dict__.items()})
+    if was is not code:
+        batch.do(_set_code, old, code, old=was)
+    had, before, after = old.__dict__, _state_of(old), _state_of(new)
+    if "registry" in had and "register" in new.__dict__:  # of functools.singledispatch
+        for cls, function in had["registry"].items():
+            if _module_of(function) not in batch.sources:
+                new.register(cls, function)
+    kept = {name: _keep(batch, had.get(name), value) for name, value in new.__dict__.items()}
+    if had or kept or not all(map(_same_value, before, after)):
+        batch.do(_set_state, old, (after, kept), old=(before, dict(had)))
+    for mine, theirs in zip(old.__closure__ or (), new.__closure__ or ()):
+        before, after = _content(mine), _content(theirs)
+        if before is not after is not _MISSING:
+            batch.do(_set_cell, mine, _keep(batch, before, after), old=before)
+    return old
+
+
+def _state_of(function):
+    return [getattr(function, name) for name in _STATE]
+
+
+def _set_state(function, state):
+    for name, value in zip(_STATE, state[0]):
+        if not _same_value(getattr(function, name), value):
+            setattr(function, name, value)
+    _restore_namespace(function.__dict__, state[1])
+
+
+def _same_value(one, other):
+    """Return whether two values are the same object, or constants that nobody tells apart."""
+    if one is other or type(one) is not type(other):
+        return one is other
+    return type(one) in (str, int) and one == other or type(one) in (tuple, dict) and not (one or other)
+
+
+def _set_code(function, code):
+    """Set a function's code; 3.13 warns where it becomes a generator, or ceases to be one."""
+    if (function.__code__.co_flags ^ code.co_flags) & 0x2A0:  # CO_GENERATOR and the like
+        import warnings
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            function.__code__ = code
+    else:
+        function.__code__ = code
+
+
+def _forward(batch, old, new):
+    """Let an old function, whose free variables are others, only call the new one.
+
+    It takes it from a keyword default: a constant of the code would be a cycle that nobody collects.
+    """
+    def call(*args, __new__, **kwargs):
+        return __new__(*args, **kwargs)
+
+    async def call_async(*args, __new__, **kwargs):
+        return await __new__(*args, **kwargs)
+
+    code = (call_async if new.__code__.co_flags & 0x80 else call).__code__  # CO_COROUTINE
+    code = code.replace(co_freevars=old.__code__.co_freevars, co_name=new.__name__)
+    state = [None, {"__new__": new}, *_state_of(new)[2:]], {**new.__dict__, "__wrapped__": new}
+    batch.do(_set_code, old, code, old=old.__code__)
+    batch.do(_set_state, old, state, old=(_state_of(old), dict(old.__dict__)))
+
+
+def _content(cell):
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return _MISSING
+
+
+def _set_cell(cell, value):
+    if value is _MISSING:
+        del cell.cell_contents
+    else:
+        cell.cell_contents = value
+
+
+def _keep_cached(batch, old, new):
+    """Keep a function's lru_cache as the same object, cleared, if it has the same size."""
+    before, after = old.__dict__.get("__wrapped__"), new.__dict__.get("__wrapped__")
+    kept = _keep(batch, before, after)
+    if kept is not before or _limits_of(old) != _limits_of(new):
+        return new
+    batch.pair(new, old)
+    state = {**new.__dict__, "__wrapped__": kept}
+    batch.do(_restore_namespace, old.__dict__, state, old=dict(old.__dict__))
+    return old
+
+
+def _limits_of(cached):
+    return cached.cache_info().maxsize, getattr(cached, "cache_parameters", dict)().get("typed")
+
+
+def _keep_class(batch, old, new):
+    """Give an old class what the new one has, or let the new one take over, where it must."""
+    if id(old) in batch.claimed:
+        return new
+    before, after = dict(_vars_of_class(old)), dict(_vars_of_class(new))
+    bases = tuple([_kept_class(batch, base) for base in _bases(new)])
+    abstract = before.get("__abstractmethods__") != after.get("__abstractmethods__")
+    if abstract or before.keys() != after.keys() or not _identical(bases, _bases(old)):
+        batch.shapes_changed = True
+    if not _can_become(batch, old, new, bases):
+        batch.pair(new, new)
+        batch.claimed.add(id(old))
+        batch.replaced.append((old, new))
+        return new
+    batch.pair(new, old, {name: id(value) for name, value in after.items()})
+    _point_cells(after.values(), old)
+    if "_member_map_" in after and "_member_map_" in before:
+        _keep_members(batch, old, before["_member_map_"], new, after)
+    wanted = {name: _keep(batch, before.get(name), value) for name, value in after.items()}
+    batch.do(_set_attributes, old, wanted, old=before)
+    if _bases(new)[0] is not object:
+        try:  # it must leave its bases' __subclasses__(); and super() in it has to go on working
+            type.__setattr__(new, "__bases__", (old,))
+        except TypeError:  # its layout differs
+            pass
+    return old
+
+
+def _kept_class(batch, base):
+    """Return the class that stays for a base, which may not have been paired yet."""
+    view, name = batch.views.get(_module_of(base)), _qualname(base)
+    if view is not None and id(base) not in batch.pairs and view.live.get(name) is base:
+        return _keep(batch, view.old.get(name), base)
+    return batch.pairs[id(base)].kept if id(base) in batch.pairs else base
+
+
+def _can_become(batch, old, new, bases):
+    """Give the old class the new one's bases; return whether it can become the new one at all.
+
+    A framework's metaclass may keep records of the old one that nobody can bring up to date.
+    """
+    meta, enum = type(new), sys.modules.get("enum")
+    own = meta is type or _vars_of_class(meta).get("__module__") in _METACLASSES
+    if type(old) is not meta or not (own or enum and enum.EnumMeta in _mro(meta)):
+        return False
+    try:
+        if not _identical(bases, _bases(old)):
+            batch.do(_set_bases, old, bases, old=_bases(old))
+    except TypeError:
+        return False
+    return _layout(old) == _layout(new)
+
+
+def _set_bases(cls, bases):
+    type.__setattr__(cls, "__bases__", tuple(dict.fromkeys(bases)))
+
+
+def _layout(cls):
+    """Return what Python lays out in memory for the instances of a class."""
+    names = [name for name, value in _vars_of_class(cls).items()
+             if type(value) is types.MemberDescriptorType]
+    special = {name for each in _mro(cls) for name in ("__dict__", "__weakref__")
+               if name in _vars_of_class(each)}
+    return sorted(names), special, [size.__get__(cls) for size in _SIZES]
+
+
+_SIZES = [vars(type)[name] for name in ("__basicsize__", "__itemsize__") if name in vars(type)]
+
+
+def _set_attributes(cls, wanted):
+    """Make a class have just these attributes, past metaclasses that refuse, one by one."""
+    current = dict(_vars_of_class(cls))
+    for name, value in {**current, **wanted}.items():
+        if name not in _NOT_COPIED and type(value) not in _DESCRIPTORS:
+            if name not in wanted:
+                type.__delattr__(cls, name)
+            elif current.get(name, _MISSING) is not value:
+                type.__setattr__(cls, name, value)
+
+
+def _functions_in(values):
+    """Return the functions among the attributes of a class, those that are wrapped included."""
+    found = list(values)
+    for each in found:  # to which the loop adds
+        if type(each) in _METHODS:
+            found += _parts(each)
+        elif _is_function(each) and each.__closure__ and len(found) < 999:
+            found += [content for content in map(_content, each.__closure__) if _is_function(content)]
+    return [each for each in found if _is_function(each)]
+
+
+def _point_cells(values, cls):
+    """Let the cell behind super() and __class__, which methods share, hold the kept class."""
+    for function in _functions_in(values):
+        for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
+            content = _content(cell)
+            if name == "__class__" and _is_class(content) and _qualname(content) == _qualname(cls):
+                cell.cell_contents = cls
+
+
+def _keep_members(batch, old, members, new, after):
+    """Keep enum members by name, as far as what they are (an int, a str) lets them change."""
+    names = sorted(after["_member_map_"], key=lambda name: name not in members)  # aliases last
+    for name in names:
+        member = after["_member_map_"][name]
+        kept, state = members.get(name, member), member.__dict__
+        if id(member) in batch.pairs or id(kept) in batch.claimed:
+            continue
+        if after["_member_type_"] is not object and not _same_value(kept._value_, member._value_):
+            kept = member
+        state = {key: old if value is new else value for key, value in state.items()}
+        batch.do(_restore_namespace, kept.__dict__, state, old=dict(kept.__dict__))
+        if kept is member:
+            _set_class_of(member, old)
+        batch.pair(member, kept)
+    for value in after.values():
+        _patch(value, batch.pairs, lambda function, *args, old: function(*args))
+
+
+# -- G. functions follow their code, whoever holds them --------------------------------------------
+# Guarantees that no function goes on running the code of an earlier version of its module: one in a
+# C structure, a closure, a bound method.  A reference count tells whether there is any; if so, the
+# garbage collector finds it.
+
+
+def _follow_code(batch):
+    """Give functions that run an old code object of a changed module its successor."""
+    successors, exact = {}, True
+    for view in batch.views.values():
+        runs, version = view.runs, view.source.version
+        if runs is not None and runs.code and version.code and runs is not version:
+            _pair_code(runs.code, version.code, successors)
+            exact = exact and runs.exact
+    _exchange(successors, exact, batch.do)
+
+
+def _pair_code(old, new, successors):
+    """Pair the code objects in two versions of a code object by name, and order in that name."""
+    named = collections.defaultdict(list)
+    for code in _codes_in(new):
+        named[code.co_name, code.co_flags & _IN_FUNCTION].append(code)
+    for code in _codes_in(old):
+        same = named[code.co_name, code.co_flags & _IN_FUNCTION]
+        if same:
+            successor = same.pop(0)
+            successors[id(code)] = _Pair(code, successor)
+            _pair_code(code, successor, successors)
+
+
+def _exchange(successors, exact, do):
+    """Let functions whose code is among the pairs run its successor.
+
+    `exact` says that functions hold these very code objects, not equal copies of them.
+    """
+    pairs, found = list(successors.values()), ()
+    if exact and hasattr(sys, "getrefcount"):
+        unused = _Pair(_exchange.__code__.replace(co_name="unused"), None)
+        least = sys.getrefcount(unused.new) + 1  # for the constants of the code around it
+        pairs = [pair for pair in pairs if sys.getrefcount(pair.new) > least]
+    if exact and pairs:
+        found = gc.get_referrers(*[pair.new for pair in pairs])
+    elif pairs:
+        found, successors = gc.get_objects(), {pair.new: pair for pair in pairs}
+    for function in found:
+        if _is_function(function):
+            code = function.__code__
+            pair = successors.get(id(code) if exact else code)
+            if pair is not None and code.co_freevars == pair.kept.co_freevars:
+                do(_set_code, function, pair.kept, old=code)
+
+
+def _move_lines(path, runs, version):
+    """Put code that differs in nothing but where it stands in place, without executing it."""
+    successors = {}
+    _pair_code(runs.code, version.code, successors)
+    _exchange(successors, runs.exact, lambda function, *args, old: function(*args))
+    version.left, _runs[path] = runs.left, version
+    _forget_lines(path)
+
+
+def _forget_lines(path):
+    linecache = sys.modules.get("linecache")
+    if linecache is not None:
+        linecache.cache.pop(path, None)
+
+
+# -- H. where a class cannot become the new one, its instances and subclasses follow ---------------
+
+
+def _follow_classes(batch):
+    """Let what is of a class that was made anew follow, where Python allows it."""
+    successors, stuck = {id(old): new for old, new in batch.replaced}, collections.Counter()
+    if not successors:
+        return
+    holders = gc.get_referrers(*[old for old, new in batch.replaced])
+    if sys.version_info < (3, 9):  # instances do not tell the collector their class yet
+        holders = gc.get_objects()
+    for obj in holders:
+        old, new = type(obj), successors.get(id(type(obj)))
+        try:
+            if new is not None:
+                batch.do(_set_class_of, obj, new, old=old)
+            elif old is types.CellType and id(_content(obj)) in successors:  # behind super()
+                batch.do(_set_cell, obj, successors[id(_content(obj))], old=_content(obj))
+            elif _is_class(obj) and id(obj) not in successors:
+                bases = tuple([successors.get(id(base), base) for base in _bases(obj)])
+                if not _identical(bases, _bases(obj)):
+                    old = next(base for base in _bases(obj) if id(base) in successors)
+                    batch.do(_set_bases, obj, bases, old=_bases(obj))
+        except TypeError:
+            stuck[id(old)] += 1
+    for old, new in batch.replaced:
+        if stuck[id(old)]:
+            _log().warning("%s.%s is a new class now; %d of its instances and subclasses keep the "
+                           "old one", new.__module__, _qualname(new), stuck[id(old)])
+
+
+# -- I. leftovers: new versions that somebody has put somewhere before they were paired -------------
+# Guarantees that registries which decorators, metaclasses and __init_subclass__ fill hold the object
+# that the program uses.  Relies on the garbage collector to find who holds what.
+
+
+def _replace_leftovers(batch):
+    """Put kept objects in the place of their new versions, wherever these are held."""
+    pairs = [pair for pair in batch.pairs.values() if pair.new is not pair.kept]
+    batch.pairs = {}
+    leftovers = _still_held(pairs)
+    for pair in list(leftovers.values()):
+        _carry_over(batch, pair)
+        for reference in _references_to(pair.new):
+            other = weakref.ref.__new__(type(reference), pair.kept, reference.__callback__)
+            for member, value in _members(reference):  # the key of a WeakValueDictionary's
+                member.__set__(other, value)
+            leftovers[id(reference)] = _Pair(reference, other)
+    reference = None
+    for _ in range(8):  # what cannot be changed is made anew, and then its holders are patched
+        remade = {}
+        for holder in gc.get_referrers(*[pair.new for pair in leftovers.values()]):
+            other = _patch(holder, leftovers, batch.do)
+            if other is not holder:
+                remade[id(holder)] = _Pair(holder, other)
+        leftovers = remade
+        if not leftovers:
+            break
+
+
+def _still_held(pairs):
+    """Empty a list of _Pairs; return {id(new): _Pair} of those whose new version somebody holds."""
+    watched, held = [], {}
+    while pairs:
+        pair = pairs.pop()
+        try:
+            if not _references_to(pair.new):
+                watched.append((weakref.ref(pair.new), pair))
+                pair.new = None
+                continue
+        except TypeError:  # an enum member that is an int, say
+            pass
+        held[id(pair.new)] = pair
+    gc.collect(1)  # most are garbage, in cycles that the young objects make
+    for reference, pair in watched:
+        pair.new = reference()
+        if pair.new is not None:
+            held[id(pair.new)] = pair
+    return held
+
+
+def _references_to(obj):
+    """Return the weak references to an object, but for that of its bases' __subclasses__()."""
+    found = weakref.getweakrefs(obj)
+    return found if not _is_class(obj) else [each for each in found if each.__callback__
+                                             or type(each) is not weakref.ref]
+
+
+def _carry_over(batch, pair):
+    """Give a kept class or function what its new version has gained since they were paired."""
+    of_class = _is_class(pair.new)
+    namespace = _vars_of_class if of_class else operator.attrgetter("__dict__")
+    for name, value in list(namespace(pair.new).items()) if pair.before is not None else ():
+        if pair.before.get(name) != id(value) and name not in _NOT_COPIED:
+            had = namespace(pair.kept).get(name, _MISSING)
+            if of_class:
+                batch.do(_set_attribute, pair.kept, name, value, old=had)
+            else:
+                batch.do(_restore_item, pair.kept.__dict__, name, value, old=had)
+
+
+def _set_attribute(cls, name, value):
+    if value is _MISSING:
+        type.__delattr__(cls, name)
+    else:
+        type.__setattr__(cls, name, value)
+
+
+def _members(obj):
+    """Return [(descriptor, value)] of the slots of an object that are not empty."""
+    found = []
+    for cls in _mro(type(obj)):
+        for member in list(_vars_of_class(cls).values()) if "__slots__" in _vars_of_class(cls) else ():
+            try:
+                if type(member) is types.MemberDescriptorType:
+                    found.append((member, member.__get__(obj)))
+            except AttributeError:
+                pass
+    return found
+
+
+def _attributes(obj):
+    """Return the dict of an object's own attributes, past a property of that name; or None."""
+    for cls in _mro(type(obj)):
+        own = _vars_of_class(cls).get("__dict__")
+        if type(own) is types.GetSetDescriptorType:
+            found = own.__get__(obj)
+            return found if type(found) is dict else None
+    return None
+
+
+def _patch(holder, pairs, do):
+    """Replace what is paired in one object; return it, or what has to stand in its place."""
+    kind = type(holder)
+
+    def find(obj):
+        pair = pairs.get(id(obj))
+        return obj if pair is None else pair.kept
+
+    if kind is _Pair or kind is types.FrameType or holder is pairs:
+        return holder
+    if find(kind) is not kind:
+        try:
+            do(_set_class_of, holder, find(kind), old=kind)
+        except TypeError:  # its layout differs: it stays what it is
+            pass
+    parts, make = _made_of(holder, kind)
+    found = list(map(find, parts))
+    if not _identical(found, parts):
+        return make(found)
+    for value, setter, *place in _places_in(holder, kind):
+        if find(value) is not value:
+            do(setter, *place, find(value), old=value)
+    if issubclass(kind, dict):
+        _patch_dict(holder, find, do)
+    elif not _is_class(holder) and _attributes(holder):
+        _patch_dict(_attributes(holder), find, do)
+    return holder
+
+
+def _made_of(holder, kind):
+    """Return the parts of what cannot be changed, and a function that makes one of other parts."""
+    if issubclass(kind, tuple):
+        return list(tuple.__iter__(holder)), functools.partial(tuple.__new__, kind)
+    if kind is frozenset:
+        return list(holder), frozenset
+    if kind is types.MethodType:
+        return [holder.__func__, holder.__self__], lambda parts: types.MethodType(*parts)
+    if kind in _METHODS:
+        return _parts(holder), lambda parts: kind(*parts)
+    if kind is getattr(types, "GenericAlias", 0):  # 3.9
+        return [holder.__args__], lambda parts: kind(holder.__origin__, *parts)
+    if kind is getattr(types, "UnionType", 0):  # 3.10
+        return [holder.__args__], lambda parts: functools.reduce(operator.or_, *parts)
+    return (), None
+
+
+def _places_in(holder, kind):
+    """Return [(value, setter, *arguments)] of what an object holds by other means than a dict."""
+    for base in (list, collections.deque):
+        if issubclass(kind, base):
+            items = enumerate(list(base.__iter__(holder)))
+            return [(item, base.__setitem__, holder, index) for index, item in items]
+    if kind is set:
+        return [(item, _set_item_of_set, holder, item) for item in list(holder)]
+    if kind is types.CellType:
+        return [(_content(holder), _set_cell, holder)]
+    if kind is types.FunctionType:
+        return [(holder.__defaults__, setattr, holder, "__defaults__")]
+    if kind is functools.partial:
+        parts = enumerate(holder.__reduce__()[2])
+        return [(part, _set_in_partial, holder, index) for index, part in parts]
+    if issubclass(kind, BaseException):
+        return [(holder.args, setattr, holder, "args")]
+    if _is_class(holder):
+        items = [(value, _set_attribute, holder, name)
+                 for name, value in list(_vars_of_class(holder).items())
+                 if name not in _NOT_COPIED and type(value) not in _DESCRIPTORS]
+        return [(_bases(holder), _set_bases, holder), *items]
+    return [(value, member.__set__, holder) for member, value in _members(holder)]
+
+
+def _set_item_of_set(holder, item, other):
+    holder.discard(item)
+    holder.add(other)
+
+
+def _set_in_partial(partial, index, value):
+    state = list(partial.__reduce__()[2])
+    state[index] = value
+    partial.__setstate__(tuple(state))
+
+
+def _patch_dict(holder, find, do):
+    """Replace keys and values of a dict, in their order; of a class's own, past the class only.
+
+    Python caches what is in a class, and 3.12 crashes where its dict is written to.
+    """
+    if "__module__" in holder and "__doc__" in holder:
+        owners = [each for each in gc.get_referrers(holder) if _is_class(each)]
+        for owner in owners:
+            for value, setter, *place in _places_in(owner, type(owner)):
+                if find(value) is not value:
+                    do(setter, *place, find(value), old=value)
+        if owners:
+            return
+    items = list(dict.items(holder))
+    if any(find(key) is not key for key, value in items):
+        do(_set_items, holder, [(find(key), find(value)) for key, value in items], old=items)
+        return
+    for key, value in items:
+        own = type(value) is weakref.ref and key == id(value())  # in a class's __subclasses__()
+        if find(value) is not value and not own:
+            do(dict.__setitem__, holder, key, find(value), old=value)
+
+
+def _set_items(holder, items):
+    """Give a dict other keys: each is taken out and put in, so that other threads find all others."""
+    kind = collections.OrderedDict if isinstance(holder, collections.OrderedDict) else dict
+    for old, (key, value) in zip(list(kind.keys(holder)), items):
+        kind.pop(holder, old)
+        kind.__setitem__(holder, key, value)
+
+
+def _clear_caches():
+    """Clear what abc and functools.singledispatch remember of classes whose shape has changed."""
+    abc, classes = sys.modules["abc"], [object]
+    for cls in classes:  # to which the loop adds
+        known = set(map(id, classes))
+        classes += [sub for sub in type.__subclasses__(cls) if id(sub) not in known]
+        if issubclass(type(cls), abc.ABCMeta):
+            abc.ABCMeta._abc_caches_clear(cls)
+            getattr(abc, "update_abstractmethods", id)(cls)  # 3.10
+    wrappers = [code for code in _codes_in(functools.singledispatch.__code__)]
+    for function in gc.get_referrers(*wrappers):
+        if _is_function(function) and "_clear_cache" in function.__dict__:
+            function._clear_cache()
+
+
+# -- J. names elsewhere: what others have imported by name ------------------------------------------
+# Guarantees that `from conf import RATE` follows in the script, in a notebook's cells, and in modules
+# that are not executed again.  Relies on their code, or source, for which name came from where.
+
+_cells = []  # the code of a notebook's cells
+
+
+def _facts_of_main():
+    """Return the facts of the running script's source, and of a notebook's cells."""
+    namespace = _namespace_of("__main__")
+    codes = [frame.f_code for frame in _frames() if frame.f_globals is namespace]
+    codes = [code for code in codes if code.co_name == "<module>" and code.co_filename[:1] != "<"]
+    if not codes and "__file__" in namespace:  # it has ended
+        try:
+            with open(namespace["__file__"], "rb") as file:
+                codes = [compile(file.read(), "<script>", "exec", dont_inherit=True)]
+        except (OSError, TypeError, ValueError, SyntaxError):
+            pass
+    facts = list(map(_facts, [*_cells, *codes]))
+    imports, froms = [sum([list(getattr(each, name)) for each in facts], [])
+                      for name in ("imports", "froms")]
+    return _NO_FACTS._replace(imports=imports, froms=froms)
+
+
+def _rename_elsewhere(batch):
+    """Bind anew what the script, and modules that are not executed again, have imported by name."""
+    taken = {id(old): new for old, new in batch.replaced}
+    _rename_in(batch, _namespace_of("__main__"), _facts_of_main(), taken)
+    for name in _Scope(named=next(iter(batch.views), "")).loaded():
+        version = _running(name) if name not in batch.views else None
+        if version is not None:
+            _rename_in(batch, _namespace_of(name), version.facts, taken)
+
+
+def _rename_in(batch, namespace, facts, taken):
+    package = _package(namespace)
+    for module, level, attribute, bound in facts.froms:
+        view = batch.views.get(_absolute(module, level, package))
+        if view is None:
+            continue
+        star = attribute == "*"
+        for name in _exported(view.live) if star else [attribute]:
+            bound = name if star else bound
+            old, new = view.old.get(name, _MISSING), view.live.get(name, _MISSING)
+            had = namespace.get(bound, _MISSING)
+            if had is old and new is not old and new is not _MISSING and name not in view.hidden:
+                batch.do(_restore_item, namespace, bound, new, old=had)
+    for name, value in list(namespace.items()) if taken else ():
+        if id(value) in taken:
+            batch.do(_restore_item, namespace, name, taken[id(value)], old=value)
+
+
+# -- K: unloading ----------------------------------------------------------------------------------
+#
+# Modules go dependents first, all or none, and a report says what is left and who holds it.  Relies
+# on `_imports` for who needs whom, and on gc.get_objects() for what is left: a namespace lives on
+# in functions, a class on its own, when the module object is dead.  gc.get_referents() leads there,
+# and nothing of the program's is called or compared on the way (`type(x) in (...)` would).
+
+_NOT_FOUND = "something that could not be found: look at atexit, signal handlers, compiled code"
+_IN_ORDER = {id(list), id(tuple)}
+_SHOWN = {id(kind) for kind in (str, bytes, int, float, bool, type(None))}  # as keys
+_is_tracked = getattr(gc, "is_tracked", id)  # PyPy tracks all; what is not tracked holds nothing
+
+
+class Unloaded(collections.namedtuple("Unloaded", "names alive")):
+    """What `deep_unload` did; true if all was freed.
+
+    `names` are the modules that were unloaded, in order; `alive` is {name: (holders in words, ...)}
+    of those of which something is still held.
+    """
+
+    __slots__ = ()
+
+    def __bool__(self):
+        return not self.alive
+
+    def __str__(self):
+        lines = [f"unloaded {len(self.names)}: {_listing(self.names)}"]
+        for name, holders in self.alive.items():
+            lines.append(f"{name} is still held by {', '.join(holders) or _NOT_FOUND}")
+        return "\n".join(lines)
+
+
+def deep_unload(module: Module, *, include: Names = (), exclude: Names = (),
+                force: bool = False) -> Unloaded:
+    """Forget a module, its submodules and what in scope only they needed, dependents first.
+
+    `module` is a loaded module or its dotted name, `include` and `exclude` are as in `deep_reload`,
+    `force` goes on where a module outside imports one of them at its top level.  Return what went,
+    what is still alive, and who holds it.  Raise TypeError or ImportError for what cannot be
+    unloaded, ImportError for importers outside; then nothing has changed.
+    """
+    name = _named(module)
+    del module
+    with _lock:
+        reason = None
+        if _batch is not None:
+            reason = "cannot be unloaded while modules are being reloaded: do it afterwards"
+        elif _in_stdlib(_namespace_of(name)["__spec__"].origin):
+            reason = "belongs to the standard library, which cannot be unloaded"
+        if reason:
+            raise ImportError(f"{name!r} {reason}", name=name)
+        scope = _Scope(include, exclude, name)
+        for each in _plan_unload(name, scope, force):
+            _call_hook(each)
+        names = _plan_unload(name, scope, True)  # the hooks may have imported something
+        specs = {each: _namespace_of(each)["__spec__"] for each in names}
+        _forget(specs)
+        gc.collect()
+        alive = _still_alive(specs)
+        for each, other in list(sys.modules.items()):
+            if each.startswith(name + ".") and _fixed(each, other):
+                alive[each] = (f"{each} (extension module)",)
+        return Unloaded(tuple(names), types.MappingProxyType(alive))
+
+
+def _plan_unload(root, scope, force):
+    """The names to unload, dependents first; raise ImportError if a module outside imports one."""
+    edges, at_once, above = {"__main__": _imports_of_main()}, {}, _parents(root)
+    for name, module in list(sys.modules.items()):
+        if not _fixed(name, module) and not _in_stdlib(_dict_of(module)["__spec__"].origin):
+            imports = _imports(name)
+            edges[name] = [name.rpartition(".")[0], *imports]
+            at_once[name] = [target for target in imports if not imports[target]]
+    modules = [root, *[name for name in list(sys.modules) if name != root]]
+    inside = {name for name in modules if (name + ".").startswith(root + ".") and name in scope}
+
+    def needed(name):
+        return [target for target in edges.get(name, ()) if target in scope and target not in above]
+
+    below = _reach(inside, needed).keys()
+    used = _reach(edges.keys() - below, lambda name: [] if name in inside else edges.get(name, []))
+    inside |= below - used.keys()
+    reasons = []
+    for importer in [name for name in at_once if name not in inside]:
+        targets = sorted(inside.intersection(at_once[importer]))
+        if targets:
+            reasons.append(f"{importer} imports {', '.join(targets)}")
+    if reasons and not force:
+        reason = f"{'; '.join(reasons)}; unload these first, or pass force=True"
+        raise ImportError(f"{root!r} cannot be unloaded: {reason}", name=root)
+    names = [name for name in modules if name in inside]
+    order = _order(names, lambda name: [name.rpartition(".")[0], *at_once.get(name, ())])
+    return list(reversed(order))
+
+
+def _forget(specs):
+    """Take modules out of the interpreter's tables or, if that is interrupted, change nothing."""
+    import linecache
+    modules, taken = dict(sys.modules), []
+    try:
+        for name in specs:
+            parent, _, child = name.rpartition(".")
+            package, module = _namespace_of(parent), sys.modules.pop(name)
+            if parent not in specs and package.get(child) is module:
+                taken.append((package, child, module))
+                del package[child]
+        _invalidate_finders()
+        for clear in _namespace_of("typing").get("_cleanups", ()):
+            clear()  # Optional[C] and the like are cached with their classes
+        for path in [spec.origin for spec in specs.values() if spec.has_location]:
+            _drop_bytecode(path)
+            linecache.cache.pop(path, None)
+            _runs.pop(path, None)
+    except BaseException:
+        _restore_namespace(sys.modules, {**modules, **sys.modules})
+        for package, child, module in taken:
+            package[child] = module
+        raise
+
+
+def _still_alive(specs):
+    """{name: (holders in words, ...)} of the unloaded modules of which something is still held."""
+    left, names = [], {id(spec): name for name, spec in specs.items()}
+    for obj in gc.get_objects():
+        space = obj.__globals__ if _is_function(obj) else obj
+        known_by = space.get("__spec__") if type(space) is dict else None
+        name = names.get(id(known_by)) or _module_of(obj)
+        if type(name) is str and name in specs:
+            left.append((obj, name))
+    found = _Holders(left).search() if left else {}
+    return {name: tuple(found[name]) for name in specs if name in found}
+
+
+class _Holders:
+    """Finds who holds what is left, in the words of the program: names, keys, attributes, frames.
+
+    The search goes from what the program has words for to the nearest first, then from what the
+    running frames hold.  For what nobody was found to hold, it goes on from the frames of the
+    standard library and through what is left itself.
+    """
+
+    most, seconds = 20, 5  # holders of a module to name; the time to look for them
+
+    def __init__(self, left):
+        self.left = {id(obj): name for obj, name in left}
+        self.found = {name: {} for obj, name in left}  # {name: {holder in words: None}}
+        self.wanted = set(self.found)
+        self.until = time.monotonic() + self.seconds
+        self.rest, self.kept = [], []  # what is left and found; an id lasts as long as its object
+        passed_by = [globals(), threading._active, *[frame for name, frame in _running_frames()]]
+        self.above = dict.fromkeys(map(id, passed_by))  # {id: its holder, or words for a beginning}
+
+    def search(self):
+        """Return {name: {holder in words: None}}."""
+        self.go_through(_beginnings(), [])
+        self.go_through(_held_by_frames(False), [])
+        self.wanted = {name for name, holders in self.found.items() if not holders}
+        self.go_through(_held_by_frames(True), [])
+        self.most = 1  # what is left holds itself, too
+        self.go_through((), self.rest)
+        if time.monotonic() > self.until:
+            given_up = f"something: the search was given up after {self.seconds} seconds"
+            for name in self.wanted:
+                self.found[name][given_up] = None
+        return self.found
+
+    def go_through(self, beginnings, objects):
+        """Search on from (words, object) and from objects that were found before."""
+        for words, obj in beginnings:
+            if self.above.setdefault(id(obj), words) is words:
+                objects.append(obj)
+        self.kept.append(objects)
+        for holder in objects:  # to which the loop adds
+            if not self.wanted or time.monotonic() > self.until:
+                break
+            in_order = id(type(holder)) in _IN_ORDER  # what gc.get_referents() gives from behind
+            for part in holder if in_order else gc.get_referents(holder):
+                if id(part) not in self.above and _is_tracked(part):
+                    self.above[id(part)] = holder
+                    (self.rest if id(part) in self.left else objects).append(part)
+                if id(part) in self.left:
+                    self.note(holder, part)
+
+    def note(self, holder, part):
+        """Say who holds a part of what is left."""
+        name = self.left[id(part)]
+        found = self.found[name]
+        if name in self.wanted and len(found) < self.most:
+            for link in self.links(holder, part)[:self.most] or [""]:
+                found[self.words(holder, link)] = None
+
+    def words(self, holder, link):
+        """The way to a holder and on by a link, as far as the program has words for it."""
+        way, owner = [link], self.owner(holder)
+        top, above = owner, self.above[id(owner)]
+        while type(above) is not str:
+            links = self.links(above, top)
+            if not links:
+                way.clear()
+            way += links[:1]
+            top = self.owner(above)
+            above = self.above[id(top)]
+        if " " not in above:  # an expression: the way goes on
+            if len(way) > 20:
+                way[10:-10] = [" ... "]
+            return above + "".join(reversed(way))
+        if type(top) is list and link.startswith(".") and not _is_function(owner):
+            return f"attribute {link[1:]!r} of {_title(owner)}"
+        return above
+
+    def links(self, holder, part):
+        """How a holder comes to a part: [".name"], ["[key]", ...], or [] for no words."""
+        kind, dotted = type(holder), True
+        if issubclass(kind, dict):
+            items = list(dict.items(holder))
+            dotted = type(self.above[id(holder)]) is str or self.owner(holder) is not holder
+        elif id(kind) in _IN_ORDER:
+            items = enumerate(holder)
+        elif _is_function(holder):
+            items = [("__globals__", holder.__globals__), ("__defaults__", holder.__defaults__)]
+        else:
+            items = list((_attributes(holder) or {}).items())
+        keys = [key for key, value in items if value is part]
+        return [f".{key}" if dotted and type(key) is str else f"[{_title(key)}]" for key in keys]
+
+    def owner(self, holder):
+        """The object or class whose attributes a dict holds; anything else itself."""
+        above = self.above[id(holder)]
+        is_owned = type(holder) is dict and (_is_class(above) or _attributes(above) is holder)
+        return above if is_owned else holder
+
+
+def _title(obj):
+    """What to call a key or a callable, without asking it."""
+    if id(type(obj)) in _SHOWN:
+        return repr(obj)[:200]
+    if type(obj) is types.MethodType:
+        return _title(obj.__func__)
+    if _is_class(obj) or _is_function(obj):
+        name = _qualname(obj) if _is_class(obj) else obj.__qualname__
+        return f"{_module_of(obj)}.{name}"
+    return f"<{_name_of(type(obj))} object>"
+
+
+def _beginnings():
+    """Yield (words, object) of where ways begin: an expression, or words with a space."""
+    for thread in list(threading._active.values()):
+        if issubclass(type(thread), threading.Timer):
+            timer = _attributes(thread)
+            what = _title(timer.get("function"))
+            yield f"pending threading.Timer of {what} in {timer.get('_name')}", thread
+    if "asyncio" in sys.modules:
+        yield from _beginnings_of_asyncio(sys.modules["asyncio"])
+    root = _namespace_of("logging").get("root")
+    if root is not None:
+        yield "logging.getLogger()", root
+        for name, logger in list(root.manager.loggerDict.items()):
+            yield f"logging.getLogger({name!r})", logger
+    for name in sorted(list(sys.modules), key="__main__".__eq__):  # last: it imports from others
+        yield name, _namespace_of(name)
+        yield name, sys.modules.get(name)  # one in C may hold more than its namespace
+
+
+def _beginnings_of_asyncio(asyncio):
+    for obj in gc.get_objects():
+        if issubclass(type(obj), asyncio.AbstractEventLoop):
+            yield "asyncio event loop", obj
+        if issubclass(type(obj), asyncio.Task):
+            coroutine = asyncio.Task.get_coro(obj)
+            if type(coroutine) is types.CoroutineType and coroutine.cr_frame is not None:
+                yield f"asyncio task in {_where(coroutine.cr_frame)}", coroutine
+
+
+def _running_frames():
+    """Yield (name of its thread, frame) of what runs."""
+    for ident, frame in list(sys._current_frames().items()):
+        thread = _attributes(threading._active.get(ident)) or {}
+        while frame is not None:
+            yield thread.get("_name", ident), frame
+            frame = frame.f_back
+
+
+def _held_by_frames(in_stdlib):
+    """Yield (words, what it holds) of the frames that run functions of the library or of others."""
+    for thread, frame in _running_frames():
+        path, held = frame.f_code.co_filename, [frame.f_globals]
+        if frame.f_code.co_flags & 1:  # CO_OPTIMIZED, a function: f_locals is Python's own
+            held += frame.f_locals.values()
+        if path != __file__ and _in_stdlib(path) is in_stdlib:
+            yield f"frame of {thread} in {_where(frame)}", held
+
+
+def _where(frame):
+    """The function that a frame runs, and the line."""
+    name = getattr(frame.f_code, "co_qualname", frame.f_code.co_name)  # 3.11+
+    return f"{frame.f_globals.get('__name__', '?')}.{name}, line {frame.f_lineno}"
+
+
+# -- L. watch: the automatic mode, and notebooks ---------------------------------------------------
+
+_QUIET = 0.05  # seconds without a further save before a reload, so that a checkout comes as one
+
+
+def watch(interval: float = 0.5, *, include: Names = (), exclude: Names = (),
+          on_reload: Callable[[list[str]], object] | None = None,
+          on_error: Callable[[BaseException], object] | None = None) -> Watcher:
+    """Call `reload_changed` again and again in a daemon thread; return its `Watcher`.
+
+    `interval` is the time between two looks, in seconds; `include` and `exclude` are as for
+    `deep_reload`.  `on_reload(names)` is called after each reload, `on_error(error)` for each that
+    failed; without it, that is logged.  Raise TypeError for other arguments.
+    """
+    if type(interval) not in (int, float) or not interval > 0:
+        raise TypeError(f"interval takes a number of seconds greater than 0, not {interval!r}")
+    for name, callback in (("on_reload", on_reload), ("on_error", on_error)):
+        if callback is not None and not callable(callback):
+            raise TypeError(f"{name} takes a function, not {type(callback).__name__}")
+    return Watcher(interval, include, exclude, on_reload, on_error or _log_error)._start()
+
+
+class Watcher:
+    """The automatic mode at work: `stop()` ends it; as a context manager it ends with the block."""
+
+    def __init__(self, interval, include, exclude, on_reload, on_error):
+        self._interval = min(interval, threading.TIMEOUT_MAX)
+        self._scope = _Scope(include, exclude)
+        self._on_reload, self._on_error = on_reload, on_error
+        self._stopped, self._thread = threading.Event(), None
+
+    def _start(self):
+        self._look()  # from here on: what was not known of what runs is what is on disk now
+        _watchers.add(self)
+        self._thread = threading.Thread(target=self._watch, name="deepreload", daemon=True)
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """Stop watching; a reload under way is finished first."""
+        self._stopped.set()
+        if self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def __enter__(self) -> Watcher:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.stop()
+
+    def _watch(self):
+        while not self._stopped.wait(self._interval):
+            try:
+                before, found = None, self._look()
+                while found and found != before:
+                    self._stopped.wait(_QUIET)
+                    before, found = found, self._look()
+                if found and not self._stopped.is_set():
+                    self._reload()
+            except BaseException:  # whatever user code raises: the next save must be seen
+                _log().exception("watching goes on")
+
+    def _look(self):
+        """Return {name: stat} of what differs from what runs."""
+        with _lock:
+            return _changed(self._scope)
+
+    def _reload(self):
+        try:
+            names = reload_changed(include=self._scope.include, exclude=self._scope.exclude)
+        except BaseException as error:
+            self._on_error(error)
+        else:
+            if names and self._on_reload:
+                self._on_reload(names)
+
+
+_watchers = weakref.WeakSet()
+
+
+def _log_error(error):
+    _log().error("%s", error, exc_info=error.__cause__ or error)
+
+
+def _after_fork():
+    global _lock
+    _lock = threading.RLock()  # the threads that may hold it are not in the child
+    for watcher in list(_watchers):
+        watcher._stopped = threading.Event()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def _swap_main(code, path, stat):
+    """Execute what code does of the script; its other functions follow their place in it."""
+    spec = importlib.machinery.ModuleSpec("__main__", None)
+    source = Source("__main__", spec, path, Version(stat, code))
+    with _lock:
+        Batch(_Scope(), {"__main__": source}, ["__main__"]).execute()
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """`%load_ext deepreload`: every cell begins with a `reload_changed()`."""
+    del _cells[:]
+    for cell in shell.user_ns.get("In", ()):
+        _note_cell(shell, cell)
+    shell.events.register("pre_run_cell", _before_cell)
+    print("deepreload: cells begin with a reload of what you have saved")
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """`%unload_ext deepreload`."""
+    shell.events.unregister("pre_run_cell", _before_cell)
+    del _cells[:]
+
+
+def _before_cell(info=None):
+    try:
+        reload_changed()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        print(f"{_user_traceback(error)}deepreload: {error}", file=sys.stderr)
+    _note_cell(sys.modules["IPython"].get_ipython(), info.raw_cell)
+
+
+def _note_cell(shell, cell):
+    """Keep the code of a cell, if it may have imported something by name."""
+    if "import" in cell:
+        try:
+            _cells.append(compile(shell.transform_cell(cell), "<cell>", "exec", 0x2000))
+        except (SyntaxError, ValueError):  # top-level await, or an unfinished cell
+            pass
+
+
+
+
+# -- M. the command line ---------------------------------------------------------------------------
+# Guarantees that every run is a new process, in which the script runs as Python runs it.  The
+# parent starts its own command line again as a child; in the child, as with --once, a Watcher swaps
+# in what is saved.  The child tells the parent the stats of the files it executes, or fails to: the
+# parent sees by itself which differ after its end, and starts it again.
+
+_CHILD = "DEEPRELOAD_CHILD"  # the environment variable that names the file to tell them in
+_OPTIONS = {"--once", "--interval", "--include", "--exclude", "--restart", "--quiet", "--graph"}
+
+
+class _NothingToRun(ImportError):
+    """The command line names nothing that can be run; str() says why."""
+
+
+def main(argv: typing.Optional[typing.List[str]] = None) -> int:
+    """Run a script, swap in what is saved while it runs, and run it again on a save after its end.
+
+    `argv` are the arguments, by default those of the command line.  Return the exit status.
+    """
+    told_in = os.environ.pop(_CHILD, None)
+    options = _parse(argv)
+    try:
+        if options.graph:
+            return _show_graph(options)
+        if options.once or told_in:
+            return _Runner(options, told_in).run()
+        return _Supervisor(options).supervise()
+    except _NothingToRun as error:
+        if told_in:
+            open(told_in, "wb").close()  # the parent leaves, too
+        _say(options, f"cannot run {options.argv[0]}: {error}", failed=True)
+        return 2
+
+
+def _parse(argv):
+    import argparse
+    parser = argparse.ArgumentParser(
+        "deepreload", usage="python -m deepreload [options] script.py [args]\n"
+                            "       python -m deepreload [options] -m module [args]",
+        description="Run a script, swap in what is saved, run it again on a save after its end.")
+    add = parser.add_argument
+    add("--once", action="store_true", help="leave when the script ends, with its status")
+    add("--interval", type=float, default=0.5, metavar="SECONDS", help="time between looks (0.5)")
+    for name, text in (("include", "reload these modules too: a name or glob"),
+                       ("exclude", "leave these modules alone"),
+                       ("restart", "start again if these are saved; __main__ is the script")):
+        add("--" + name, action="append", default=[], metavar="NAME", help=text)
+    add("--quiet", action="store_true", help="say only what fails")
+    for flag in "--graph", "--graph=tree", "--graph=dot", "--graph=mermaid":  # each is one word, as
+        form = flag[8:] or "tree"  # what follows may be the script
+        add(flag, dest="graph", action="store_const", const=form,
+            help=f"import the script, and print the import graph as {form}")
+    add("--version", action="version", version=f"deepreload {__version__}")
+    rest = argparse.REMAINDER
+    add("-m", dest="module", nargs=rest, metavar="module", help="run a module, as python -m does")
+    add("script", nargs=rest, help="the script to run, and its arguments")
+    options = parser.parse_args(argv)
+    options.argv = options.module or options.script
+    if not options.argv:
+        parser.error("name a script, or -m and a module")
+    if not options.interval > 0:
+        parser.error("argument --interval: takes a number of seconds greater than 0")
+    if options.once and options.restart:
+        parser.error("argument --restart: with --once nothing starts the script again")
+    options.interval = min(options.interval, threading.TIMEOUT_MAX)
+    return options
+
+
+def _say(options, text, failed=False, trace=""):
+    """Write a message to stderr in one piece, as the script writes too."""
+    stream, text = sys.__stderr__, f"{trace}deepreload: {text}"
+    try:
+        plain = os.environ.get("TERM", "dumb") == "dumb" or os.environ.get("NO_COLOR")
+        if stream.isatty() and not plain:
+            text = f"\033[{31 if failed else 2}m{text}\033[0m"
+        if failed or not options.quiet:
+            stream.write(text + "\n")
+            stream.flush()
+    except Exception:  # closed, broken, or None from the start
+        pass
+
+
+class _Supervisor:
+    """The parent: starts the program, waits for its end and then for a save, and so on."""
+
+    def __init__(self, options):
+        self.options, self.name = options, options.argv[0]
+        self.running, self.code, self.status = False, 0, 0
+        self.signals = set()  # that came while the program was running
+        self.stats = {}  # {path: stat} that it has told
+
+    def supervise(self):
+        """Run the program until a signal ends it; return its last status."""
+        import signal
+        import tempfile
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup: for the child, too
+                signal.signal(number, self.note)
+        misplaced = [word for word in self.options.argv if word.partition("=")[0] in _OPTIONS]
+        if misplaced:
+            _say(self.options, f"{_listing(misplaced)} goes to {self.name}: options for deepreload "
+                               "stand before the script")
+        with tempfile.TemporaryDirectory(prefix="deepreload-") as folder:
+            self.told_in = os.path.join(folder, "told")
+            while True:
+                began = time.monotonic()
+                self.run()
+                if self.signals or not self.stats:
+                    return self.status
+                self.say_end()
+                # a script that writes to its own file would run again without a pause
+                time.sleep(max(0, began + self.options.interval - time.monotonic()))
+                for path in self.wait_for_save():
+                    _drop_bytecode(path)  # it knows its source by whole seconds only
+
+    def run(self):
+        """Run the program once; set its status, and the stats that it has told."""
+        import ast
+        import subprocess
+        self.stats = {path: _stat(path) for path in self.stats}
+        open(self.told_in, "wb").close()
+        environ = {**os.environ, _CHILD: self.told_in}
+        self.running = True
+        self.child = subprocess.Popen(_command_line(), env=environ, close_fds=False)
+        self.code = self.child.wait()
+        self.status = 128 - self.code if self.code < 0 else self.code
+        if self.code == 0xC000013A:  # so says Windows after a Ctrl-C
+            self.status = 130
+        self.running = False
+        with open(self.told_in, encoding="ascii") as file:
+            told = dict(map(ast.literal_eval, file))
+        if told and self.code == 0:  # else it may not have come to all of them
+            self.stats = {}
+        self.stats.update(told)
+
+    def note(self, number, frame):
+        """Note a signal, and pass it on a little later; leave if the program does not run.
+
+        Nobody tells whether a SIGINT went to the child, too, which would take it for another one.
+        """
+        import signal
+        if not self.running:
+            raise SystemExit(self.status)
+        if number not in self.signals:
+            self.signals.add(number)
+            timer = threading.Timer(3 if number == signal.SIGINT else 0.5, self.pass_on, [number])
+            timer.daemon = True
+            timer.start()
+
+    def pass_on(self, number):
+        """Send a signal to the program, unless it was typed at the terminal: it has that."""
+        import signal
+        try:
+            terminals = [stream for stream in range(3) if os.isatty(stream)]
+            in_front = os.tcgetpgrp(terminals[0]) == os.getpgrp()
+        except (AttributeError, IndexError, OSError):  # Windows; no terminal
+            in_front = os.name == "nt"
+        if number != signal.SIGINT or not in_front:
+            self.child.send_signal(number)
+
+    def say_end(self):
+        import signal
+        names = {-each: f"by signal {each.name}" for each in signal.Signals}
+        how, saved = names.get(self.code, f"with status {self.code}"), self.saved()
+        then = "it was saved meanwhile and runs again"
+        if not saved:
+            then = "it runs again on the next save (Ctrl-C leaves)"
+        _say(self.options, f"{self.name} ended {how}; {then}", failed=self.code and not saved)
+
+    def saved(self):
+        """Return {path: stat} of the files that are not what the program has told."""
+        stats = {path: _stat(path) for path in self.stats}
+        return {path: stat for path, stat in stats.items() if stat not in (None, self.stats[path])}
+
+    def wait_for_save(self):
+        """Wait until files were saved and stay so for a moment; return them."""
+        before, saved = None, self.saved()
+        while not saved or saved != before:
+            time.sleep(_QUIET if saved else self.options.interval)
+            before, saved = saved, self.saved()
+        return saved
+
+
+def _command_line():
+    """Return the command line of this process, to start it again."""
+    if hasattr(sys, "orig_argv"):  # Python 3.10
+        return [sys.executable, *sys.orig_argv[1:]]
+    import subprocess
+    flags = subprocess._args_from_interpreter_flags()
+    if getattr(sys.stdout, "write_through", False):
+        flags.append("-u")
+    spec = sys.modules["__main__"].__spec__
+    is_module = spec is not None and spec.name != "__main__"  # that would be an archive
+    run = ["-m", spec.name] if is_module else [sys.argv[0]]
+    return [sys.executable, *flags, *run, *sys.argv[1:]]
+
+
+class _Runner(Watcher):
+    """The process of the script: runs it as `__main__`, and swaps in what is saved meanwhile."""
+
+    def __init__(self, options, told_in):
+        super().__init__(options.interval, options.include, options.exclude,
+                         self.reloaded, self.not_reloaded)
+        self.options, self.told_in, self.name = options, told_in, options.argv[0]
+        self.unchecked = [*options.include, *options.exclude, *options.restart]
+        self.loaded, self.restarts, self.outdated = 0, None, False
+
+    def run(self):
+        """Run the script, and let what it raises leave in Python's own way."""
+        global _report
+        _report = self.tell
+        try:
+            code = self.prepare()
+            self._start()
+            exec(code, _dict_of(sys.modules["__main__"]))
+        except BaseException as error:
+            for path, stat in _concerned(error).items():
+                if path not in _runs:  # else it may have been saved since it was executed
+                    self.tell(path, stat)
+            if not isinstance(error, SystemExit):
+                _show_from_script(error)
+            raise
+        self.check_patterns()
+        return 0
+
+    def tell(self, path, stat):
+        """Tell the parent which file was executed: at once, as who is killed tells nothing."""
+        if self.outdated and path == self.path:
+            stat = self.began_at  # so that it sees another one
+        if self.told_in:
+            try:
+                with open(self.told_in, "a", encoding="ascii") as file:
+                    file.write(ascii((path, stat)) + "\n")
+            except OSError:
+                pass
+
+    def prepare(self):
+        """Make a new `__main__`, sys.argv and sys.path as Python does; return the code to run."""
+        _set_arguments(self.options)
+        spec, loader, path, code = _located(self.options)
+        if self.options.module:
+            sys.argv[0] = path
+        self.path, self.began_at, self.get_data = path, _stat(path), loader.get_data
+        try:
+            self.source = loader.get_data(path)
+        except OSError as error:
+            raise _NothingToRun(error) from None
+        self.stats = {path: self.began_at}  # of the files whose save is worth a swap
+        watched = getattr(loader, "archive", path)
+        self.tell(watched, _stat(watched))
+        module = sys.modules["__main__"] = types.ModuleType("__main__")
+        _dict_of(module).update(__builtins__=builtins, __file__=path, __loader__=loader,
+                                __spec__=spec, __package__=spec and spec.parent)
+        if sys.version_info < (3, 15):
+            module.__cached__ = spec and spec.cached
+        if sys.version_info < (3, 14):
+            module.__annotations__ = {}
+        if sys.version_info < (3, 9) and spec is None:
+            module.__file__ = self.name
+        code = code or compile(self.source, path, "exec", dont_inherit=True)
+        _runs[path] = Version(self.began_at, code)
+        return code
+
+    # What is saved
+
+    def _look(self):
+        """Return {name: stat} of what changed: the modules in scope, and the script."""
+        if self.loaded == len(sys.modules):  # its imports are done
+            self.check_patterns()
+        self.loaded = len(sys.modules)
+        changed = super()._look()
+        stats = {path: _stat(path) for path in self.stats}
+        if stats[self.path] and stats != self.stats:
+            changed["__main__"] = stats
+        return changed
+
+    def _reload(self):
+        """Reload what changed; the script last, as what it imports may be among that."""
+        import signal
+        self.began, changed = time.perf_counter(), self._look()
+        restarts = {name: changed[name] for name in changed if _matches(name, self.options.restart)}
+        if not restarts:
+            super()._reload()
+            if "__main__" in changed:
+                self.swap()
+        elif restarts != self.restarts:  # else it takes its time to close
+            self.restarts = restarts
+            _say(self.options, f"{_listing(list(restarts))} saved: the program starts again")
+            if os.name == "nt":
+                signal.raise_signal(signal.SIGTERM)
+            else:
+                os.kill(os.getpid(), signal.SIGTERM)  # so that the main thread wakes
+
+    def swap(self):
+        """Execute the changed definitions and imports of the script, and nothing else of it."""
+        self.began, stat = time.perf_counter(), _stat(self.path)
+        try:
+            source = self.get_data(self.path)
+            code, changed, others = _changed_definitions(self.source, source, self.path)
+            self.outdated = self.outdated or others
+            if source != self.source:
+                _swap_main(code, self.path, stat)
+        except OSError:  # locked for a moment
+            return
+        except Exception as error:
+            self.stats = {**_concerned(error), self.path: stat}
+            for path in self.stats:
+                self.tell(path, self.stats[path])
+            self.not_reloaded(error)
+            return
+        self.source, self.stats = source, {self.path: stat}
+        self.tell(self.path, stat)
+        if changed:
+            self.reloaded(["__main__"])
+        if others:
+            _say(self.options, f"other statements of {self.name} changed: they run with the next "
+                               "start (--restart __main__ restarts at once)")
+
+    # What is said
+
+    def reloaded(self, names):
+        milliseconds = (time.perf_counter() - self.began) * 1000
+        count = f"{len(names)} module{'s' * (len(names) != 1)}"
+        _say(self.options, f"reloaded {_listing(names)} ({count}, {milliseconds:.0f} ms)")
+
+    def not_reloaded(self, error):
+        trace = _user_traceback(error)
+        if not isinstance(error, ReloadError):
+            error = _failure(error, "__main__", self.path)
+        _say(self.options, f"{error}; the old code goes on", failed=True, trace=trace)
+        if error.reloaded:
+            self.reloaded(error.reloaded)
+
+    def check_patterns(self):
+        """Say, once, which names in the options are those of no loaded module."""
+        for pattern in self.unchecked:
+            if not any(_matches(name, [pattern]) for name in list(sys.modules)):
+                _say(self.options, f"no module is loaded that {pattern!r} could mean")
+        self.unchecked = ()
+
+
+def _set_arguments(options):
+    """Give the script its sys.argv, and the sys.orig_argv that servers start it again with."""
+    if hasattr(sys, "orig_argv"):  # Python 3.10
+        head = sys.orig_argv[:len(sys.orig_argv) - len(sys.argv) + 1]
+        del head[-2 if head[-2] == "-m" else -1:]
+        sys.orig_argv[:] = [*head, *["-m"] * bool(options.module), *options.argv]
+    sys.argv[:] = options.argv
+    if options.module:
+        sys.argv[0] = "-m"  # until it is found, as with Python
+
+
+def _put_folder_first(options):
+    """Let sys.path begin as with Python; return whether a mere file is to be run."""
+    from pkgutil import get_importer
+    name = options.argv[0]
+    is_file = not options.module and get_importer(name) is None
+    above = os.getcwd() if sys.version_info >= (3, 9) else ""
+    folder = os.path.dirname(os.path.realpath(name)) if is_file else os.path.join(above, name)
+    safe = getattr(sys.flags, "safe_path", sys.flags.isolated)  # Python 3.11
+    if not safe:
+        sys.path[0] = os.getcwd() if options.module else folder
+    elif not (is_file or options.module):
+        sys.path.insert(0, folder)
+    return is_file
+
+
+def _located(options):
+    """Return the spec (None of a mere file), loader, path and code, if known, of what to run."""
+    import runpy
+    if _put_folder_first(options):
+        path = os.path.join(os.getcwd(), options.argv[0])
+        return None, importlib.machinery.SourceFileLoader("__main__", path), path, None
+    if options.module:
+        _, spec, code = runpy._get_module_details(options.argv[0], _NothingToRun)
+    else:
+        _, spec, code = runpy._get_main_module_details(_NothingToRun)
+    return spec, spec.loader, spec.origin, code
+
+
+def _show_from_script(error):
+    """Have the traceback of an exception that is about to leave begin in the script."""
+    hook, trace = sys.excepthook, error.__traceback__
+    above = __name__, "runpy", "importlib.util"
+    while trace is not None and trace.tb_frame.f_globals.get("__name__") in above:
+        trace = trace.tb_next
+    sys.excepthook = lambda kind, error, _: hook(kind, error.with_traceback(trace), trace)
+
+
+def _changed_definitions(before, source, path):
+    """Return the code of a script that executes what changed of its definitions and imports.
+
+    All else stands behind a false condition, as functions follow their code by its place.  So does
+    a function that changed only below its decorators: `@app.route` refuses to be called again.
+    Return also whether any has changed, and whether other statements have.
+    """
+    import ast
+    functions = ast.FunctionDef, ast.AsyncFunctionDef
+    kinds = *functions, ast.ClassDef, ast.Import, ast.ImportFrom
+
+    def others(tree):
+        return [ast.dump(node) for node in tree.body if not isinstance(node, kinds)]
+
+    def head(node):
+        return [node.name, ast.dump(node.args), *map(ast.dump, node.decorator_list)]
+
+    old, new = (compile(each, path, "exec", ast.PyCF_ONLY_AST, True) for each in (before, source))
+    known, others_changed = {ast.dump(node) for node in old.body}, others(old) != others(new)
+    changed = [node for node in new.body if isinstance(node, kinds) and ast.dump(node) not in known]
+    decorated = [head(node) for node in old.body
+                 if isinstance(node, functions) and node.decorator_list]
+    never = ast.parse("not __name__", mode="eval").body
+    for index, node in enumerate(new.body):
+        is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        if is_text or getattr(node, "module", None) == "__future__":
+            continue  # these have to be the first
+        if node not in changed or isinstance(node, functions) and head(node) in decorated:
+            new.body[index] = ast.copy_location(ast.If(never, [node], []), node)
+    code = compile(ast.fix_missing_locations(new), path, "exec", dont_inherit=True)
+    return code, bool(changed), others_changed
+
+
+def _show_graph(options):
+    """Import what would be run, and print who imports whom."""
+    import contextlib
+    spec, sys.argv[:] = _spec_to_show(options), options.argv
+    _say(options, f"importing {options.argv[0]} to see what it imports")
+    sys.modules[spec.name] = module = importlib.util.module_from_spec(spec)
+    try:
+        with contextlib.redirect_stdout(sys.stderr), contextlib.suppress(SystemExit):
+            spec.loader.exec_module(module)
+    except Exception as error:
+        _say(options, "there is no graph to show", failed=True, trace=_user_traceback(error))
+        return 1
+    graph = import_graph(include=[*options.include, spec.name], exclude=options.exclude)
+    tree = options.graph == "tree"
+    print("\n".join(_tree(graph, spec.name) if tree else _drawn(graph, options.graph)))
+    return 0
+
+
+def _spec_to_show(options):
+    """Return the spec of what would be run, under a name of its own."""
+    name = options.argv[0]
+    if options.module:
+        _put_folder_first(options)
+        try:
+            spec = importlib.util.find_spec(name)
+        except ModuleNotFoundError as error:  # that is a package
+            raise _NothingToRun(error) from None
+        if spec is None:
+            raise _NothingToRun(f"there is no module {name!r}")
+        return spec
+    _, _, path, _ = _located(options)
+    if not os.path.isfile(path):
+        raise _NothingToRun(f"there is no file {path!r}")
+    name = os.path.splitext(os.path.basename(os.path.abspath(name)))[0]
+    loader = importlib.machinery.SourceFileLoader(name, path)
+    return importlib.util.spec_from_loader(name, loader)
+
+
+def _drawn(graph, form):
+    """Yield the lines of the import graph in a language that draws it."""
+    dot = form == "dot"
+    template, arrow = ('"{0}"', "->") if dot else ('n{1}["{0}"]', "-->")
+    nodes = {name: template.format(name, index) for index, name in enumerate(graph)}
+    yield "digraph imports {" if dot else "graph TD"
+    for name in graph:
+        yield f"  {nodes[name]};"
+        for target in graph[name]:
+            yield f"  {nodes[name]} {arrow} {nodes[target]};"
+    if dot:
+        yield "}"
+
+
+def _tree(graph, root):
+    """Yield the lines of the import graph as a tree, each module's imports once."""
+    shown, stack = set(), [(root, ())]
+    while stack:
+        name, above = stack.pop()
+        mark = " (see above)" if name in shown and graph.get(name) else ""
+        if name in above:
+            mark = " (cycle)"
+        yield "    " * len(above) + name + mark
+        if not mark:
+            shown.add(name)
+            stack += [(target, above + (name,)) for target in reversed(graph.get(name, ()))]
+
+
+if __name__ == "__main__":
+    # what runs must be the module that others import, and not this one
+    sys.path.append(os.path.dirname(os.path.abspath(__file__)))  # -I has put no folder there
+    _module = importlib.import_module("deepreload" if __spec__ is None else __spec__.name)
+    sys.path.pop()
+    sys.exit(_module.main())
+
+
+if __name__ != "__main__":
+    _note_what_runs()
+    for _name in _Scope().loaded():  # from here on their stats tell whether they are edited
+        _path = _path_of(_spec_of(_name))
+        _runs[_path] = Version(_stat(_path), None)
