@@ -8,7 +8,6 @@ cat >> deepreload.py <<'X'
 
 if __name__ != "__main__":
     _note_what_runs()
-    for _name in _Scope().loaded():  # from here on their stats tell whether they are edited
-        _path = _path_of(_spec_of(_name))
-        _runs[_path] = Version(_stat(_path), None)
+    for _name in _Scope().loaded():  # what runs is what their files say now
+        _running(_name)
 X

@@ -33,10 +33,8 @@ from __future__ import annotations
 
 import builtins
 import collections
-import collections.abc
 import functools
 import gc
-import importlib.machinery
 import importlib.util
 import itertools
 import opcode
@@ -49,6 +47,9 @@ import time
 import types
 import weakref
 from importlib import _bootstrap
+from importlib.machinery import (
+    BuiltinImporter, ExtensionFileLoader, FrozenImporter, ModuleSpec, SourceFileLoader, all_suffixes)
+from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 
 __version__ = "2.0"
 __all__ = ["deep_reload", "deep_unload", "reload_changed", "is_changed", "watch", "import_graph",
@@ -58,7 +59,7 @@ TYPE_CHECKING = False  # type checkers take it for typing's, whose import takes 
 if TYPE_CHECKING:
     from typing import Any, Callable, Iterable, Union
     Names = Union[str, Iterable[str]]
-    Module = Union[str, types.ModuleType]
+    Module = Union[ModuleType, str]
 
 # The data, in the order in which a reload makes it:
 #   Version   one version of a file: its stat when it was read, its code, the facts of the code
@@ -68,7 +69,7 @@ if TYPE_CHECKING:
 #   Batch     one reload: the Sources that are not executed yet, and a log of (function, arguments)
 #             that undoes what was done
 #   View      the namespace that the code of one module sees: the live one, less what is hidden
-#   pairs     {id(new): (new, kept)}: what the code has made, and the old object that stays for it
+#   pairs     {id(new): Pair}: what the code has made, and the old object that stays for it
 Import = collections.namedtuple("Import", "name level names late")
 Facts = collections.namedtuple("Facts", "imports froms binds sets looks lazy")
 Source = collections.namedtuple("Source", "name spec path version")
@@ -92,20 +93,10 @@ class ReloadError(ImportError):
     path: str | None
     reloaded: list[str] = []
 
-    def add(self, reloaded, left):
-        """Say what was reloaded all the same, and what else was left out."""
-        self.reloaded, others = reloaded, [name for name in left if name != self.name]
-        if reloaded:
-            done = f"{_listing(reloaded)} reloaded all the same"
-            self.msg = self.msg.replace("nothing was reloaded", done)
-        if others:
-            self.msg += f"; also held back: {', '.join(others)}"
-        self.args = (self.msg,)
-
 
 # -- what is called from outside -----------------------------------------------------------------
 
-def deep_reload(module: Module, *, include: Names = (), exclude: Names = ()) -> types.ModuleType:
+def deep_reload(module: Module, *, include: Names = (), exclude: Names = ()) -> ModuleType:
     """Execute `module` and all it imports again, leaves first, as a new process would.
 
     `module` is a loaded module or its dotted name; of a package all loaded submodules are executed
@@ -139,9 +130,10 @@ def reload_order(module: Module, *, include: Names = (), exclude: Names = ()) ->
         sources, starts = _to_reload_deeply(name, _Scope(include, exclude, name))
 
         def below(name):
-            return [*_parents(name), *_eager(name, sources[name].version)]
+            targets = [*_parents(name), *_eager(name, sources[name].version)]
+            return [target for target in targets if target in sources]
 
-        return _order(starts, below, sources)
+        return _order(starts, below)
 
 
 def reload_changed(*, include: Names = (), exclude: Names = ()) -> list[str]:
@@ -183,18 +175,17 @@ def import_graph(*, include: Names = (), exclude: Names = ()) -> dict[str, list[
 # module are never executed again unless they are named, and that bad input gets one clear sentence.
 
 # What modules and classes are for Python itself, whatever they make of attribute access
-_dict_of = types.ModuleType.__dict__["__dict__"].__get__
+_dict_of = ModuleType.__dict__["__dict__"].__get__
 _vars_of_class = type.__dict__["__dict__"].__get__
 _name_of, _qualname, _bases, _mro = [
     type.__dict__[name].__get__ for name in ("__name__", "__qualname__", "__bases__", "__mro__")]
 _STDLIB = os.path.normcase(os.path.dirname(os.__file__)) + os.sep
 _INSTALLED = re.compile(r"[\\/](?:site|dist)-packages[\\/]")
-_COMPILED = importlib.machinery.BuiltinImporter, importlib.machinery.FrozenImporter
-_USED = {value.__name__ for value in list(globals().values()) if type(value) is types.ModuleType}
+_USED = {value.__name__ for value in list(globals().values()) if type(value) is ModuleType}
 
 
 def _is_module(obj):
-    return issubclass(type(obj), types.ModuleType)  # isinstance() would ask proxies
+    return issubclass(type(obj), ModuleType)  # isinstance() would ask proxies
 
 
 def _is_class(obj):
@@ -202,7 +193,7 @@ def _is_class(obj):
 
 
 def _is_function(obj):
-    return type(obj) is types.FunctionType
+    return type(obj) is FunctionType
 
 
 def _namespace_of(name):
@@ -214,7 +205,7 @@ def _namespace_of(name):
 def _spec_of(name):
     """Return the spec of a loaded module, or None: a module may put anything there."""
     spec = _namespace_of(name).get("__spec__")
-    return spec if issubclass(type(spec), importlib.machinery.ModuleSpec) else None
+    return spec if issubclass(type(spec), ModuleSpec) else None
 
 
 def _path_of(spec):
@@ -231,7 +222,7 @@ def _parents(name):
 def _named(module):
     """Return the name of what the caller asked for, or raise the error that says what to do."""
     name = module
-    if isinstance(module, types.ModuleType):
+    if isinstance(module, ModuleType):
         namespace = _dict_of(module)
         name = getattr(namespace.get("__spec__"), "name", None) or namespace.get("__name__")
     if not isinstance(name, str) or not name:
@@ -263,9 +254,9 @@ def _fixed(name, module):
     loader = spec.loader
     if type(module) is importlib.util._LazyModule:
         return "is not loaded yet: use it first"
-    if loader in _COMPILED:
+    if loader in (BuiltinImporter, FrozenImporter):
         return "is compiled into the interpreter: it can be neither executed again nor unloaded"
-    if isinstance(loader, importlib.machinery.ExtensionFileLoader):
+    if isinstance(loader, ExtensionFileLoader):
         return ("is an extension module, which can be neither initialised twice nor unloaded: "
                 "restart the process to change it")
     if loader is not None and not (hasattr(loader, "exec_module") or hasattr(loader, "get_code")):
@@ -274,7 +265,7 @@ def _fixed(name, module):
         return "is what the reloader itself runs on: restart the process to change it"
     if spec.name != name:
         return f"is another name of {spec.name!r}: use that one"
-    if getattr(spec, "_initializing", False) and _batch is None:
+    if _on_the_way(name) and _batch is None:
         return "is being imported: wait until that is done"
     return None
 
@@ -333,26 +324,29 @@ def _in_stdlib(path):
 # Guarantees that _runs names the very code objects that functions hold, as nothing else tells it
 # once a file was edited.  Relies on SourceFileLoader.get_code() being what imports get code from.
 
-_EXEC_MODULE = importlib.machinery.SourceFileLoader.exec_module
+_EXEC_MODULE = SourceFileLoader.exec_module
 _stamp = operator.attrgetter("st_mtime_ns", "st_ctime_ns", "st_size", "st_ino")
 
 
 class Version:
     """One version of a module's file; `code` is None where only the loader can execute it."""
 
-    __slots__ = "stat", "code", "exact", "left", "_facts"
-
-    def __init__(self, stat, code):
+    def __init__(self, stat, code, path=None):
         self.stat = stat if code is None or _settled(stat) else None  # None: look at what it says
         self.code, self.exact = code, True  # whether functions hold these very code objects
         self.left = frozenset()  # names of earlier versions that are still there
-        self._facts = None
+        self.path = path
 
-    @property
+    @functools.cached_property
     def facts(self):
-        if self._facts is None:
-            self._facts = _NO_FACTS if self.code is None else _facts(self.code)
-        return self._facts
+        code = self.code
+        try:
+            if code is None and self.path is not None:  # its loader executes by itself
+                with open(self.path, "rb") as file:
+                    code = compile(file.read(), self.path, "exec", dont_inherit=True)
+        except (OSError, SyntaxError, ValueError):
+            pass
+        return _NO_FACTS if code is None else _facts(code)
 
 
 def _stat(path):
@@ -368,10 +362,13 @@ def _settled(stat):
 
     The kernel's clock ticks every few milliseconds; whole seconds are those of FAT or HFS+.
     """
-    if stat is None:
-        return False
-    newest = max(stat[:2])
+    newest = max(stat[:2]) if stat else time.time_ns()
     return time.time_ns() - newest > (50_000_000 if newest % 1_000_000_000 else 2_000_000_000)
+
+
+def _tell(path, stat):
+    if _report is not None and path and not _in_stdlib(path):
+        _report(path, stat)
 
 
 def _note_what_runs():
@@ -380,44 +377,33 @@ def _note_what_runs():
     Loaders that execute by themselves tell nothing: of their files the stat is noted as the module
     is made, since at the first look it may be too late.
     """
-    loader = importlib.machinery.SourceFileLoader
-    inner_get_code, inner_module_from_spec = loader.get_code, _bootstrap.module_from_spec
+    inner_get_code, inner_module_from_spec = SourceFileLoader.get_code, _bootstrap.module_from_spec
 
     def get_code(self, fullname):
-        stat = _stat(self.path)  # before the file is read
-        code = inner_get_code(self, fullname)
-        frame = sys._getframe(1)
+        path, frame = self.path, sys._getframe(1)
         while frame.f_code.co_name == "get_code":  # of a subclass, or of another copy of this file
             frame = frame.f_back
-        if frame.f_code is _EXEC_MODULE.__code__:
-            known = type(self).get_code is loader.get_code and not _executes_itself(self)
-            _note(self.path, Version(stat, code if known else None))
+        if frame.f_code is not _EXEC_MODULE.__code__ or _in_stdlib(path):
+            return inner_get_code(self, fullname)
+        stat = _stat(path)  # before the file is read
+        _tell(path, stat)
+        code, before = inner_get_code(self, fullname), _runs.get(path)
+        known = type(self).get_code is SourceFileLoader.get_code and not _executes_itself(self)
+        version = _runs[path] = Version(stat, code if known else None, path)
+        if before is not None and before.code is not None:  # importlib.reload() leaves old names
+            version.left = before.left.union(before.facts.binds)
         return code
 
     def module_from_spec(spec):
-        if spec.has_location and _executes_itself(spec.loader):
-            _note(spec.origin, Version(_stat(spec.origin), None))
+        if spec.has_location and _executes_itself(spec.loader) and not _in_stdlib(spec.origin):
+            _runs[spec.origin] = Version(_stat(spec.origin), None, spec.origin)
+            _tell(spec.origin, _runs[spec.origin].stat)
         return inner_module_from_spec(spec)
 
     # Python takes the frames of the import system out of tracebacks: this has to pass for one
     filename = _EXEC_MODULE.__code__.co_filename
     get_code.__code__ = get_code.__code__.replace(co_filename=filename)
-    loader.get_code, _bootstrap.module_from_spec = get_code, module_from_spec
-
-
-def _note(path, version):
-    if _in_stdlib(path):
-        return
-    before = _runs.get(path)
-    if before is not None and before.code is not None:  # importlib.reload() leaves old names
-        version.left = before.left.union(before.facts.binds)
-    _runs[path] = version
-    _tell(path, version.stat)
-
-
-def _tell(path, stat):
-    if _report is not None and path:
-        _report(path, stat)
+    SourceFileLoader.get_code, _bootstrap.module_from_spec = get_code, module_from_spec
 
 
 def _executes_itself(loader):
@@ -426,68 +412,59 @@ def _executes_itself(loader):
 
 
 def _running(name):
-    """Return the Version that a loaded module runs, or None where there is no file."""
+    """Return the Version that a loaded module runs, or None where there is no file.
+
+    Of one imported before this module, that is what the file says when it is first asked for.
+    """
     spec = _spec_of(name)
     path = _path_of(spec)
-    version = _runs.get(path)
-    if path is None or version is not None and version.code is not None:
-        return version
-    stat = _stat(path)
-    if version is None:
-        version = _runs[path] = Version(stat, None)
-    if _executes_itself(spec.loader):
-        version._facts = version._facts or _facts_of_source(path)
-        return version
-    version.exact = False  # imported before this module could hear of it
-    try:
-        if version.stat == stat:
-            version.code = _code_of(spec, stat)
-        else:
-            version.code = _bytecode_of(path, version.stat)
-    except Exception:  # a loader's, or the file is of no use
-        pass
-    return version
+    if path is not None and path not in _runs:
+        stat, code = _stat(path), None
+        try:
+            code = _code_of(spec, stat)
+        except Exception:  # a loader's, or the file is of no use
+            pass
+        _runs[path] = Version(stat, code, path)
+        _runs[path].exact = False
+    return _runs.get(path)
 
 
 def _read(name, spec):
     """Return the Version that a module's file holds now: the one that runs if it says the same."""
-    path = _path_of(spec)
-    stat, runs = _stat(path), _running(name)
-    known = runs is not None and runs.code is not None
+    path, runs = _path_of(spec), _running(name)
+    stat, known = _stat(path), runs is not None and runs.code is not None
     if known and runs.stat == stat is not None:
         return runs
-    version = Version(stat, _code_of(spec, stat))
-    if version.code is None:
-        version._facts = _facts_of_source(path)
-    elif known and _same_code(runs.code, version.code):
+    version = Version(stat, _code_of(spec, stat), path)
+    if known and version.code is not None and _same_code(runs.code, version.code):
         runs.stat = version.stat
+        _tell(path, stat)
         return runs
     return version
 
 
 def _code_of(spec, stat):
     """Return a module's code as its file is now; None where only the loader can execute it."""
-    loader = spec.loader
+    loader, path = spec.loader, spec.origin
     if hasattr(loader, "archive"):  # zipimport knows the archive as it was at first
         import zipimport
         zipimport._zip_directory_cache.pop(loader.archive, None)
         loader = zipimport.zipimporter(os.path.join(loader.archive, loader.prefix))
     elif not hasattr(loader, "get_code") or _executes_itself(loader):
         return None
-    elif type(loader) is importlib.machinery.SourceFileLoader:
-        if _drop_bytecode(spec.origin, _bytecode_is_sound(spec.origin, stat)):
-            return loader.source_to_code(loader.get_data(spec.origin), spec.origin)
+    elif type(loader) is SourceFileLoader and not _is_sound(path, stat):
+        _drop_bytecode(path)
+        return loader.source_to_code(loader.get_data(path), path)
     return loader.get_code(spec.name)
 
 
-def _bytecode_is_sound(path, stat):
-    """Return whether there is bytecode which cannot be that of an older source.
+def _is_sound(path, stat):
+    """Return whether there is bytecode of a file that cannot be that of an older source.
 
     It knows its source by size and whole seconds only: what is as young as that proves nothing.
     """
     written = _stat(_bytecode_path(path))
-    newest = max(stat[:2]) if stat else 0
-    return bool(written) and written[0] - newest > 50_000_000 and _settled(stat)
+    return bool(written) and written[0] - max(stat[:2]) > 50_000_000 and _settled(stat)
 
 
 def _bytecode_path(path):
@@ -497,24 +474,12 @@ def _bytecode_path(path):
         return ""
 
 
-def _drop_bytecode(path, sound=False):
-    """Remove bytecode, which a new process would run, too, unless it is sound; return whether."""
-    if not sound:
-        try:
-            os.unlink(_bytecode_path(path))
-        except OSError:
-            pass
-    return not sound
-
-
-def _bytecode_of(path, stat):
-    """Return the code that was compiled from a source with that stat, if it is still there."""
-    import marshal
-    with open(_bytecode_path(path), "rb") as file:
-        data = file.read()
-    said = int.from_bytes(data[8:12], "little"), int.from_bytes(data[12:16], "little")
-    known = stat[0] // 1_000_000_000 & 0xFFFFFFFF, stat[2] & 0xFFFFFFFF
-    return marshal.loads(data[16:]) if said == known and not any(data[4:8]) else None
+def _drop_bytecode(path):
+    """Remove the bytecode of a file: a new process, too, might run it."""
+    try:
+        os.unlink(_bytecode_path(path))
+    except OSError:
+        pass
 
 
 # What a code object says. Instructions are words of two bytes in all Pythons so far; before each
@@ -606,31 +571,20 @@ def _type_checking(code):
             if load.argval == "TYPE_CHECKING" and jump.opname.endswith("IF_FALSE")]
 
 
-def _facts_of_source(path):
-    """Return the facts of a source file that a loader of its own executes."""
-    try:
-        with open(path, "rb") as file:
-            return _facts(compile(file.read(), path, "exec", dont_inherit=True))
-    except (OSError, SyntaxError, TypeError, ValueError):
-        return _NO_FACTS
-
-
 @functools.lru_cache(None)
 def _check_bytecode():
     """Raise ReloadError where instructions are encoded in a way that this file does not know."""
-    probe = "from ..a.b import *\ndef f():\n import c as d\n global g\n g = f"
-    says = [("a.b", 2, ("*",), False), ("c", 0, (), True)], [("a.b", 2, "*", "*")], {"f": 1}, {"g"}
     try:
-        known = tuple(_facts(compile(probe, "", "exec"))[:4]) == says
+        facts = _facts(compile("from ..a.b import c as d", "", "exec"))
     except (LookupError, ValueError):
-        known = False
-    if not known:
+        facts = _NO_FACTS
+    if facts[:3] != ([("a.b", 2, ("c",), False)], [("a.b", 2, "c", "d")], {"d": 1}):
         raise ReloadError(f"deepreload {__version__} does not know the bytecode of this Python: "
                           "copy a newer one; nothing was reloaded", name=__name__)
 
 
 def _codes_in(code):
-    return [const for const in code.co_consts if type(const) is types.CodeType]
+    return [const for const in code.co_consts if type(const) is CodeType]
 
 
 _LINES = "co_linetable" if hasattr(_words.__code__, "co_linetable") else "co_lnotab"  # 3.10
@@ -651,7 +605,7 @@ def _without_lines(code):
                 consts[arg] = None
             else:
                 raw[offset + 1] = 0
-    consts = [_without_lines(each) if type(each) is types.CodeType else each for each in consts]
+    consts = [_without_lines(each) if type(each) is CodeType else each for each in consts]
     lines = {_LINES: b"", "co_firstlineno": 1}
     return code.replace(co_consts=tuple(consts), co_code=bytes(raw), **lines)
 
@@ -665,11 +619,12 @@ class _Table:
     """What is known of the modules in a scope, as long as the same modules are loaded."""
 
     def __init__(self, scope, modules):
-        on_the_way = any(map(_on_the_way, modules))  # which come into scope as they are
-        self.modules = None if on_the_way else modules
         self.paths = {name: _path_of(_spec_of(name)) for name in modules if name in scope}
         self.stats = {}  # {path: stat of a file that says what runs}
         self.edges = {}  # {name: (facts, [targets])}
+        self.modules = modules
+        if any(map(_on_the_way, modules)):  # which come into scope as they are
+            self.modules = None
 
 
 def _on_the_way(name):
@@ -792,7 +747,8 @@ def _targets(name, version, packages=True):
     package, facts = _package(namespace), version.facts if version is not None else _NO_FACTS
     for each in facts.imports:
         base = _absolute(each.name, each.level, package)
-        children = [f"{base}.{child}" for child in each.names]
+        used = version.code.co_names if packages and version.code is not None else ()
+        children = [f"{base}.{child}" for child in each.names or used]
         children = [child for child in children if child in sys.modules]
         own = _parents(name) if each.names else ()  # these are there already
         if packages or not each.names:
@@ -801,7 +757,7 @@ def _targets(name, version, packages=True):
             found.append((base, each.late))
         found += [(child, each.late) for child in children]
     for key, value in list(namespace.items()):
-        if type(value) is types.ModuleType and key in facts.binds:
+        if type(value) is ModuleType and key in facts.binds:
             target = _dict_of(value).get("__name__")
             if sys.modules.get(target) is value and target != f"{name}.{key}":
                 found.append((target, False))
@@ -824,29 +780,17 @@ def _imports(name, packages=True):
 
 def _imports_of_main():
     """Return the names of the loaded modules that the script imports, in order."""
-    facts = Version(None, None)
-    facts._facts = _facts_of_main()
-    return list(_targets("__main__", facts))
+    version = Version(None, None)
+    version.facts = _facts_of_main()
+    return list(_targets("__main__", version))
 
 
-def _reach(names, step):
-    """Return {name: step(name)} of the names and all that these steps lead to, depth first."""
-    reached, stack = {}, list(names)[::-1]
-    while stack:
-        name = stack.pop()
-        if name not in reached:
-            reached[name] = step(name)
-            stack += list(reached[name])[::-1]
-    return reached
-
-
-def _order(names, edges, inside=None):
-    """Return the names, and those inside that edges lead to, leaves first."""
-    inside = set(names) if inside is None else inside
+def _order(names, edges):
+    """Return the names and all that edges lead to, leaves first."""
     order, met, stack = [], set(), [(None, iter(list(names)))]
     while stack:
         name, below = stack[-1]
-        target = next((each for each in below if each in inside and each not in met), None)
+        target = next((each for each in below if each not in met), None)
         if target is None:
             order.append(name)
             stack.pop()
@@ -890,22 +834,23 @@ def _to_reload_deeply(root, scope):
     _check_bytecode()
     if root not in scope:
         raise ImportError(f"{root!r} is excluded: take it out of exclude to reload it", name=root)
-    inside, sources, targets = _table(scope).paths, {}, {}
+    sources, targets = {}, {}
+    inside = dict.fromkeys(name for name in _table(scope).paths if name not in scope.above)
 
     def below(name):
         sources[name] = _source(name)
-        found = targets[name] = _targets(name, sources[name].version)
-        return [target for target in found if target in inside and target not in scope.above]
+        targets[name] = _targets(name, sources[name].version)
+        return [target for target in targets[name] if target in inside]
 
     def eager(name):
         return [target for target in targets[name] if target in sources and not targets[name][target]]
 
     named = [root, *[name for name in inside if name.startswith(root + ".")]]
-    _reach(named, below)
+    _order(named, below)
     if sources[root].spec is None:
         raise ReloadError(f"{root}: its file {sources[root].path} is gone; nothing was reloaded",
                           name=root, path=sources[root].path)
-    first = _reach(named, eager)  # what only functions import comes last
+    first = _order(named, eager)  # what only functions import comes last
     return sources, [*_starts(first, eager), *_starts(sources, eager)]
 
 
@@ -926,7 +871,7 @@ def _dependents(edges, names):
     for name, targets in edges.items():
         for target in targets:
             importers[target].append(name)
-    return _reach(names, importers.__getitem__)
+    return _order(names, importers.__getitem__)
 
 
 def _to_reload_changed(scope, changed, left):
@@ -949,7 +894,7 @@ def _reload_what_works(scope, changed):
     _check_bytecode()
     left = {name for name in changed if not _worth_a_try(name)}
     if left:  # what failed may have needed just what is saved now
-        left -= _dependents(_edges_in(scope), changed.keys() - left).keys()
+        left.difference_update(_dependents(_edges_in(scope), changed.keys() - left))
     first, names, todo = None, [], [name for name in changed if name not in left]
     while todo:
         try:
@@ -964,7 +909,12 @@ def _reload_what_works(scope, changed):
     for name in set(names) - left:
         _held_back.pop(name, None)
     if first is not None:
-        first.add(names, [name for name in changed if name in left])
+        first.reloaded, others = names, [name for name in changed if name in left - {first.name}]
+        if names:
+            done = f"{_listing(names)} reloaded all the same"
+            first.msg = first.msg.replace("nothing was reloaded", done)
+        if others:
+            first.msg += f"; also held back: {', '.join(others)}"
         raise first.with_traceback(None)  # its cause has the user's
     return names
 
@@ -981,7 +931,7 @@ def _blamed(name, edges, todo):
     """
     if name in todo:
         return [name]
-    below = _reach([name], lambda each: edges.get(each, ()))
+    below = _order([name], lambda each: edges.get(each, ()))
     found = [each for each in todo if each in below] or todo
     return [each for each in found if each in _held_back] or found
 
@@ -992,19 +942,20 @@ def _hold_back(error, stats):
     if isinstance(cause, OSError) and cause.filename == _path_of(_spec_of(error.name)):
         return  # locked for a moment: the next look tries again
     concerned = _concerned(cause)
-    for path, stat in concerned.items():
-        _tell(path, stat)
     for name, stat in stats.items():
-        path = _path_of(_spec_of(name))
-        concerned[path] = stat if _stat(path) else None
+        spec = _spec_of(name)
+        concerned[spec.origin] = stat
+        if not _stat(spec.origin):  # it is elsewhere now
+            concerned.update(dict.fromkeys(_where_to_find(name)), **{spec.origin: None})
         try:
-            imports = _targets(name, _read(name, _spec_of(name)))
+            imports = _targets(name, _read(name, spec))
         except Exception:  # it cannot be read or compiled
             imports = ()
-        for target in imports:
-            path = _path_of(_spec_of(target))
+        for path in map(_path_of, map(_spec_of, imports)):
             concerned.setdefault(path, _stat(path))
     _held_back.update(dict.fromkeys(stats, concerned))
+    for path, stat in concerned.items():
+        _tell(path, stat)
 
 
 # -- N. errors: what failed, where, and which files are worth another look -----------------------
@@ -1040,36 +991,32 @@ def _listing(names, most=8):
     return ", ".join(names[:most]) + f" and {len(names) - most} more" * (len(names) > most)
 
 
-def _causes(error):
-    """Return an exception and all that led to it, each once."""
-    found = [error]
+def _trim(error):
+    """Take frames of ours and of the import system out of the tracebacks of an exception.
+
+    Return it and all that led to it, each once.
+    """
+    ours, found = (_trim.__code__.co_filename, *_IMPORT_SYSTEM), [error]
     for each in found:  # to which the loop adds
         for other in (each.__cause__, each.__context__):
             if other is not None and all(other is not known for known in found):
                 found.append(other)
-    return found
-
-
-def _trim(error):
-    """Take the frames of this module and of the import system out of an exception's tracebacks."""
-    ours = _trim.__code__.co_filename
-    for each in _causes(error):
         steps, trace = [], each.__traceback__
         while trace is not None:
-            if not trace.tb_frame.f_code.co_filename.startswith((ours, *_IMPORT_SYSTEM)):
+            if not trace.tb_frame.f_code.co_filename.startswith(ours):
                 steps.append(trace)
             trace = trace.tb_next
         for step in reversed(steps):
             trace = types.TracebackType(trace, step.tb_frame, step.tb_lasti, step.tb_lineno)
         each.__traceback__ = trace
+    return found
 
 
 def _places(error):
     """Return the (file, line) of an exception's traceback, from the outermost on."""
-    places, trace = [], error.__traceback__
-    while trace is not None:
-        places.append((trace.tb_frame.f_code.co_filename, trace.tb_lineno))
-        trace = trace.tb_next
+    import traceback
+    places = [(frame.f_code.co_filename, line)
+              for frame, line in traceback.walk_tb(error.__traceback__)]
     return [place for place in places if not place[0].startswith("<")]
 
 
@@ -1085,7 +1032,7 @@ def _user_traceback(error):
 def _concerned(error):
     """Return {path: stat} of the files whose save, or appearance, is worth another try."""
     paths = []
-    for each in _causes(error):
+    for each in _trim(error):
         paths += [path for path, line in _places(each)]
         if isinstance(each, (SyntaxError, OSError)):
             paths.append(each.filename)
@@ -1101,13 +1048,11 @@ def _concerned(error):
 
 def _where_to_find(name):
     """Return the files and folders in which a missing module could appear."""
-    found = []
-    for above in ("", *_parents(name)):
-        rest = name[len(above):].strip(".").split(".")
-        for folder in _namespace_of(above).get("__path__", ()) if above else sys.path:
-            place = os.path.join(folder, *rest)
-            found += [place + suffix for suffix in ("", *importlib.machinery.all_suffixes())]
-    return found
+    places = [os.path.join(folder, *name.split(".")) for folder in sys.path]
+    parent, _, child = name.rpartition(".")
+    places += [os.path.join(folder, child) for folder in _namespace_of(parent).get("__path__", ())]
+    ends = "", os.sep + "__init__.py", *all_suffixes()
+    return [place + end for place in places for end in ends]
 
 
 # -- D. batch: one reload, all or nothing ---------------------------------------------------------
@@ -1115,11 +1060,10 @@ def _where_to_find(name):
 # in the log before it is taken.  The program's own import statements give the order: while a batch
 # runs, those of its thread execute first what is pending.
 
-_DEEPEST = 100  # modules importing each other, before those below are executed first
-_FRAMES = 12  # of the interpreter's stack that each of them may take
+_DEEPEST = 60  # modules importing each other, before those below are executed first
 
 
-class _Pair:
+class Pair:
     """An object that was made anew, and the one to use from now on; never patched as a holder."""
 
     __slots__ = "new", "kept", "before"
@@ -1132,20 +1076,17 @@ class Batch:
     """One reload: executes Sources in place, and keeps a log that undoes it all."""
 
     def __init__(self, scope, sources, starts):
-        self.scope, self.sources, self.starts = scope, sources, dict.fromkeys(starts)
+        self.scope, self.sources, self.starts = scope, sources, starts
+        self.pending, self.views, self.failed = dict(sources), {}, {}
         self.joined = _table(scope).paths if scope.top else ()  # what deep_reload() follows
-        self.pending, self.views, self.failed, self.gone = dict(sources), {}, {}, {}
-        self.finished, self.stack, self.log, self.lists = [], [], [], []
+        self.finished, self.stack, self.log = [], [], []
+        self.error, self.at = None, ()
         self.pairs, self.undone, self.claimed, self.replaced, self.caches = {}, {}, set(), [], []
-        self.shapes_changed = self.classes_dropped = self.committed = self.opened = False
-        self.error, self.at = None, None
+        self.shapes_changed = self.committed = self.opened = False
         self.thread, self.collects = threading.get_ident(), gc.isenabled()
-        self.modules, self.count = dict(sys.modules), len(sys.modules)
-        for each in (sys.path, sys.meta_path, sys.path_hooks):
-            self.lists.append((each, list(each)))
-        self.import_, self.gcd_import = builtins.__import__, _bootstrap._gcd_import
+        self.modules, self.count, self.deepest = dict(sys.modules), len(sys.modules), _DEEPEST
+        self.originals = builtins.__import__, _bootstrap._gcd_import
         self.hooks = self.import_statement, self.import_module
-        self.deepest = min(_DEEPEST, (sys.getrecursionlimit() - _depth()) // _FRAMES)
 
     def execute(self):
         """Reload, or leave everything as it was; return the names in the order of finishing."""
@@ -1160,7 +1101,7 @@ class Batch:
             finally:
                 self.close()  # once more, lest an interrupt in the first has left a rest
         except (Exception, SystemExit) as error:
-            if self.committed or self.at is None or isinstance(error, ReloadError):
+            if self.committed or not self.at or isinstance(error, ReloadError):
                 raise
             raise _failure(error, *self.at, self.finished) from error
         return self.finished
@@ -1169,6 +1110,8 @@ class Batch:
         global _batch
         self.opened, _batch = True, self
         gc.disable()  # what the reload makes stays among the young objects until the commit
+        for each in (sys.path, sys.meta_path, sys.path_hooks):
+            self.log.append((each.__setitem__, slice(None), list(each)))
         for name in [name for name in self.modules if name in self.sources][::-1]:
             _call_hook(name)
         builtins.__import__, _bootstrap._gcd_import = self.hooks
@@ -1182,8 +1125,10 @@ class Batch:
         self.unhook()
         if not self.committed:
             self.roll_back()
+        dropped = not self.committed
         for view in self.views.values():
             view.show()
+            dropped = dropped or any(map(_is_class, view.dropped))
         view = None
         for source in self.sources.values():
             if source.spec is not None:
@@ -1191,51 +1136,46 @@ class Batch:
         for cached in self.caches if self.committed else ():
             _CACHED.cache_clear(cached)
         self.views, self.pairs, self.undone, self.log, self.error = {}, {}, {}, [], None
-        if self.classes_dropped or not self.committed:
-            gc.collect()  # else they are met in __subclasses__()
+        self.replaced = []
+        if dropped:
+            gc.collect()  # else classes are met in __subclasses__()
         if self.collects:
             gc.enable()
         _batch, self.opened = None, False
 
     def unhook(self):
         """Give the import statements back; what a module has put there itself stays."""
-        for hook, original in zip(self.hooks, (self.import_, self.gcd_import)):
-            self.pairs[id(hook)] = _Pair(hook, original)  # a module may hold what it has found
-        hook = None
-        if builtins.__import__ in self.hooks:
-            builtins.__import__ = self.import_
-        if _bootstrap._gcd_import in self.hooks:
-            _bootstrap._gcd_import = self.gcd_import
-        self.hooks = ()
+        if builtins.__import__ is self.hooks[0]:
+            builtins.__import__ = self.originals[0]
+        if _bootstrap._gcd_import is self.hooks[1]:
+            _bootstrap._gcd_import = self.originals[1]
 
     def run(self):
         for name in self.starts:
             if name not in self.failed:  # an import statement has caught that
                 self.enter(name)
-        for name in self.finished:  # to which the loop adds; what joined may import in functions
-            if name in self.joined and name not in self.starts:
-                for target in _targets(name, self.sources[name].version):
-                    self.enter(target)
 
     # Import statements, and import_module()
 
     def import_statement(self, name, globals=None, locals=None, fromlist=(), level=0):
-        if not self.is_mine(name):
-            return self.import_(name, globals, locals, fromlist, level)
-        base = _absolute(name, level, _package(globals or {}))
-        self.imported(base)
-        for child in fromlist or ():
-            self.imported_from(base, child)
+        mine = self.is_mine(name)
+        if mine:
+            base = _absolute(name, level, _package(globals or {}))
+            self.imported(base)
+            for child in fromlist or ():
+                self.imported_from(base, child)
         try:
-            return self.import_(name, globals, locals, fromlist, level)
+            return self.originals[0](name, globals, locals, fromlist, level)
         finally:
-            if len(sys.modules) != self.count:
-                self.note_new()
+            if mine and len(sys.modules) != self.count:  # what is new counts as reloaded
+                self.count, known = len(sys.modules), {*self.modules, *self.finished}
+                new = [each for each in list(sys.modules) if each not in known]
+                self.finished += [each for each in new if each in self.scope]
 
     def import_module(self, name, package=None, level=0):
         if self.is_mine(name):
             self.imported(_absolute(name, level, package or ""))
-        return self.gcd_import(name, package, level)
+        return self.originals[1](name, package, level)
 
     def is_mine(self, name):
         return _batch is self and threading.get_ident() == self.thread and type(name) is str
@@ -1244,8 +1184,6 @@ class Batch:
         """Execute what an import of a name is about to find."""
         for name in (*_parents(base), base):
             self.enter(_real_name(name))
-            if sys.modules.get(name, self) is self.gone.get(name):
-                raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
     def imported_from(self, base, child):
         """Execute what `from base import child` is about to find, if that is a module."""
@@ -1253,21 +1191,12 @@ class Batch:
         if child == "*":
             if view is not None:
                 view.drop_hidden()
-            exported = namespace.get("__all__")
-            for each in exported if isinstance(exported, (list, tuple)) else ():
+            for each in _exported(namespace) if "__all__" in namespace else ():
                 self.imported_from(base, each)
         module = sys.modules.get(name)
         hidden = view is not None and child in view.hidden
         if module is not None and (hidden or namespace.get(child, module) is module):
             self.enter(name)
-            if sys.modules.get(name) is self.gone.get(name, self):
-                raise ImportError(f"cannot import name {child!r} from {base!r}", name=base)
-
-    def note_new(self):
-        """Count the modules in scope that an import statement has brought in as reloaded."""
-        self.count, known = len(sys.modules), {*self.modules, *self.finished}
-        new = [name for name in list(sys.modules) if name not in known]
-        self.finished += [name for name in new if name in self.scope]
 
     # Executing modules
 
@@ -1277,28 +1206,29 @@ class Batch:
             self.pending[name] = self.failed.pop(name)
         elif name in self.joined and name not in self.sources and name not in self.scope.above:
             self.sources[name] = self.pending[name] = _source(name)
-        if name not in self.pending:
-            return
-        for parent in _parents(name):
+        for parent in _parents(name) if name in self.pending else ():
             self.enter(parent)
         source = self.pending.get(name)
+        too_deep = len(self.stack) >= self.deepest
         if source is not None and source.version is not None:
-            if len(self.stack) >= self.deepest or _is_lazy(source.version):
-                self.enter_below(name)
+            if too_deep or _is_lazy(source.version):
+                self.enter_below(name, _DEEPEST // 2 if too_deep else 1)
         if self.pending.pop(name, None) is None:
             return
-        if source.spec is None:
-            self.gone[name] = self.modules.get(name)
+        if source.spec is None:  # its file is gone: the import system says so
+            self.forget(name)
         else:
             self.run_module(source)
 
-    def enter_below(self, name):
+    def enter_below(self, name, step):
         """Execute what a module imports first: imports nest too deep, or are lazy."""
-        names = _order([name], lambda each: _eager(each, self.pending[each].version), self.pending)
-        step = _DEEPEST // 2 if len(self.stack) >= self.deepest else 1  # between, as they nest
+        def below(name):
+            targets = _eager(name, self.pending[name].version)
+            return [target for target in targets if target in self.pending]
+
         deepest, self.deepest = self.deepest, sys.maxsize
         try:
-            for each in names[:-1:step]:
+            for each in _order([name], below)[:-1:step]:  # what is between is imported by these
                 self.enter(each)
         finally:
             self.deepest = deepest
@@ -1333,24 +1263,22 @@ class Batch:
         function(*args)
 
     def pair(self, new, kept, before=None):
-        self.pairs[id(new)] = _Pair(new, kept, before)
+        self.pairs[id(new)] = Pair(new, kept, before)
         self.claimed.add(id(kept))
 
     def commit(self):
         """Bring up to date what other places hold, each step in the log."""
         self.unhook()
         for name in self.failed:  # an importer has caught it: a new process has no such module
-            self.gone[name] = self.modules.get(name)
+            self.forget(name)
         _follow_code(self)
         _replace_leftovers(self)
         _follow_classes(self)
         _rename_elsewhere(self)
         for view in self.views.values():
             view.drop_rest()
-        for name, module in self.gone.items():
-            self.forget(name, module)
         for source in self.sources.values():
-            if source.path and source.version is not None and source.name not in self.gone:
+            if source.path and source.name in self.views:
                 known = _runs.get(source.path, _MISSING)
                 self.do(_restore_item, _runs, source.path, source.version, old=known)
                 _tell(source.path, source.version.stat)
@@ -1358,11 +1286,12 @@ class Batch:
             _clear_caches()
         self.committed = True
 
-    def forget(self, name, module):
-        if sys.modules.get(name) is module:
-            del sys.modules[name]  # which roll_back() restores, whatever the log says
+    def forget(self, name):
+        """Do without a module, as a new process would; roll_back() restores it."""
+        module = sys.modules.pop(name, None)
+        self.pending.pop(name, None)
         parent, _, child = name.rpartition(".")
-        if _namespace_of(parent).get(child) is module:
+        if module is not None and _namespace_of(parent).get(child) is module:
             self.do(_restore_item, _namespace_of(parent), child, _MISSING, old=module)
 
     def roll_back(self):
@@ -1373,30 +1302,18 @@ class Batch:
             except Exception:
                 _log().exception("could not undo a step")
             self.log.pop()
-        for each, saved in self.lists:
-            if each != saved:
-                each[:] = saved
-        new = [name for name in list(sys.modules) if name not in self.modules]
-        for name in _can_be_forgotten(new):
-            self.forget(name, sys.modules.get(name))
+        new, stays = [name for name in list(sys.modules) if name not in self.modules], set()
+        for name in new:  # packages with compiled parts cannot be imported again
+            spec = _spec_of(name)
+            if isinstance(getattr(spec, "loader", 0), ExtensionFileLoader) or _on_the_way(name):
+                stays.add(name.partition(".")[0])
+        for name in new:
+            if name.partition(".")[0] not in stays:
+                self.forget(name)
         self.log.clear()
         _restore_namespace(sys.modules, self.modules, others=True)
         self.pairs.update(self.undone)
         _replace_leftovers(self)  # in registries elsewhere
-
-
-def _can_be_forgotten(new):
-    """Return those of the modules imported by a reload that failed that can be imported again.
-
-    Packages with compiled parts cannot; and what is being imported is another thread's.
-    """
-    stays = set()
-    for name in new:
-        spec = _spec_of(name)
-        compiled = isinstance(getattr(spec, "loader", 0), importlib.machinery.ExtensionFileLoader)
-        if compiled or getattr(spec, "_initializing", False):
-            stays.add(name.partition(".")[0])
-    return [name for name in new if name.partition(".")[0] not in stays]
 
 
 def _is_lazy(version):
@@ -1404,21 +1321,13 @@ def _is_lazy(version):
     return bool(version.facts.lazy) or getattr(sys, "get_lazy_imports", str)() == "all"
 
 
-def _depth():
-    """Return how many calls are under way in this thread."""
-    frame, depth = sys._getframe(), 0
-    while frame is not None:
-        frame, depth = frame.f_back, depth + 1
-    return depth
-
-
 def _call_hook(name):
     hook = _namespace_of(name).get("__unload__")
-    if hook is not None:
-        try:
+    try:
+        if hook is not None:
             hook()
-        except Exception:
-            _log().exception("%s.__unload__() failed", name)
+    except Exception:
+        _log().exception("%s.__unload__() failed", name)
 
 
 def _log():
@@ -1459,7 +1368,7 @@ _MODULE_NAMES = {"__spec__", "__loader__", "__package__", "__file__", "__cached_
                  "__name__", "__doc__", "__builtins__", *_ANNOTATIONS}
 
 
-class _Reloading(types.ModuleType):
+class _Reloading(ModuleType):
     """What a module is while it is reloaded: its thread does not see what is hidden."""
 
     def __getattribute__(self, name):
@@ -1468,54 +1377,53 @@ class _Reloading(types.ModuleType):
             view = batch.views.get(_dict_of(self).get("__name__"))
             if view is not None and name in view.hidden and view.module is self:
                 return view.instead_of(name)
-        return types.ModuleType.__getattribute__(self, name)
+        return ModuleType.__getattribute__(self, name)
 
 
-class View(collections.abc.MutableMapping):
-    """The live namespace of a module, less the names that the old code bound and the new has not.
+class View(dict):
+    """What the code of a module sees: names of the live namespace, but not those that are hidden.
 
-    Modules that look at their own namespace (`globals()`) start with an empty one.  Modules that
-    import lazily (PEP 810 wants globals() to be locals()), or that their loader executes, see all.
+    Hidden are the names that the old code has bound, and the new one has not yet.  Modules that
+    look at their own namespace (`globals()`) start with an empty one; modules that import lazily
+    (PEP 810 wants globals() to be locals()), or that their loader executes, see all.
     """
 
     def __init__(self, batch, source):
+        super().__init__()
         self.batch, self.source, self.name = batch, source, source.name
         self.module = sys.modules[source.name]
+        self.live = _dict_of(self.module)
         self.runs = _running(source.name) or _runs.get(source.path)  # the latter for the script
-        self.kind, self.live = type(self.module), _dict_of(self.module)
         self.old, self.code, self.facts = dict(self.live), source.version.code, source.version.facts
-        self.hidden, self.later, self.children = set(), {}, {}
+        self.hidden, self.later, self.children, self.dropped = set(), {}, {}, []
         self.sees_all = self.code is None or _is_lazy(source.version)
 
     def open(self):
         """Hide the old names from this thread, and give the module what an import starts with."""
-        batch, spec, path = self.batch, self.source.spec, self.source.path
-        batch.log.append((_restore_namespace, self.live, self.old))
+        batch, spec, live, old = self.batch, self.source.spec, self.live, self.old
+        batch.log.append((_restore_namespace, live, old))
         if self.name == "__main__":  # nothing but its changed definitions
             return
-        if self.kind is types.ModuleType or self.kind.__module__ == self.name:
-            batch.do(_set_class_of, self.module, _Reloading, old=self.kind)
-        overloads = getattr(sys.modules.get("typing"), "_overload_registry", {})
+        if type(self.module) is ModuleType:
+            batch.do(_set_class_of, self.module, _Reloading, old=ModuleType)
+        overloads = _namespace_of("typing").get("_overload_registry", {})
         if self.name in overloads:
             batch.do(_restore_item, overloads, self.name, _MISSING, old=overloads[self.name])
         spec._initializing = True
-        found = self.live.pop("__path__", None)
         _bootstrap._init_module_attrs(spec, self.module, override=True)
-        if found is not None and spec.submodule_search_locations is None:
-            self.lose_submodules()
-        elif spec is self.old.get("__spec__") and found is not None:  # it may extend it again
-            extends = path and self.code is not None and "__path__" in self.code.co_names
-            self.live["__path__"] = [os.path.dirname(path)] if extends else found
+        if spec is old.get("__spec__") and "__path__" in old:  # a host may have extended it
+            extends = self.code is not None and "__path__" in self.code.co_names and spec.origin
+            live["__path__"] = [os.path.dirname(spec.origin)] if extends else old["__path__"]
+        elif spec.submodule_search_locations is None:
+            live.pop("__path__", None)
+            for child in [each for each in sys.modules if each.startswith(self.name + ".")]:
+                batch.forget(child)
         for name in _ANNOTATIONS:
-            self.live.pop(name, None)
-        self.live["__doc__"] = None
+            live.pop(name, None)
+        live["__doc__"] = None
         self.hidden = set() if self.sees_all else self.to_hide()
-
-    def lose_submodules(self):
-        """Forget the submodules of what is a package no more."""
-        for name in [name for name in sys.modules if name.startswith(self.name + ".")]:
-            self.batch.pending.pop(name, None)
-            self.batch.gone[name] = sys.modules[name]
+        self.update((name, value) for name, value in old.items()
+                    if name not in self.hidden and name not in _MODULE_NAMES)
 
     def to_hide(self):
         """Return the old names that a new process would not have yet.
@@ -1587,8 +1495,7 @@ class View(collections.abc.MutableMapping):
     def show(self):
         """Let the reloading thread see all names again."""
         if type(self.module) is _Reloading:
-            replaced = sys.modules.get(self.name) is not self.module
-            self.module.__class__ = self.kind if replaced else types.ModuleType
+            self.module.__class__ = ModuleType
 
     def bind_child(self, child, module):
         """Bind a submodule as the import system does, over what the package has bound.
@@ -1600,39 +1507,38 @@ class View(collections.abc.MutableMapping):
             self.children[child] = module
         else:
             self.hidden.discard(child)
-            self.live[child] = module
+            self.live[child] = self[child] = module
 
     def instead_of(self, name):
         """Return what a new process would find under a hidden name."""
         if name in self.children:
             return self.children[name]
-        if "__getattr__" in self:
+        if "__getattr__" in self.live and "__getattr__" not in self.hidden:
             return self.live["__getattr__"](name)
         raise AttributeError(f"partially initialized module {self.name!r} has no attribute {name!r}")
 
     def drop_hidden(self):
         for name in self.hidden:
             _restore_item(self.live, name, self.children.get(name, _MISSING))
+            self.dropped.append(self.old[name])
         self.hidden = set()
 
     def drop_rest(self):
         """Drop what the new code has not bound, but for what running frames read: next time."""
         used = self.hidden and self.hidden & _names_in_use(self.live)
         self.hidden -= used
-        if any(_is_class(self.old[name]) for name in self.hidden):
-            self.batch.classes_dropped = True
         self.drop_hidden()
         version = self.source.version
         self.batch.do(setattr, version, "left", frozenset(used), old=version.left)
 
-    # The mapping that exec() wants, and whoever asks for the locals of the module's frame
+    # The mapping that exec() wants
 
-    def __getitem__(self, name):
+    def __missing__(self, name):
         if name not in self.hidden:
-            return self.live[name]
+            raise KeyError(name)  # the live namespace is asked next
         if name in self.children or hasattr(builtins, name):
             return self.children.get(name, getattr(builtins, name, None))
-        raise NameError(f"name {name!r} is not defined")  # LOAD_NAME would go on after a KeyError
+        raise NameError(f"name {name!r} is not defined")
 
     def __setitem__(self, name, value):
         if name in self.old and type(value) not in _PLAIN:
@@ -1640,25 +1546,13 @@ class View(collections.abc.MutableMapping):
                 value = _keep(self.batch, self.old[name], value)
             else:
                 self.later[name] = None
+        super().__setitem__(name, value)
         self.live[name] = value
         self.hidden.discard(name)
 
     def __delitem__(self, name):
-        if name in self.hidden:
-            raise NameError(f"name {name!r} is not defined")
-        del self.live[name]
-
-    def __contains__(self, name):
-        return name in self.live and name not in self.hidden
-
-    def get(self, name, default=None):
-        return self.live[name] if name in self else default
-
-    def __iter__(self):
-        return iter([name for name in list(self.live) if name in self])
-
-    def __len__(self):
-        return len(list(iter(self)))
+        super().__delitem__(name)
+        self.live.pop(name, None)
 
 
 def _exported(namespace):
@@ -1671,10 +1565,7 @@ def _exported(namespace):
 
 def _names_in_use(namespace):
     """Return the names of a module that running frames read, in the functions they call, too."""
-    codes, names = [], set()
-    for frame in _frames():
-        if frame.f_globals is namespace:
-            codes.append(frame.f_code)
+    codes, names = [frame.f_code for frame in _frames() if frame.f_globals is namespace], set()
     for code in codes:  # to which the loop adds
         codes += _codes_in(code)
         new = [name for name in code.co_names if name not in names]
@@ -1695,20 +1586,15 @@ def _frames():
 # Guarantees that functions, classes and enum members that the module has made keep their identity.
 # Matches by __module__ and __qualname__; calls nothing of the user's: no ==, getattr, isinstance.
 
-_PLAIN = {int, str, float, bool, bytes, type(None), tuple, list, dict, set, frozenset,
-          types.ModuleType, _Reloading}
+_PLAIN = {int, str, float, bool, bytes, type(None), tuple, list, dict, set, frozenset, ModuleType,
+          _Reloading}
 _DESCRIPTORS = {types.MemberDescriptorType, types.GetSetDescriptorType}
-_METHODS = {property: ("fget", "fset", "fdel"), classmethod: ("__func__",),
-            staticmethod: ("__func__",)}
 _CACHED = type(functools.lru_cache(None)(len))
 _METACLASSES = {"abc", "typing", "typing_extensions", "enum"}  # Python's own, besides type
 _NOT_COPIED = {"__dict__", "__weakref__", "_abc_impl", "__classdictcell__"}
-_STATE = ["__defaults__", "__kwdefaults__", "__doc__", "__name__", "__qualname__", "__module__",
-          "__annotations__"]
-if "__annotate__" in vars(types.FunctionType):  # 3.14: annotations may not be evaluated yet
-    _STATE[-1] = "__annotate__"
-if hasattr(types.FunctionType, "__type_params__"):  # 3.12
-    _STATE.append("__type_params__")
+_STATE = ["__defaults__", "__kwdefaults__", "__doc__", "__name__", "__qualname__", "__module__"]
+_STATE += ["__annotate__" if "__annotate__" in vars(FunctionType) else "__annotations__"]  # 3.14
+_STATE += ["__type_params__"] * hasattr(FunctionType, "__type_params__")  # 3.12
 
 
 def _module_of(value):
@@ -1731,44 +1617,32 @@ def _keep(batch, old, new):
         return batch.pairs[id(new)].kept
     if type(old) is _CACHED:
         batch.caches.append(old)
-    if _is_class(new):
-        same = _is_class(old) and _qualname(old) == _qualname(new)
-        return _keep_class(batch, old, new) if same and _same_module(batch, old, new) else new
-    if type(old) is not kind:
+        kept = kind is _CACHED and _keep(batch, old.__wrapped__, new.__wrapped__)
+        if kept is old.__wrapped__ and old.cache_info()[2] == new.cache_info()[2]:
+            batch.pair(new, old)  # it goes on with the old function, and is cleared
+            return old
+    if _is_class(new) and _is_class(old):
+        same = _qualname(old) == _qualname(new)
+        keep = _keep_class
+    elif kind is FunctionType is type(old):
+        same = old.__qualname__ == new.__qualname__
+        keep = _keep_function
+    else:
         return new
-    if kind is types.FunctionType:
-        same = old.__qualname__ == new.__qualname__ and _same_module(batch, old, new)
-        return _keep_function(batch, old, new) if same else new
-    if kind in _METHODS:
-        before, after = _parts(old), _parts(new)
-        kept = list(map(functools.partial(_keep, batch), before, after))
-        return new if _identical(kept, after) else old if _identical(kept, before) else kind(*kept)
-    return _keep_cached(batch, old, new) if kind is _CACHED else new
-
-
-def _parts(method):
-    """Return what a property, classmethod or staticmethod is made of."""
-    parts = [getattr(method, name) for name in _METHODS[type(method)]]
-    return [*parts, method.__doc__] if type(method) is property else parts
-
-
-def _same_module(batch, old, new):
-    module = _module_of(new)
-    return type(module) is str and module in batch.views and _module_of(old) == module
+    made_here = _module_of(new) == _module_of(old) and _module_of(new) in batch.views
+    return keep(batch, old, new) if same and made_here and id(old) not in batch.claimed else new
 
 
 def _keep_function(batch, old, new):
     """Give an old function the code and the state of the new one."""
     was, code = old.__code__, new.__code__
-    if id(old) in batch.claimed:
-        return new
-    if was.co_freevars != code.co_freevars:
+    if not _fits(was, code):
         batch.claimed.add(id(old))
         _forward(batch, old, new)
         return new
     batch.pair(new, old, {name: id(value) for name, value in new.__dict__.items()})
     if was is not code:
-        batch.do(_set_code, old, code, old=was)
+        batch.do(setattr, old, "__code__", code, old=was)
     had, before, after = old.__dict__, _state_of(old), _state_of(new)
     if "registry" in had and "register" in new.__dict__:  # of functools.singledispatch
         for cls, function in had["registry"].items():
@@ -1782,6 +1656,11 @@ def _keep_function(batch, old, new):
         if before is not after is not _MISSING:
             batch.do(_set_cell, mine, _keep(batch, before, after), old=before)
     return old
+
+
+def _fits(was, code):
+    """Return whether a function can be given other code: of as many cells, and no generator now."""
+    return was.co_freevars == code.co_freevars and not (was.co_flags ^ code.co_flags) & 0x2A0
 
 
 def _state_of(function):
@@ -1802,19 +1681,8 @@ def _same_value(one, other):
     return type(one) in (str, int) and one == other or type(one) in (tuple, dict) and not (one or other)
 
 
-def _set_code(function, code):
-    """Set a function's code; 3.13 warns where it becomes a generator, or ceases to be one."""
-    if (function.__code__.co_flags ^ code.co_flags) & 0x2A0:  # CO_GENERATOR and the like
-        import warnings
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
-            function.__code__ = code
-    else:
-        function.__code__ = code
-
-
 def _forward(batch, old, new):
-    """Let an old function, whose free variables are others, only call the new one.
+    """Let an old function, which cannot be given the new one's code, only call the new one.
 
     It takes it from a keyword default: a constant of the code would be a cycle that nobody collects.
     """
@@ -1827,7 +1695,7 @@ def _forward(batch, old, new):
     code = (call_async if new.__code__.co_flags & 0x80 else call).__code__  # CO_COROUTINE
     code = code.replace(co_freevars=old.__code__.co_freevars, co_name=new.__name__)
     state = [None, {"__new__": new}, *_state_of(new)[2:]], {**new.__dict__, "__wrapped__": new}
-    batch.do(_set_code, old, code, old=old.__code__)
+    batch.do(setattr, old, "__code__", code, old=old.__code__)
     batch.do(_set_state, old, state, old=(_state_of(old), dict(old.__dict__)))
 
 
@@ -1845,38 +1713,36 @@ def _set_cell(cell, value):
         cell.cell_contents = value
 
 
-def _keep_cached(batch, old, new):
-    """Keep a function's lru_cache as the same object, cleared, if it has the same size."""
-    before, after = old.__dict__.get("__wrapped__"), new.__dict__.get("__wrapped__")
-    kept = _keep(batch, before, after)
-    if kept is not before or _limits_of(old) != _limits_of(new):
-        return new
-    batch.pair(new, old)
-    state = {**new.__dict__, "__wrapped__": kept}
-    batch.do(_restore_namespace, old.__dict__, state, old=dict(old.__dict__))
-    return old
-
-
-def _limits_of(cached):
-    return cached.cache_info().maxsize, getattr(cached, "cache_parameters", dict)().get("typed")
-
-
 def _keep_class(batch, old, new):
-    """Give an old class what the new one has, or let the new one take over, where it must."""
-    if id(old) in batch.claimed:
-        return new
-    before, after = dict(_vars_of_class(old)), dict(_vars_of_class(new))
-    bases = tuple([_kept_class(batch, base) for base in _bases(new)])
+    """Give an old class what the new one has, or let the new one take over, where it must.
+
+    A framework's metaclass may keep records of a class that nobody can bring up to date.
+    """
+    before, after, meta = dict(_vars_of_class(old)), dict(_vars_of_class(new)), type(new)
+    bases = tuple([batch.pairs[id(base)].kept if id(base) in batch.pairs else base
+                   for base in _bases(new)])
+    same_bases = _identical(bases, _bases(old))
     abstract = before.get("__abstractmethods__") != after.get("__abstractmethods__")
-    if abstract or before.keys() != after.keys() or not _identical(bases, _bases(old)):
+    if abstract or before.keys() != after.keys() or not same_bases:
         batch.shapes_changed = True
-    if not _can_become(batch, old, new, bases):
+    own = meta is type or _vars_of_class(meta).get("__module__") in _METACLASSES
+    enum = _namespace_of("enum").get("EnumMeta", type)
+    becomes = type(old) is meta and "__class__" not in {**before, **after}
+    becomes = becomes and (own or enum is not type and enum in _mro(meta))
+    try:
+        if becomes and not same_bases:
+            batch.do(type.__setattr__, old, "__bases__", bases, old=_bases(old))
+    except TypeError:
+        becomes = False
+    if not becomes or _layout(old) != _layout(new):
         batch.pair(new, new)
         batch.claimed.add(id(old))
         batch.replaced.append((old, new))
         return new
     batch.pair(new, old, {name: id(value) for name, value in after.items()})
-    _point_cells(after.values(), old)
+    for cell in _cells_in(after.values()):  # behind super(): it is used at once
+        if _content(cell) is new:
+            cell.cell_contents = old
     if "_member_map_" in after and "_member_map_" in before:
         _keep_members(batch, old, before["_member_map_"], new, after)
     wanted = {name: _keep(batch, before.get(name), value) for name, value in after.items()}
@@ -1889,42 +1755,13 @@ def _keep_class(batch, old, new):
     return old
 
 
-def _kept_class(batch, base):
-    """Return the class that stays for a base, which may not have been paired yet."""
-    view, name = batch.views.get(_module_of(base)), _qualname(base)
-    if view is not None and id(base) not in batch.pairs and view.live.get(name) is base:
-        return _keep(batch, view.old.get(name), base)
-    return batch.pairs[id(base)].kept if id(base) in batch.pairs else base
-
-
-def _can_become(batch, old, new, bases):
-    """Give the old class the new one's bases; return whether it can become the new one at all.
-
-    A framework's metaclass may keep records of the old one that nobody can bring up to date.
-    """
-    meta, enum = type(new), sys.modules.get("enum")
-    own = meta is type or _vars_of_class(meta).get("__module__") in _METACLASSES
-    if type(old) is not meta or not (own or enum and enum.EnumMeta in _mro(meta)):
-        return False
-    try:
-        if not _identical(bases, _bases(old)):
-            batch.do(_set_bases, old, bases, old=_bases(old))
-    except TypeError:
-        return False
-    return _layout(old) == _layout(new)
-
-
-def _set_bases(cls, bases):
-    type.__setattr__(cls, "__bases__", tuple(dict.fromkeys(bases)))
-
-
 def _layout(cls):
     """Return what Python lays out in memory for the instances of a class."""
-    names = [name for name, value in _vars_of_class(cls).items()
+    slots = [name for name, value in _vars_of_class(cls).items()
              if type(value) is types.MemberDescriptorType]
     special = {name for each in _mro(cls) for name in ("__dict__", "__weakref__")
                if name in _vars_of_class(each)}
-    return sorted(names), special, [size.__get__(cls) for size in _SIZES]
+    return sorted(slots), special, [size.__get__(cls) for size in _SIZES]
 
 
 _SIZES = [vars(type)[name] for name in ("__basicsize__", "__itemsize__") if name in vars(type)]
@@ -1935,47 +1772,45 @@ def _set_attributes(cls, wanted):
     current = dict(_vars_of_class(cls))
     for name, value in {**current, **wanted}.items():
         if name not in _NOT_COPIED and type(value) not in _DESCRIPTORS:
-            if name not in wanted:
-                type.__delattr__(cls, name)
-            elif current.get(name, _MISSING) is not value:
-                type.__setattr__(cls, name, value)
+            if current.get(name, _MISSING) is not wanted.get(name, _MISSING):
+                _set_attribute(cls, name, wanted.get(name, _MISSING))
 
 
-def _functions_in(values):
-    """Return the functions among the attributes of a class, those that are wrapped included."""
-    found = list(values)
-    for each in found:  # to which the loop adds
-        if type(each) in _METHODS:
-            found += _parts(each)
-        elif _is_function(each) and each.__closure__ and len(found) < 999:
-            found += [content for content in map(_content, each.__closure__) if _is_function(content)]
-    return [each for each in found if _is_function(each)]
+def _set_attribute(obj, name, value):
+    """Set or delete an attribute of a class or function, past what classes make of that."""
+    kind = type if _is_class(obj) else object
+    if value is _MISSING:
+        kind.__delattr__(obj, name)
+    else:
+        kind.__setattr__(obj, name, value)
 
 
-def _point_cells(values, cls):
-    """Let the cell behind super() and __class__, which methods share, hold the kept class."""
-    for function in _functions_in(values):
-        for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
-            content = _content(cell)
-            if name == "__class__" and _is_class(content) and _qualname(content) == _qualname(cls):
-                cell.cell_contents = cls
+def _cells_in(values):
+    """Return the cells of the functions among a class's attributes, and of those inside them."""
+    waiting, cells = list(values), []
+    for each in waiting:  # to which the loop adds
+        if type(each) is property:
+            waiting += each.fget, each.fset, each.fdel
+        elif type(each) in (classmethod, staticmethod):
+            waiting.append(each.__func__)
+        elif _is_function(each) and each.__closure__ and len(cells) < 999:
+            cells += each.__closure__
+            waiting += map(_content, each.__closure__)
+    return cells
 
 
 def _keep_members(batch, old, members, new, after):
     """Keep enum members by name, as far as what they are (an int, a str) lets them change."""
-    names = sorted(after["_member_map_"], key=lambda name: name not in members)  # aliases last
-    for name in names:
-        member = after["_member_map_"][name]
-        kept, state = members.get(name, member), member.__dict__
-        if id(member) in batch.pairs or id(kept) in batch.claimed:
-            continue
-        if after["_member_type_"] is not object and not _same_value(kept._value_, member._value_):
-            kept = member
-        state = {key: old if value is new else value for key, value in state.items()}
-        batch.do(_restore_namespace, kept.__dict__, state, old=dict(kept.__dict__))
-        if kept is member:
-            _set_class_of(member, old)
-        batch.pair(member, kept)
+    plain, named = after["_member_type_"] is object, after["_member_map_"]
+    for name in sorted(named, key=lambda name: name not in members):  # new names of old ones last
+        member, kept = named[name], members.get(name, named[name])
+        if id(member) not in batch.pairs and id(kept) not in batch.claimed:
+            if not plain and not _same_value(kept._value_, member._value_):
+                kept = member
+            state = {key: old if value is new else value for key, value in member.__dict__.items()}
+            batch.do(_restore_namespace, kept.__dict__, state, old=dict(kept.__dict__))
+            _set_class_of(kept, old)
+            batch.pair(member, kept)
     for value in after.values():
         _patch(value, batch.pairs, lambda function, *args, old: function(*args))
 
@@ -2003,10 +1838,9 @@ def _pair_code(old, new, successors):
     for code in _codes_in(new):
         named[code.co_name, code.co_flags & _IN_FUNCTION].append(code)
     for code in _codes_in(old):
-        same = named[code.co_name, code.co_flags & _IN_FUNCTION]
-        if same:
-            successor = same.pop(0)
-            successors[id(code)] = _Pair(code, successor)
+        for successor in named[code.co_name, code.co_flags & _IN_FUNCTION][:1]:
+            named[code.co_name, code.co_flags & _IN_FUNCTION].pop(0)
+            successors[id(code)] = Pair(code, successor)
             _pair_code(code, successor, successors)
 
 
@@ -2017,7 +1851,7 @@ def _exchange(successors, exact, do):
     """
     pairs, found = list(successors.values()), ()
     if exact and hasattr(sys, "getrefcount"):
-        unused = _Pair(_exchange.__code__.replace(co_name="unused"), None)
+        unused = Pair(_exchange.__code__.replace(co_name="unused"), None)
         least = sys.getrefcount(unused.new) + 1  # for the constants of the code around it
         pairs = [pair for pair in pairs if sys.getrefcount(pair.new) > least]
     if exact and pairs:
@@ -2028,8 +1862,8 @@ def _exchange(successors, exact, do):
         if _is_function(function):
             code = function.__code__
             pair = successors.get(id(code) if exact else code)
-            if pair is not None and code.co_freevars == pair.kept.co_freevars:
-                do(_set_code, function, pair.kept, old=code)
+            if pair is not None and _fits(code, pair.kept):
+                do(setattr, function, "__code__", pair.kept, old=code)
 
 
 def _move_lines(path, runs, version):
@@ -2038,13 +1872,7 @@ def _move_lines(path, runs, version):
     _pair_code(runs.code, version.code, successors)
     _exchange(successors, runs.exact, lambda function, *args, old: function(*args))
     version.left, _runs[path] = runs.left, version
-    _forget_lines(path)
-
-
-def _forget_lines(path):
-    linecache = sys.modules.get("linecache")
-    if linecache is not None:
-        linecache.cache.pop(path, None)
+    _tell(path, version.stat)
 
 
 # -- H. where a class cannot become the new one, its instances and subclasses follow ---------------
@@ -2053,23 +1881,21 @@ def _forget_lines(path):
 def _follow_classes(batch):
     """Let what is of a class that was made anew follow, where Python allows it."""
     successors, stuck = {id(old): new for old, new in batch.replaced}, collections.Counter()
-    if not successors:
-        return
-    holders = gc.get_referrers(*[old for old, new in batch.replaced])
-    if sys.version_info < (3, 9):  # instances do not tell the collector their class yet
+    holders = gc.get_referrers(*[old for old, new in batch.replaced]) if successors else ()
+    if successors and sys.version_info < (3, 9):  # instances do not tell their class yet
         holders = gc.get_objects()
     for obj in holders:
         old, new = type(obj), successors.get(id(type(obj)))
         try:
             if new is not None:
                 batch.do(_set_class_of, obj, new, old=old)
-            elif old is types.CellType and id(_content(obj)) in successors:  # behind super()
+            elif old is CellType and id(_content(obj)) in successors:  # behind super()
                 batch.do(_set_cell, obj, successors[id(_content(obj))], old=_content(obj))
             elif _is_class(obj) and id(obj) not in successors:
                 bases = tuple([successors.get(id(base), base) for base in _bases(obj)])
                 if not _identical(bases, _bases(obj)):
                     old = next(base for base in _bases(obj) if id(base) in successors)
-                    batch.do(_set_bases, obj, bases, old=_bases(obj))
+                    batch.do(type.__setattr__, obj, "__bases__", bases, old=_bases(obj))
         except TypeError:
             stuck[id(old)] += 1
     for old, new in batch.replaced:
@@ -2086,30 +1912,7 @@ def _follow_classes(batch):
 def _replace_leftovers(batch):
     """Put kept objects in the place of their new versions, wherever these are held."""
     pairs = [pair for pair in batch.pairs.values() if pair.new is not pair.kept]
-    batch.pairs = {}
-    leftovers = _still_held(pairs)
-    for pair in list(leftovers.values()):
-        _carry_over(batch, pair)
-        for reference in _references_to(pair.new):
-            other = weakref.ref.__new__(type(reference), pair.kept, reference.__callback__)
-            for member, value in _members(reference):  # the key of a WeakValueDictionary's
-                member.__set__(other, value)
-            leftovers[id(reference)] = _Pair(reference, other)
-    reference = None
-    for _ in range(8):  # what cannot be changed is made anew, and then its holders are patched
-        remade = {}
-        for holder in gc.get_referrers(*[pair.new for pair in leftovers.values()]):
-            other = _patch(holder, leftovers, batch.do)
-            if other is not holder:
-                remade[id(holder)] = _Pair(holder, other)
-        leftovers = remade
-        if not leftovers:
-            break
-
-
-def _still_held(pairs):
-    """Empty a list of _Pairs; return {id(new): _Pair} of those whose new version somebody holds."""
-    watched, held = [], {}
+    batch.pairs, watched, leftovers = {}, [], {}
     while pairs:
         pair = pairs.pop()
         try:
@@ -2119,47 +1922,58 @@ def _still_held(pairs):
                 continue
         except TypeError:  # an enum member that is an int, say
             pass
-        held[id(pair.new)] = pair
+        leftovers[id(pair.new)] = pair
     gc.collect(1)  # most are garbage, in cycles that the young objects make
     for reference, pair in watched:
         pair.new = reference()
         if pair.new is not None:
-            held[id(pair.new)] = pair
-    return held
+            leftovers[id(pair.new)] = pair
+    for pair in list(leftovers.values()):
+        _carry_over(batch, pair)
+        for reference in _references_to(pair.new):
+            other = weakref.ref.__new__(type(reference), pair.kept, reference.__callback__)
+            for member, value in _members(reference):  # the key of a WeakValueDictionary's
+                member.__set__(other, value)
+            leftovers[id(reference)] = Pair(reference, other)
+    reference = None
+    contexts = sys.modules.get("contextvars") if leftovers else None
+    for variable, value in contexts.copy_context().items() if contexts else ():
+        if id(value) in leftovers:
+            batch.do(contexts.ContextVar.set, variable, leftovers[id(value)].kept, old=value)
+    value = None
+    for _ in range(8 if leftovers else 0):
+        remade = {}  # what cannot be changed is made anew, and then its holders are patched
+        for holder in gc.get_referrers(*[pair.new for pair in leftovers.values()]):
+            other = _patch(holder, leftovers, batch.do)
+            if other is not holder:
+                remade[id(holder)] = Pair(holder, other)
+        leftovers = remade
 
 
 def _references_to(obj):
     """Return the weak references to an object, but for that of its bases' __subclasses__()."""
     found = weakref.getweakrefs(obj)
-    return found if not _is_class(obj) else [each for each in found if each.__callback__
-                                             or type(each) is not weakref.ref]
+    if not _is_class(obj):
+        return found
+    own = 3 + len(_bases(obj))  # and what is counted here
+    return [each for each in found if each.__callback__ or type(each) is not weakref.ref
+            or getattr(sys, "getrefcount", id)(each) > own]
 
 
 def _carry_over(batch, pair):
     """Give a kept class or function what its new version has gained since they were paired."""
-    of_class = _is_class(pair.new)
-    namespace = _vars_of_class if of_class else operator.attrgetter("__dict__")
+    namespace = _vars_of_class if _is_class(pair.new) else operator.attrgetter("__dict__")
     for name, value in list(namespace(pair.new).items()) if pair.before is not None else ():
         if pair.before.get(name) != id(value) and name not in _NOT_COPIED:
             had = namespace(pair.kept).get(name, _MISSING)
-            if of_class:
-                batch.do(_set_attribute, pair.kept, name, value, old=had)
-            else:
-                batch.do(_restore_item, pair.kept.__dict__, name, value, old=had)
-
-
-def _set_attribute(cls, name, value):
-    if value is _MISSING:
-        type.__delattr__(cls, name)
-    else:
-        type.__setattr__(cls, name, value)
+            batch.do(_set_attribute, pair.kept, name, value, old=had)
 
 
 def _members(obj):
     """Return [(descriptor, value)] of the slots of an object that are not empty."""
     found = []
-    for cls in _mro(type(obj)):
-        for member in list(_vars_of_class(cls).values()) if "__slots__" in _vars_of_class(cls) else ():
+    for cls in [cls for cls in _mro(type(obj)) if "__slots__" in _vars_of_class(cls)]:
+        for member in list(_vars_of_class(cls).values()):
             try:
                 if type(member) is types.MemberDescriptorType:
                     found.append((member, member.__get__(obj)))
@@ -2186,67 +2000,47 @@ def _patch(holder, pairs, do):
         pair = pairs.get(id(obj))
         return obj if pair is None else pair.kept
 
-    if kind is _Pair or kind is types.FrameType or holder is pairs:
-        return holder
-    if find(kind) is not kind:
+    def put(function, *args):
+        """Call a function that sets its last argument, with what stands for that."""
         try:
-            do(_set_class_of, holder, find(kind), old=kind)
-        except TypeError:  # its layout differs: it stays what it is
+            if find(args[-1]) is not args[-1]:
+                do(function, *args[:-1], find(args[-1]), old=args[-1])
+        except TypeError:  # a class of another layout: it stays what it is
             pass
-    parts, make = _made_of(holder, kind)
-    found = list(map(find, parts))
-    if not _identical(found, parts):
-        return make(found)
-    for value, setter, *place in _places_in(holder, kind):
-        if find(value) is not value:
-            do(setter, *place, find(value), old=value)
-    if issubclass(kind, dict):
-        _patch_dict(holder, find, do)
-    elif not _is_class(holder) and _attributes(holder):
-        _patch_dict(_attributes(holder), find, do)
-    return holder
 
-
-def _made_of(holder, kind):
-    """Return the parts of what cannot be changed, and a function that makes one of other parts."""
+    if kind is Pair or kind is types.FrameType or holder is pairs:
+        return holder
     if issubclass(kind, tuple):
-        return list(tuple.__iter__(holder)), functools.partial(tuple.__new__, kind)
+        return tuple.__new__(kind, map(find, tuple.__iter__(holder)))
     if kind is frozenset:
-        return list(holder), frozenset
-    if kind is types.MethodType:
-        return [holder.__func__, holder.__self__], lambda parts: types.MethodType(*parts)
-    if kind in _METHODS:
-        return _parts(holder), lambda parts: kind(*parts)
+        return frozenset(map(find, holder))
+    if kind is MethodType:
+        return MethodType(find(holder.__func__), find(holder.__self__))
     if kind is getattr(types, "GenericAlias", 0):  # 3.9
-        return [holder.__args__], lambda parts: kind(holder.__origin__, *parts)
+        return kind(holder.__origin__, find(holder.__args__))
     if kind is getattr(types, "UnionType", 0):  # 3.10
-        return [holder.__args__], lambda parts: functools.reduce(operator.or_, *parts)
-    return (), None
-
-
-def _places_in(holder, kind):
-    """Return [(value, setter, *arguments)] of what an object holds by other means than a dict."""
-    for base in (list, collections.deque):
-        if issubclass(kind, base):
-            items = enumerate(list(base.__iter__(holder)))
-            return [(item, base.__setitem__, holder, index) for index, item in items]
-    if kind is set:
-        return [(item, _set_item_of_set, holder, item) for item in list(holder)]
-    if kind is types.CellType:
-        return [(_content(holder), _set_cell, holder)]
-    if kind is types.FunctionType:
-        return [(holder.__defaults__, setattr, holder, "__defaults__")]
-    if kind is functools.partial:
-        parts = enumerate(holder.__reduce__()[2])
-        return [(part, _set_in_partial, holder, index) for index, part in parts]
-    if issubclass(kind, BaseException):
-        return [(holder.args, setattr, holder, "args")]
-    if _is_class(holder):
-        items = [(value, _set_attribute, holder, name)
-                 for name, value in list(_vars_of_class(holder).items())
-                 if name not in _NOT_COPIED and type(value) not in _DESCRIPTORS]
-        return [(_bases(holder), _set_bases, holder), *items]
-    return [(value, member.__set__, holder) for member, value in _members(holder)]
+        return functools.reduce(operator.or_, find(holder.__args__))
+    put(_set_class_of, holder, kind)
+    base = collections.deque if issubclass(kind, collections.deque) else list
+    for index, item in enumerate(list(base.__iter__(holder)) if issubclass(kind, base) else ()):
+        put(base.__setitem__, holder, index, item)
+    for item in list(holder) if kind is set else ():
+        put(_set_item_of_set, holder, item, item)
+    if kind is CellType:
+        put(_set_cell, holder, _content(holder))
+    elif kind is functools.partial:
+        put(_set_args_of_partial, holder, holder.args)
+    elif kind is FunctionType or issubclass(kind, BaseException):
+        name = "__defaults__" if kind is FunctionType else "args"
+        put(setattr, holder, name, getattr(holder, name))
+    elif _is_class(holder):
+        put(type.__setattr__, holder, "__bases__", _bases(holder))
+    for member, value in _members(holder):
+        put(member.__set__, holder, value)
+    namespace = holder if issubclass(kind, dict) else None if _is_class(holder) else _attributes(holder)
+    if namespace:
+        _patch_dict(namespace, find, put, do)
+    return holder
 
 
 def _set_item_of_set(holder, item, other):
@@ -2254,33 +2048,27 @@ def _set_item_of_set(holder, item, other):
     holder.add(other)
 
 
-def _set_in_partial(partial, index, value):
-    state = list(partial.__reduce__()[2])
-    state[index] = value
-    partial.__setstate__(tuple(state))
+def _set_args_of_partial(partial, args):
+    partial.__setstate__((partial.func, args, partial.keywords, partial.__dict__))
 
 
-def _patch_dict(holder, find, do):
-    """Replace keys and values of a dict, in their order; of a class's own, past the class only.
+def _patch_dict(holder, find, put, do):
+    """Replace keys and values of a dict, in their order; of a class's own, only past the class.
 
     Python caches what is in a class, and 3.12 crashes where its dict is written to.
     """
+    items, owners = list(dict.items(holder)), ()
     if "__module__" in holder and "__doc__" in holder:
         owners = [each for each in gc.get_referrers(holder) if _is_class(each)]
-        for owner in owners:
-            for value, setter, *place in _places_in(owner, type(owner)):
-                if find(value) is not value:
-                    do(setter, *place, find(value), old=value)
-        if owners:
-            return
-    items = list(dict.items(holder))
     if any(find(key) is not key for key, value in items):
         do(_set_items, holder, [(find(key), find(value)) for key, value in items], old=items)
         return
     for key, value in items:
+        for owner in owners:
+            put(_set_attribute, owner, key, value)
         own = type(value) is weakref.ref and key == id(value())  # in a class's __subclasses__()
-        if find(value) is not value and not own:
-            do(dict.__setitem__, holder, key, find(value), old=value)
+        if not owners and not own:
+            put(dict.__setitem__, holder, key, value)
 
 
 def _set_items(holder, items):
@@ -2293,15 +2081,12 @@ def _set_items(holder, items):
 
 def _clear_caches():
     """Clear what abc and functools.singledispatch remember of classes whose shape has changed."""
-    abc, classes = sys.modules["abc"], [object]
-    for cls in classes:  # to which the loop adds
-        known = set(map(id, classes))
-        classes += [sub for sub in type.__subclasses__(cls) if id(sub) not in known]
-        if issubclass(type(cls), abc.ABCMeta):
-            abc.ABCMeta._abc_caches_clear(cls)
-            getattr(abc, "update_abstractmethods", id)(cls)  # 3.10
-    wrappers = [code for code in _codes_in(functools.singledispatch.__code__)]
-    for function in gc.get_referrers(*wrappers):
+    abc = sys.modules["abc"]
+    classes = [cls for cls in gc.get_objects() if issubclass(type(cls), abc.ABCMeta)]
+    for cls in sorted(classes, key=lambda cls: len(_mro(cls))):
+        abc.ABCMeta._abc_caches_clear(cls)
+        getattr(abc, "update_abstractmethods", id)(cls)  # 3.10
+    for function in gc.get_referrers(*_codes_in(functools.singledispatch.__code__)):
         if _is_function(function) and "_clear_cache" in function.__dict__:
             function._clear_cache()
 
@@ -2318,15 +2103,13 @@ def _facts_of_main():
     namespace = _namespace_of("__main__")
     codes = [frame.f_code for frame in _frames() if frame.f_globals is namespace]
     codes = [code for code in codes if code.co_name == "<module>" and code.co_filename[:1] != "<"]
-    if not codes and "__file__" in namespace:  # it has ended
-        try:
-            with open(namespace["__file__"], "rb") as file:
-                codes = [compile(file.read(), "<script>", "exec", dont_inherit=True)]
-        except (OSError, TypeError, ValueError, SyntaxError):
-            pass
     facts = list(map(_facts, [*_cells, *codes]))
-    imports, froms = [sum([list(getattr(each, name)) for each in facts], [])
-                      for name in ("imports", "froms")]
+    if not codes:  # it has ended
+        facts.append(Version(None, None, namespace.get("__file__")).facts)
+    imports, froms = [], []
+    for each in facts:
+        imports += each.imports
+        froms += each.froms
     return _NO_FACTS._replace(imports=imports, froms=froms)
 
 
@@ -2343,11 +2126,9 @@ def _rename_elsewhere(batch):
 def _rename_in(batch, namespace, facts, taken):
     package = _package(namespace)
     for module, level, attribute, bound in facts.froms:
-        view = batch.views.get(_absolute(module, level, package))
-        if view is None:
-            continue
-        star = attribute == "*"
-        for name in _exported(view.live) if star else [attribute]:
+        view, star = batch.views.get(_absolute(module, level, package)), attribute == "*"
+        names = () if view is None else _exported(view.live) if star else [attribute]
+        for name in names:
             bound = name if star else bound
             old, new = view.old.get(name, _MISSING), view.live.get(name, _MISSING)
             had = namespace.get(bound, _MISSING)
@@ -2449,7 +2230,7 @@ def _plan_unload(root, scope, force):
         reason = f"{'; '.join(reasons)}; unload these first, or pass force=True"
         raise ImportError(f"{root!r} cannot be unloaded: {reason}", name=root)
     names = [name for name in modules if name in inside]
-    order = _order(names, lambda name: [name.rpartition(".")[0], *at_once.get(name, ())])
+    order = _order(names, lambda name: [t for t in [name.rpartition(".")[0], *at_once.get(name, ())] if t in inside])
     return list(reversed(order))
 
 
@@ -2656,6 +2437,17 @@ def _where(frame):
     return f"{frame.f_globals.get('__name__', '?')}.{name}, line {frame.f_lineno}"
 
 
+def _reach(names, step):
+    """Return {name: step(name)} of the names and all that these steps lead to, depth first."""
+    reached, stack = {}, list(names)[::-1]
+    while stack:
+        name = stack.pop()
+        if name not in reached:
+            reached[name] = step(name)
+            stack += list(reached[name])[::-1]
+    return reached
+
+
 # -- L. watch: the automatic mode, and notebooks ---------------------------------------------------
 
 _QUIET = 0.05  # seconds without a further save before a reload, so that a checkout comes as one
@@ -2753,7 +2545,7 @@ if hasattr(os, "register_at_fork"):
 
 def _swap_main(code, path, stat):
     """Execute what code does of the script; its other functions follow their place in it."""
-    spec = importlib.machinery.ModuleSpec("__main__", None)
+    spec = ModuleSpec("__main__", None)
     source = Source("__main__", spec, path, Version(stat, code))
     with _lock:
         Batch(_Scope(), {"__main__": source}, ["__main__"]).execute()
@@ -3293,6 +3085,5 @@ if __name__ == "__main__":
 
 if __name__ != "__main__":
     _note_what_runs()
-    for _name in _Scope().loaded():  # from here on their stats tell whether they are edited
-        _path = _path_of(_spec_of(_name))
-        _runs[_path] = Version(_stat(_path), None)
+    for _name in _Scope().loaded():  # what runs is what their files say now
+        _running(_name)

@@ -33,10 +33,8 @@ from __future__ import annotations
 
 import builtins
 import collections
-import collections.abc
 import functools
 import gc
-import importlib.machinery
 import importlib.util
 import itertools
 import opcode
@@ -49,6 +47,9 @@ import time
 import types
 import weakref
 from importlib import _bootstrap
+from importlib.machinery import (
+    BuiltinImporter, ExtensionFileLoader, FrozenImporter, ModuleSpec, SourceFileLoader, all_suffixes)
+from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 
 __version__ = "2.0"
 __all__ = ["deep_reload", "deep_unload", "reload_changed", "is_changed", "watch", "import_graph",
@@ -58,7 +59,7 @@ TYPE_CHECKING = False  # type checkers take it for typing's, whose import takes 
 if TYPE_CHECKING:
     from typing import Any, Callable, Iterable, Union
     Names = Union[str, Iterable[str]]
-    Module = Union[str, types.ModuleType]
+    Module = Union[ModuleType, str]
 
 # The data, in the order in which a reload makes it:
 #   Version   one version of a file: its stat when it was read, its code, the facts of the code
@@ -68,7 +69,7 @@ if TYPE_CHECKING:
 #   Batch     one reload: the Sources that are not executed yet, and a log of (function, arguments)
 #             that undoes what was done
 #   View      the namespace that the code of one module sees: the live one, less what is hidden
-#   pairs     {id(new): (new, kept)}: what the code has made, and the old object that stays for it
+#   pairs     {id(new): Pair}: what the code has made, and the old object that stays for it
 Import = collections.namedtuple("Import", "name level names late")
 Facts = collections.namedtuple("Facts", "imports froms binds sets looks lazy")
 Source = collections.namedtuple("Source", "name spec path version")
@@ -92,20 +93,10 @@ class ReloadError(ImportError):
     path: str | None
     reloaded: list[str] = []
 
-    def add(self, reloaded, left):
-        """Say what was reloaded all the same, and what else was left out."""
-        self.reloaded, others = reloaded, [name for name in left if name != self.name]
-        if reloaded:
-            done = f"{_listing(reloaded)} reloaded all the same"
-            self.msg = self.msg.replace("nothing was reloaded", done)
-        if others:
-            self.msg += f"; also held back: {', '.join(others)}"
-        self.args = (self.msg,)
-
 
 # -- what is called from outside -----------------------------------------------------------------
 
-def deep_reload(module: Module, *, include: Names = (), exclude: Names = ()) -> types.ModuleType:
+def deep_reload(module: Module, *, include: Names = (), exclude: Names = ()) -> ModuleType:
     """Execute `module` and all it imports again, leaves first, as a new process would.
 
     `module` is a loaded module or its dotted name; of a package all loaded submodules are executed
@@ -139,9 +130,10 @@ def reload_order(module: Module, *, include: Names = (), exclude: Names = ()) ->
         sources, starts = _to_reload_deeply(name, _Scope(include, exclude, name))
 
         def below(name):
-            return [*_parents(name), *_eager(name, sources[name].version)]
+            targets = [*_parents(name), *_eager(name, sources[name].version)]
+            return [target for target in targets if target in sources]
 
-        return _order(starts, below, sources)
+        return _order(starts, below)
 
 
 def reload_changed(*, include: Names = (), exclude: Names = ()) -> list[str]:
@@ -183,18 +175,17 @@ def import_graph(*, include: Names = (), exclude: Names = ()) -> dict[str, list[
 # module are never executed again unless they are named, and that bad input gets one clear sentence.
 
 # What modules and classes are for Python itself, whatever they make of attribute access
-_dict_of = types.ModuleType.__dict__["__dict__"].__get__
+_dict_of = ModuleType.__dict__["__dict__"].__get__
 _vars_of_class = type.__dict__["__dict__"].__get__
 _name_of, _qualname, _bases, _mro = [
     type.__dict__[name].__get__ for name in ("__name__", "__qualname__", "__bases__", "__mro__")]
 _STDLIB = os.path.normcase(os.path.dirname(os.__file__)) + os.sep
 _INSTALLED = re.compile(r"[\\/](?:site|dist)-packages[\\/]")
-_COMPILED = importlib.machinery.BuiltinImporter, importlib.machinery.FrozenImporter
-_USED = {value.__name__ for value in list(globals().values()) if type(value) is types.ModuleType}
+_USED = {value.__name__ for value in list(globals().values()) if type(value) is ModuleType}
 
 
 def _is_module(obj):
-    return issubclass(type(obj), types.ModuleType)  # isinstance() would ask proxies
+    return issubclass(type(obj), ModuleType)  # isinstance() would ask proxies
 
 
 def _is_class(obj):
@@ -202,7 +193,7 @@ def _is_class(obj):
 
 
 def _is_function(obj):
-    return type(obj) is types.FunctionType
+    return type(obj) is FunctionType
 
 
 def _namespace_of(name):
@@ -214,7 +205,7 @@ def _namespace_of(name):
 def _spec_of(name):
     """Return the spec of a loaded module, or None: a module may put anything there."""
     spec = _namespace_of(name).get("__spec__")
-    return spec if issubclass(type(spec), importlib.machinery.ModuleSpec) else None
+    return spec if issubclass(type(spec), ModuleSpec) else None
 
 
 def _path_of(spec):
@@ -231,7 +222,7 @@ def _parents(name):
 def _named(module):
     """Return the name of what the caller asked for, or raise the error that says what to do."""
     name = module
-    if isinstance(module, types.ModuleType):
+    if isinstance(module, ModuleType):
         namespace = _dict_of(module)
         name = getattr(namespace.get("__spec__"), "name", None) or namespace.get("__name__")
     if not isinstance(name, str) or not name:
@@ -263,9 +254,9 @@ def _fixed(name, module):
     loader = spec.loader
     if type(module) is importlib.util._LazyModule:
         return "is not loaded yet: use it first"
-    if loader in _COMPILED:
+    if loader in (BuiltinImporter, FrozenImporter):
         return "is compiled into the interpreter: it can be neither executed again nor unloaded"
-    if isinstance(loader, importlib.machinery.ExtensionFileLoader):
+    if isinstance(loader, ExtensionFileLoader):
         return ("is an extension module, which can be neither initialised twice nor unloaded: "
                 "restart the process to change it")
     if loader is not None and not (hasattr(loader, "exec_module") or hasattr(loader, "get_code")):
@@ -274,7 +265,7 @@ def _fixed(name, module):
         return "is what the reloader itself runs on: restart the process to change it"
     if spec.name != name:
         return f"is another name of {spec.name!r}: use that one"
-    if getattr(spec, "_initializing", False) and _batch is None:
+    if _on_the_way(name) and _batch is None:
         return "is being imported: wait until that is done"
     return None
 
@@ -333,23 +324,161 @@ def _in_stdlib(path):
 # Guarantees that _runs names the very code objects that functions hold, as nothing else tells it
 # once a file was edited.  Relies on SourceFileLoader.get_code() being what imports get code from.
 
-_EXEC_MODULE = importlib.machinery.SourceFileLoader.exec_module
+_EXEC_MODULE = SourceFileLoader.exec_module
 _stamp = operator.attrgetter("st_mtime_ns", "st_ctime_ns", "st_size", "st_ino")
 
 
 class Version:
     """One version of a module's file; `code` is None where only the loader can execute it."""
 
-    __slots__ = "stat", "code", "exact", "left", "_facts"
-
-    def __init__(self, stat, code):
+    def __init__(self, stat, code, path=None):
         self.stat = stat if code is None or _settled(stat) else None  # None: look at what it says
         self.code, self.exact = code, True  # whether functions hold these very code objects
         self.left = frozenset()  # names of earlier versions that are still there
-        self._facts = None
+        self.path = path
 
-    @property
+    @functools.cached_property
     def facts(self):
-        if self._facts is None:
-            self._facts = _NO_FACTS if self.code is None else _facts(self.code)
-        return self._facts
+        code = self.code
+        try:
+            if code is None and self.path is not None:  # its loader executes by itself
+                with open(self.path, "rb") as file:
+                    code = compile(file.read(), self.path, "exec", dont_inherit=True)
+        except (OSError, SyntaxError, ValueError):
+            pass
+        return _NO_FACTS if code is None else _facts(code)
+
+
+def _stat(path):
+    """Return what os.stat() says of a file, for comparing with != only; None if there is none."""
+    try:
+        return _stamp(os.stat(path))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _settled(stat):
+    """Return whether a later edit would show in the stat: the file system's clock has gone on.
+
+    The kernel's clock ticks every few milliseconds; whole seconds are those of FAT or HFS+.
+    """
+    newest = max(stat[:2]) if stat else time.time_ns()
+    return time.time_ns() - newest > (50_000_000 if newest % 1_000_000_000 else 2_000_000_000)
+
+
+def _tell(path, stat):
+    if _report is not None and path and not _in_stdlib(path):
+        _report(path, stat)
+
+
+def _note_what_runs():
+    """Have the import system tell the code of every module that it executes.
+
+    Loaders that execute by themselves tell nothing: of their files the stat is noted as the module
+    is made, since at the first look it may be too late.
+    """
+    inner_get_code, inner_module_from_spec = SourceFileLoader.get_code, _bootstrap.module_from_spec
+
+    def get_code(self, fullname):
+        path, frame = self.path, sys._getframe(1)
+        while frame.f_code.co_name == "get_code":  # of a subclass, or of another copy of this file
+            frame = frame.f_back
+        if frame.f_code is not _EXEC_MODULE.__code__ or _in_stdlib(path):
+            return inner_get_code(self, fullname)
+        stat = _stat(path)  # before the file is read
+        _tell(path, stat)
+        code, before = inner_get_code(self, fullname), _runs.get(path)
+        known = type(self).get_code is SourceFileLoader.get_code and not _executes_itself(self)
+        version = _runs[path] = Version(stat, code if known else None, path)
+        if before is not None and before.code is not None:  # importlib.reload() leaves old names
+            version.left = before.left.union(before.facts.binds)
+        return code
+
+    def module_from_spec(spec):
+        if spec.has_location and _executes_itself(spec.loader) and not _in_stdlib(spec.origin):
+            _runs[spec.origin] = Version(_stat(spec.origin), None, spec.origin)
+            _tell(spec.origin, _runs[spec.origin].stat)
+        return inner_module_from_spec(spec)
+
+    # Python takes the frames of the import system out of tracebacks: this has to pass for one
+    filename = _EXEC_MODULE.__code__.co_filename
+    get_code.__code__ = get_code.__code__.replace(co_filename=filename)
+    SourceFileLoader.get_code, _bootstrap.module_from_spec = get_code, module_from_spec
+
+
+def _executes_itself(loader):
+    """Return whether a loader has an exec_module() of its own, which nothing can stand for."""
+    return getattr(type(loader), "exec_module", _EXEC_MODULE) is not _EXEC_MODULE
+
+
+def _running(name):
+    """Return the Version that a loaded module runs, or None where there is no file.
+
+    Of one imported before this module, that is what the file says when it is first asked for.
+    """
+    spec = _spec_of(name)
+    path = _path_of(spec)
+    if path is not None and path not in _runs:
+        stat, code = _stat(path), None
+        try:
+            code = _code_of(spec, stat)
+        except Exception:  # a loader's, or the file is of no use
+            pass
+        _runs[path] = Version(stat, code, path)
+        _runs[path].exact = False
+    return _runs.get(path)
+
+
+def _read(name, spec):
+    """Return the Version that a module's file holds now: the one that runs if it says the same."""
+    path, runs = _path_of(spec), _running(name)
+    stat, known = _stat(path), runs is not None and runs.code is not None
+    if known and runs.stat == stat is not None:
+        return runs
+    version = Version(stat, _code_of(spec, stat), path)
+    if known and version.code is not None and _same_code(runs.code, version.code):
+        runs.stat = version.stat
+        _tell(path, stat)
+        return runs
+    return version
+
+
+def _code_of(spec, stat):
+    """Return a module's code as its file is now; None where only the loader can execute it."""
+    loader, path = spec.loader, spec.origin
+    if hasattr(loader, "archive"):  # zipimport knows the archive as it was at first
+        import zipimport
+        zipimport._zip_directory_cache.pop(loader.archive, None)
+        loader = zipimport.zipimporter(os.path.join(loader.archive, loader.prefix))
+    elif not hasattr(loader, "get_code") or _executes_itself(loader):
+        return None
+    elif type(loader) is SourceFileLoader and not _is_sound(path, stat):
+        _drop_bytecode(path)
+        return loader.source_to_code(loader.get_data(path), path)
+    return loader.get_code(spec.name)
+
+
+def _is_sound(path, stat):
+    """Return whether there is bytecode of a file that cannot be that of an older source.
+
+    It knows its source by size and whole seconds only: what is as young as that proves nothing.
+    """
+    written = _stat(_bytecode_path(path))
+    return bool(written) and written[0] - max(stat[:2]) > 50_000_000 and _settled(stat)
+
+
+def _bytecode_path(path):
+    try:
+        return importlib.util.cache_from_source(path)
+    except NotImplementedError:
+        return ""
+
+
+def _drop_bytecode(path):
+    """Remove the bytecode of a file: a new process, too, might run it."""
+    try:
+        os.unlink(_bytecode_path(path))
+    except OSError:
+        pass
+
+

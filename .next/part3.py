@@ -9,11 +9,12 @@ class _Table:
     """What is known of the modules in a scope, as long as the same modules are loaded."""
 
     def __init__(self, scope, modules):
-        on_the_way = any(map(_on_the_way, modules))  # which come into scope as they are
-        self.modules = None if on_the_way else modules
         self.paths = {name: _path_of(_spec_of(name)) for name in modules if name in scope}
         self.stats = {}  # {path: stat of a file that says what runs}
         self.edges = {}  # {name: (facts, [targets])}
+        self.modules = modules
+        if any(map(_on_the_way, modules)):  # which come into scope as they are
+            self.modules = None
 
 
 def _on_the_way(name):
@@ -136,7 +137,8 @@ def _targets(name, version, packages=True):
     package, facts = _package(namespace), version.facts if version is not None else _NO_FACTS
     for each in facts.imports:
         base = _absolute(each.name, each.level, package)
-        children = [f"{base}.{child}" for child in each.names]
+        used = version.code.co_names if packages and version.code is not None else ()
+        children = [f"{base}.{child}" for child in each.names or used]
         children = [child for child in children if child in sys.modules]
         own = _parents(name) if each.names else ()  # these are there already
         if packages or not each.names:
@@ -145,7 +147,7 @@ def _targets(name, version, packages=True):
             found.append((base, each.late))
         found += [(child, each.late) for child in children]
     for key, value in list(namespace.items()):
-        if type(value) is types.ModuleType and key in facts.binds:
+        if type(value) is ModuleType and key in facts.binds:
             target = _dict_of(value).get("__name__")
             if sys.modules.get(target) is value and target != f"{name}.{key}":
                 found.append((target, False))
@@ -168,29 +170,17 @@ def _imports(name, packages=True):
 
 def _imports_of_main():
     """Return the names of the loaded modules that the script imports, in order."""
-    facts = Version(None, None)
-    facts._facts = _facts_of_main()
-    return list(_targets("__main__", facts))
+    version = Version(None, None)
+    version.facts = _facts_of_main()
+    return list(_targets("__main__", version))
 
 
-def _reach(names, step):
-    """Return {name: step(name)} of the names and all that these steps lead to, depth first."""
-    reached, stack = {}, list(names)[::-1]
-    while stack:
-        name = stack.pop()
-        if name not in reached:
-            reached[name] = step(name)
-            stack += list(reached[name])[::-1]
-    return reached
-
-
-def _order(names, edges, inside=None):
-    """Return the names, and those inside that edges lead to, leaves first."""
-    inside = set(names) if inside is None else inside
+def _order(names, edges):
+    """Return the names and all that edges lead to, leaves first."""
     order, met, stack = [], set(), [(None, iter(list(names)))]
     while stack:
         name, below = stack[-1]
-        target = next((each for each in below if each in inside and each not in met), None)
+        target = next((each for each in below if each not in met), None)
         if target is None:
             order.append(name)
             stack.pop()
@@ -234,22 +224,23 @@ def _to_reload_deeply(root, scope):
     _check_bytecode()
     if root not in scope:
         raise ImportError(f"{root!r} is excluded: take it out of exclude to reload it", name=root)
-    inside, sources, targets = _table(scope).paths, {}, {}
+    sources, targets = {}, {}
+    inside = dict.fromkeys(name for name in _table(scope).paths if name not in scope.above)
 
     def below(name):
         sources[name] = _source(name)
-        found = targets[name] = _targets(name, sources[name].version)
-        return [target for target in found if target in inside and target not in scope.above]
+        targets[name] = _targets(name, sources[name].version)
+        return [target for target in targets[name] if target in inside]
 
     def eager(name):
         return [target for target in targets[name] if target in sources and not targets[name][target]]
 
     named = [root, *[name for name in inside if name.startswith(root + ".")]]
-    _reach(named, below)
+    _order(named, below)
     if sources[root].spec is None:
         raise ReloadError(f"{root}: its file {sources[root].path} is gone; nothing was reloaded",
                           name=root, path=sources[root].path)
-    first = _reach(named, eager)  # what only functions import comes last
+    first = _order(named, eager)  # what only functions import comes last
     return sources, [*_starts(first, eager), *_starts(sources, eager)]
 
 
@@ -270,7 +261,7 @@ def _dependents(edges, names):
     for name, targets in edges.items():
         for target in targets:
             importers[target].append(name)
-    return _reach(names, importers.__getitem__)
+    return _order(names, importers.__getitem__)
 
 
 def _to_reload_changed(scope, changed, left):
@@ -293,7 +284,7 @@ def _reload_what_works(scope, changed):
     _check_bytecode()
     left = {name for name in changed if not _worth_a_try(name)}
     if left:  # what failed may have needed just what is saved now
-        left -= _dependents(_edges_in(scope), changed.keys() - left).keys()
+        left.difference_update(_dependents(_edges_in(scope), changed.keys() - left))
     first, names, todo = None, [], [name for name in changed if name not in left]
     while todo:
         try:
@@ -308,7 +299,12 @@ def _reload_what_works(scope, changed):
     for name in set(names) - left:
         _held_back.pop(name, None)
     if first is not None:
-        first.add(names, [name for name in changed if name in left])
+        first.reloaded, others = names, [name for name in changed if name in left - {first.name}]
+        if names:
+            done = f"{_listing(names)} reloaded all the same"
+            first.msg = first.msg.replace("nothing was reloaded", done)
+        if others:
+            first.msg += f"; also held back: {', '.join(others)}"
         raise first.with_traceback(None)  # its cause has the user's
     return names
 
@@ -325,7 +321,7 @@ def _blamed(name, edges, todo):
     """
     if name in todo:
         return [name]
-    below = _reach([name], lambda each: edges.get(each, ()))
+    below = _order([name], lambda each: edges.get(each, ()))
     found = [each for each in todo if each in below] or todo
     return [each for each in found if each in _held_back] or found
 
@@ -336,19 +332,20 @@ def _hold_back(error, stats):
     if isinstance(cause, OSError) and cause.filename == _path_of(_spec_of(error.name)):
         return  # locked for a moment: the next look tries again
     concerned = _concerned(cause)
-    for path, stat in concerned.items():
-        _tell(path, stat)
     for name, stat in stats.items():
-        path = _path_of(_spec_of(name))
-        concerned[path] = stat if _stat(path) else None
+        spec = _spec_of(name)
+        concerned[spec.origin] = stat
+        if not _stat(spec.origin):  # it is elsewhere now
+            concerned.update(dict.fromkeys(_where_to_find(name)), **{spec.origin: None})
         try:
-            imports = _targets(name, _read(name, _spec_of(name)))
+            imports = _targets(name, _read(name, spec))
         except Exception:  # it cannot be read or compiled
             imports = ()
-        for target in imports:
-            path = _path_of(_spec_of(target))
+        for path in map(_path_of, map(_spec_of, imports)):
             concerned.setdefault(path, _stat(path))
     _held_back.update(dict.fromkeys(stats, concerned))
+    for path, stat in concerned.items():
+        _tell(path, stat)
 
 
 # -- N. errors: what failed, where, and which files are worth another look -----------------------
@@ -384,36 +381,32 @@ def _listing(names, most=8):
     return ", ".join(names[:most]) + f" and {len(names) - most} more" * (len(names) > most)
 
 
-def _causes(error):
-    """Return an exception and all that led to it, each once."""
-    found = [error]
+def _trim(error):
+    """Take frames of ours and of the import system out of the tracebacks of an exception.
+
+    Return it and all that led to it, each once.
+    """
+    ours, found = (_trim.__code__.co_filename, *_IMPORT_SYSTEM), [error]
     for each in found:  # to which the loop adds
         for other in (each.__cause__, each.__context__):
             if other is not None and all(other is not known for known in found):
                 found.append(other)
-    return found
-
-
-def _trim(error):
-    """Take the frames of this module and of the import system out of an exception's tracebacks."""
-    ours = _trim.__code__.co_filename
-    for each in _causes(error):
         steps, trace = [], each.__traceback__
         while trace is not None:
-            if not trace.tb_frame.f_code.co_filename.startswith((ours, *_IMPORT_SYSTEM)):
+            if not trace.tb_frame.f_code.co_filename.startswith(ours):
                 steps.append(trace)
             trace = trace.tb_next
         for step in reversed(steps):
             trace = types.TracebackType(trace, step.tb_frame, step.tb_lasti, step.tb_lineno)
         each.__traceback__ = trace
+    return found
 
 
 def _places(error):
     """Return the (file, line) of an exception's traceback, from the outermost on."""
-    places, trace = [], error.__traceback__
-    while trace is not None:
-        places.append((trace.tb_frame.f_code.co_filename, trace.tb_lineno))
-        trace = trace.tb_next
+    import traceback
+    places = [(frame.f_code.co_filename, line)
+              for frame, line in traceback.walk_tb(error.__traceback__)]
     return [place for place in places if not place[0].startswith("<")]
 
 
@@ -429,7 +422,7 @@ def _user_traceback(error):
 def _concerned(error):
     """Return {path: stat} of the files whose save, or appearance, is worth another try."""
     paths = []
-    for each in _causes(error):
+    for each in _trim(error):
         paths += [path for path, line in _places(each)]
         if isinstance(each, (SyntaxError, OSError)):
             paths.append(each.filename)
@@ -445,10 +438,8 @@ def _concerned(error):
 
 def _where_to_find(name):
     """Return the files and folders in which a missing module could appear."""
-    found = []
-    for above in ("", *_parents(name)):
-        rest = name[len(above):].strip(".").split(".")
-        for folder in _namespace_of(above).get("__path__", ()) if above else sys.path:
-            place = os.path.join(folder, *rest)
-            found += [place + suffix for suffix in ("", *importlib.machinery.all_suffixes())]
-    return found
+    places = [os.path.join(folder, *name.split(".")) for folder in sys.path]
+    parent, _, child = name.rpartition(".")
+    places += [os.path.join(folder, child) for folder in _namespace_of(parent).get("__path__", ())]
+    ends = "", os.sep + "__init__.py", *all_suffixes()
+    return [place + end for place in places for end in ends]

@@ -5,11 +5,10 @@
 # in the log before it is taken.  The program's own import statements give the order: while a batch
 # runs, those of its thread execute first what is pending.
 
-_DEEPEST = 100  # modules importing each other, before those below are executed first
-_FRAMES = 12  # of the interpreter's stack that each of them may take
+_DEEPEST = 60  # modules importing each other, before those below are executed first
 
 
-class _Pair:
+class Pair:
     """An object that was made anew, and the one to use from now on; never patched as a holder."""
 
     __slots__ = "new", "kept", "before"
@@ -22,20 +21,17 @@ class Batch:
     """One reload: executes Sources in place, and keeps a log that undoes it all."""
 
     def __init__(self, scope, sources, starts):
-        self.scope, self.sources, self.starts = scope, sources, dict.fromkeys(starts)
+        self.scope, self.sources, self.starts = scope, sources, starts
+        self.pending, self.views, self.failed = dict(sources), {}, {}
         self.joined = _table(scope).paths if scope.top else ()  # what deep_reload() follows
-        self.pending, self.views, self.failed, self.gone = dict(sources), {}, {}, {}
-        self.finished, self.stack, self.log, self.lists = [], [], [], []
+        self.finished, self.stack, self.log = [], [], []
+        self.error, self.at = None, ()
         self.pairs, self.undone, self.claimed, self.replaced, self.caches = {}, {}, set(), [], []
-        self.shapes_changed = self.classes_dropped = self.committed = self.opened = False
-        self.error, self.at = None, None
+        self.shapes_changed = self.committed = self.opened = False
         self.thread, self.collects = threading.get_ident(), gc.isenabled()
-        self.modules, self.count = dict(sys.modules), len(sys.modules)
-        for each in (sys.path, sys.meta_path, sys.path_hooks):
-            self.lists.append((each, list(each)))
-        self.import_, self.gcd_import = builtins.__import__, _bootstrap._gcd_import
+        self.modules, self.count, self.deepest = dict(sys.modules), len(sys.modules), _DEEPEST
+        self.originals = builtins.__import__, _bootstrap._gcd_import
         self.hooks = self.import_statement, self.import_module
-        self.deepest = min(_DEEPEST, (sys.getrecursionlimit() - _depth()) // _FRAMES)
 
     def execute(self):
         """Reload, or leave everything as it was; return the names in the order of finishing."""
@@ -50,7 +46,7 @@ class Batch:
             finally:
                 self.close()  # once more, lest an interrupt in the first has left a rest
         except (Exception, SystemExit) as error:
-            if self.committed or self.at is None or isinstance(error, ReloadError):
+            if self.committed or not self.at or isinstance(error, ReloadError):
                 raise
             raise _failure(error, *self.at, self.finished) from error
         return self.finished
@@ -59,6 +55,8 @@ class Batch:
         global _batch
         self.opened, _batch = True, self
         gc.disable()  # what the reload makes stays among the young objects until the commit
+        for each in (sys.path, sys.meta_path, sys.path_hooks):
+            self.log.append((each.__setitem__, slice(None), list(each)))
         for name in [name for name in self.modules if name in self.sources][::-1]:
             _call_hook(name)
         builtins.__import__, _bootstrap._gcd_import = self.hooks
@@ -72,8 +70,10 @@ class Batch:
         self.unhook()
         if not self.committed:
             self.roll_back()
+        dropped = not self.committed
         for view in self.views.values():
             view.show()
+            dropped = dropped or any(map(_is_class, view.dropped))
         view = None
         for source in self.sources.values():
             if source.spec is not None:
@@ -81,51 +81,46 @@ class Batch:
         for cached in self.caches if self.committed else ():
             _CACHED.cache_clear(cached)
         self.views, self.pairs, self.undone, self.log, self.error = {}, {}, {}, [], None
-        if self.classes_dropped or not self.committed:
-            gc.collect()  # else they are met in __subclasses__()
+        self.replaced = []
+        if dropped:
+            gc.collect()  # else classes are met in __subclasses__()
         if self.collects:
             gc.enable()
         _batch, self.opened = None, False
 
     def unhook(self):
         """Give the import statements back; what a module has put there itself stays."""
-        for hook, original in zip(self.hooks, (self.import_, self.gcd_import)):
-            self.pairs[id(hook)] = _Pair(hook, original)  # a module may hold what it has found
-        hook = None
-        if builtins.__import__ in self.hooks:
-            builtins.__import__ = self.import_
-        if _bootstrap._gcd_import in self.hooks:
-            _bootstrap._gcd_import = self.gcd_import
-        self.hooks = ()
+        if builtins.__import__ is self.hooks[0]:
+            builtins.__import__ = self.originals[0]
+        if _bootstrap._gcd_import is self.hooks[1]:
+            _bootstrap._gcd_import = self.originals[1]
 
     def run(self):
         for name in self.starts:
             if name not in self.failed:  # an import statement has caught that
                 self.enter(name)
-        for name in self.finished:  # to which the loop adds; what joined may import in functions
-            if name in self.joined and name not in self.starts:
-                for target in _targets(name, self.sources[name].version):
-                    self.enter(target)
 
     # Import statements, and import_module()
 
     def import_statement(self, name, globals=None, locals=None, fromlist=(), level=0):
-        if not self.is_mine(name):
-            return self.import_(name, globals, locals, fromlist, level)
-        base = _absolute(name, level, _package(globals or {}))
-        self.imported(base)
-        for child in fromlist or ():
-            self.imported_from(base, child)
+        mine = self.is_mine(name)
+        if mine:
+            base = _absolute(name, level, _package(globals or {}))
+            self.imported(base)
+            for child in fromlist or ():
+                self.imported_from(base, child)
         try:
-            return self.import_(name, globals, locals, fromlist, level)
+            return self.originals[0](name, globals, locals, fromlist, level)
         finally:
-            if len(sys.modules) != self.count:
-                self.note_new()
+            if mine and len(sys.modules) != self.count:  # what is new counts as reloaded
+                self.count, known = len(sys.modules), {*self.modules, *self.finished}
+                new = [each for each in list(sys.modules) if each not in known]
+                self.finished += [each for each in new if each in self.scope]
 
     def import_module(self, name, package=None, level=0):
         if self.is_mine(name):
             self.imported(_absolute(name, level, package or ""))
-        return self.gcd_import(name, package, level)
+        return self.originals[1](name, package, level)
 
     def is_mine(self, name):
         return _batch is self and threading.get_ident() == self.thread and type(name) is str
@@ -134,8 +129,6 @@ class Batch:
         """Execute what an import of a name is about to find."""
         for name in (*_parents(base), base):
             self.enter(_real_name(name))
-            if sys.modules.get(name, self) is self.gone.get(name):
-                raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
     def imported_from(self, base, child):
         """Execute what `from base import child` is about to find, if that is a module."""
@@ -143,21 +136,12 @@ class Batch:
         if child == "*":
             if view is not None:
                 view.drop_hidden()
-            exported = namespace.get("__all__")
-            for each in exported if isinstance(exported, (list, tuple)) else ():
+            for each in _exported(namespace) if "__all__" in namespace else ():
                 self.imported_from(base, each)
         module = sys.modules.get(name)
         hidden = view is not None and child in view.hidden
         if module is not None and (hidden or namespace.get(child, module) is module):
             self.enter(name)
-            if sys.modules.get(name) is self.gone.get(name, self):
-                raise ImportError(f"cannot import name {child!r} from {base!r}", name=base)
-
-    def note_new(self):
-        """Count the modules in scope that an import statement has brought in as reloaded."""
-        self.count, known = len(sys.modules), {*self.modules, *self.finished}
-        new = [name for name in list(sys.modules) if name not in known]
-        self.finished += [name for name in new if name in self.scope]
 
     # Executing modules
 
@@ -167,28 +151,29 @@ class Batch:
             self.pending[name] = self.failed.pop(name)
         elif name in self.joined and name not in self.sources and name not in self.scope.above:
             self.sources[name] = self.pending[name] = _source(name)
-        if name not in self.pending:
-            return
-        for parent in _parents(name):
+        for parent in _parents(name) if name in self.pending else ():
             self.enter(parent)
         source = self.pending.get(name)
+        too_deep = len(self.stack) >= self.deepest
         if source is not None and source.version is not None:
-            if len(self.stack) >= self.deepest or _is_lazy(source.version):
-                self.enter_below(name)
+            if too_deep or _is_lazy(source.version):
+                self.enter_below(name, _DEEPEST // 2 if too_deep else 1)
         if self.pending.pop(name, None) is None:
             return
-        if source.spec is None:
-            self.gone[name] = self.modules.get(name)
+        if source.spec is None:  # its file is gone: the import system says so
+            self.forget(name)
         else:
             self.run_module(source)
 
-    def enter_below(self, name):
+    def enter_below(self, name, step):
         """Execute what a module imports first: imports nest too deep, or are lazy."""
-        names = _order([name], lambda each: _eager(each, self.pending[each].version), self.pending)
-        step = _DEEPEST // 2 if len(self.stack) >= self.deepest else 1  # between, as they nest
+        def below(name):
+            targets = _eager(name, self.pending[name].version)
+            return [target for target in targets if target in self.pending]
+
         deepest, self.deepest = self.deepest, sys.maxsize
         try:
-            for each in names[:-1:step]:
+            for each in _order([name], below)[:-1:step]:  # what is between is imported by these
                 self.enter(each)
         finally:
             self.deepest = deepest
@@ -223,24 +208,22 @@ class Batch:
         function(*args)
 
     def pair(self, new, kept, before=None):
-        self.pairs[id(new)] = _Pair(new, kept, before)
+        self.pairs[id(new)] = Pair(new, kept, before)
         self.claimed.add(id(kept))
 
     def commit(self):
         """Bring up to date what other places hold, each step in the log."""
         self.unhook()
         for name in self.failed:  # an importer has caught it: a new process has no such module
-            self.gone[name] = self.modules.get(name)
+            self.forget(name)
         _follow_code(self)
         _replace_leftovers(self)
         _follow_classes(self)
         _rename_elsewhere(self)
         for view in self.views.values():
             view.drop_rest()
-        for name, module in self.gone.items():
-            self.forget(name, module)
         for source in self.sources.values():
-            if source.path and source.version is not None and source.name not in self.gone:
+            if source.path and source.name in self.views:
                 known = _runs.get(source.path, _MISSING)
                 self.do(_restore_item, _runs, source.path, source.version, old=known)
                 _tell(source.path, source.version.stat)
@@ -248,11 +231,12 @@ class Batch:
             _clear_caches()
         self.committed = True
 
-    def forget(self, name, module):
-        if sys.modules.get(name) is module:
-            del sys.modules[name]  # which roll_back() restores, whatever the log says
+    def forget(self, name):
+        """Do without a module, as a new process would; roll_back() restores it."""
+        module = sys.modules.pop(name, None)
+        self.pending.pop(name, None)
         parent, _, child = name.rpartition(".")
-        if _namespace_of(parent).get(child) is module:
+        if module is not None and _namespace_of(parent).get(child) is module:
             self.do(_restore_item, _namespace_of(parent), child, _MISSING, old=module)
 
     def roll_back(self):
@@ -263,30 +247,18 @@ class Batch:
             except Exception:
                 _log().exception("could not undo a step")
             self.log.pop()
-        for each, saved in self.lists:
-            if each != saved:
-                each[:] = saved
-        new = [name for name in list(sys.modules) if name not in self.modules]
-        for name in _can_be_forgotten(new):
-            self.forget(name, sys.modules.get(name))
+        new, stays = [name for name in list(sys.modules) if name not in self.modules], set()
+        for name in new:  # packages with compiled parts cannot be imported again
+            spec = _spec_of(name)
+            if isinstance(getattr(spec, "loader", 0), ExtensionFileLoader) or _on_the_way(name):
+                stays.add(name.partition(".")[0])
+        for name in new:
+            if name.partition(".")[0] not in stays:
+                self.forget(name)
         self.log.clear()
         _restore_namespace(sys.modules, self.modules, others=True)
         self.pairs.update(self.undone)
         _replace_leftovers(self)  # in registries elsewhere
-
-
-def _can_be_forgotten(new):
-    """Return those of the modules imported by a reload that failed that can be imported again.
-
-    Packages with compiled parts cannot; and what is being imported is another thread's.
-    """
-    stays = set()
-    for name in new:
-        spec = _spec_of(name)
-        compiled = isinstance(getattr(spec, "loader", 0), importlib.machinery.ExtensionFileLoader)
-        if compiled or getattr(spec, "_initializing", False):
-            stays.add(name.partition(".")[0])
-    return [name for name in new if name.partition(".")[0] not in stays]
 
 
 def _is_lazy(version):
@@ -294,21 +266,13 @@ def _is_lazy(version):
     return bool(version.facts.lazy) or getattr(sys, "get_lazy_imports", str)() == "all"
 
 
-def _depth():
-    """Return how many calls are under way in this thread."""
-    frame, depth = sys._getframe(), 0
-    while frame is not None:
-        frame, depth = frame.f_back, depth + 1
-    return depth
-
-
 def _call_hook(name):
     hook = _namespace_of(name).get("__unload__")
-    if hook is not None:
-        try:
+    try:
+        if hook is not None:
             hook()
-        except Exception:
-            _log().exception("%s.__unload__() failed", name)
+    except Exception:
+        _log().exception("%s.__unload__() failed", name)
 
 
 def _log():
@@ -349,7 +313,7 @@ _MODULE_NAMES = {"__spec__", "__loader__", "__package__", "__file__", "__cached_
                  "__name__", "__doc__", "__builtins__", *_ANNOTATIONS}
 
 
-class _Reloading(types.ModuleType):
+class _Reloading(ModuleType):
     """What a module is while it is reloaded: its thread does not see what is hidden."""
 
     def __getattribute__(self, name):
@@ -358,54 +322,53 @@ class _Reloading(types.ModuleType):
             view = batch.views.get(_dict_of(self).get("__name__"))
             if view is not None and name in view.hidden and view.module is self:
                 return view.instead_of(name)
-        return types.ModuleType.__getattribute__(self, name)
+        return ModuleType.__getattribute__(self, name)
 
 
-class View(collections.abc.MutableMapping):
-    """The live namespace of a module, less the names that the old code bound and the new has not.
+class View(dict):
+    """What the code of a module sees: names of the live namespace, but not those that are hidden.
 
-    Modules that look at their own namespace (`globals()`) start with an empty one.  Modules that
-    import lazily (PEP 810 wants globals() to be locals()), or that their loader executes, see all.
+    Hidden are the names that the old code has bound, and the new one has not yet.  Modules that
+    look at their own namespace (`globals()`) start with an empty one; modules that import lazily
+    (PEP 810 wants globals() to be locals()), or that their loader executes, see all.
     """
 
     def __init__(self, batch, source):
+        super().__init__()
         self.batch, self.source, self.name = batch, source, source.name
         self.module = sys.modules[source.name]
+        self.live = _dict_of(self.module)
         self.runs = _running(source.name) or _runs.get(source.path)  # the latter for the script
-        self.kind, self.live = type(self.module), _dict_of(self.module)
         self.old, self.code, self.facts = dict(self.live), source.version.code, source.version.facts
-        self.hidden, self.later, self.children = set(), {}, {}
+        self.hidden, self.later, self.children, self.dropped = set(), {}, {}, []
         self.sees_all = self.code is None or _is_lazy(source.version)
 
     def open(self):
         """Hide the old names from this thread, and give the module what an import starts with."""
-        batch, spec, path = self.batch, self.source.spec, self.source.path
-        batch.log.append((_restore_namespace, self.live, self.old))
+        batch, spec, live, old = self.batch, self.source.spec, self.live, self.old
+        batch.log.append((_restore_namespace, live, old))
         if self.name == "__main__":  # nothing but its changed definitions
             return
-        if self.kind is types.ModuleType or self.kind.__module__ == self.name:
-            batch.do(_set_class_of, self.module, _Reloading, old=self.kind)
-        overloads = getattr(sys.modules.get("typing"), "_overload_registry", {})
+        if type(self.module) is ModuleType:
+            batch.do(_set_class_of, self.module, _Reloading, old=ModuleType)
+        overloads = _namespace_of("typing").get("_overload_registry", {})
         if self.name in overloads:
             batch.do(_restore_item, overloads, self.name, _MISSING, old=overloads[self.name])
         spec._initializing = True
-        found = self.live.pop("__path__", None)
         _bootstrap._init_module_attrs(spec, self.module, override=True)
-        if found is not None and spec.submodule_search_locations is None:
-            self.lose_submodules()
-        elif spec is self.old.get("__spec__") and found is not None:  # it may extend it again
-            extends = path and self.code is not None and "__path__" in self.code.co_names
-            self.live["__path__"] = [os.path.dirname(path)] if extends else found
+        if spec is old.get("__spec__") and "__path__" in old:  # a host may have extended it
+            extends = self.code is not None and "__path__" in self.code.co_names and spec.origin
+            live["__path__"] = [os.path.dirname(spec.origin)] if extends else old["__path__"]
+        elif spec.submodule_search_locations is None:
+            live.pop("__path__", None)
+            for child in [each for each in sys.modules if each.startswith(self.name + ".")]:
+                batch.forget(child)
         for name in _ANNOTATIONS:
-            self.live.pop(name, None)
-        self.live["__doc__"] = None
+            live.pop(name, None)
+        live["__doc__"] = None
         self.hidden = set() if self.sees_all else self.to_hide()
-
-    def lose_submodules(self):
-        """Forget the submodules of what is a package no more."""
-        for name in [name for name in sys.modules if name.startswith(self.name + ".")]:
-            self.batch.pending.pop(name, None)
-            self.batch.gone[name] = sys.modules[name]
+        self.update((name, value) for name, value in old.items()
+                    if name not in self.hidden and name not in _MODULE_NAMES)
 
     def to_hide(self):
         """Return the old names that a new process would not have yet.
@@ -477,8 +440,7 @@ class View(collections.abc.MutableMapping):
     def show(self):
         """Let the reloading thread see all names again."""
         if type(self.module) is _Reloading:
-            replaced = sys.modules.get(self.name) is not self.module
-            self.module.__class__ = self.kind if replaced else types.ModuleType
+            self.module.__class__ = ModuleType
 
     def bind_child(self, child, module):
         """Bind a submodule as the import system does, over what the package has bound.
@@ -490,39 +452,38 @@ class View(collections.abc.MutableMapping):
             self.children[child] = module
         else:
             self.hidden.discard(child)
-            self.live[child] = module
+            self.live[child] = self[child] = module
 
     def instead_of(self, name):
         """Return what a new process would find under a hidden name."""
         if name in self.children:
             return self.children[name]
-        if "__getattr__" in self:
+        if "__getattr__" in self.live and "__getattr__" not in self.hidden:
             return self.live["__getattr__"](name)
         raise AttributeError(f"partially initialized module {self.name!r} has no attribute {name!r}")
 
     def drop_hidden(self):
         for name in self.hidden:
             _restore_item(self.live, name, self.children.get(name, _MISSING))
+            self.dropped.append(self.old[name])
         self.hidden = set()
 
     def drop_rest(self):
         """Drop what the new code has not bound, but for what running frames read: next time."""
         used = self.hidden and self.hidden & _names_in_use(self.live)
         self.hidden -= used
-        if any(_is_class(self.old[name]) for name in self.hidden):
-            self.batch.classes_dropped = True
         self.drop_hidden()
         version = self.source.version
         self.batch.do(setattr, version, "left", frozenset(used), old=version.left)
 
-    # The mapping that exec() wants, and whoever asks for the locals of the module's frame
+    # The mapping that exec() wants
 
-    def __getitem__(self, name):
+    def __missing__(self, name):
         if name not in self.hidden:
-            return self.live[name]
+            raise KeyError(name)  # the live namespace is asked next
         if name in self.children or hasattr(builtins, name):
             return self.children.get(name, getattr(builtins, name, None))
-        raise NameError(f"name {name!r} is not defined")  # LOAD_NAME would go on after a KeyError
+        raise NameError(f"name {name!r} is not defined")
 
     def __setitem__(self, name, value):
         if name in self.old and type(value) not in _PLAIN:
@@ -530,25 +491,13 @@ class View(collections.abc.MutableMapping):
                 value = _keep(self.batch, self.old[name], value)
             else:
                 self.later[name] = None
+        super().__setitem__(name, value)
         self.live[name] = value
         self.hidden.discard(name)
 
     def __delitem__(self, name):
-        if name in self.hidden:
-            raise NameError(f"name {name!r} is not defined")
-        del self.live[name]
-
-    def __contains__(self, name):
-        return name in self.live and name not in self.hidden
-
-    def get(self, name, default=None):
-        return self.live[name] if name in self else default
-
-    def __iter__(self):
-        return iter([name for name in list(self.live) if name in self])
-
-    def __len__(self):
-        return len(list(iter(self)))
+        super().__delitem__(name)
+        self.live.pop(name, None)
 
 
 def _exported(namespace):
@@ -561,10 +510,7 @@ def _exported(namespace):
 
 def _names_in_use(namespace):
     """Return the names of a module that running frames read, in the functions they call, too."""
-    codes, names = [], set()
-    for frame in _frames():
-        if frame.f_globals is namespace:
-            codes.append(frame.f_code)
+    codes, names = [frame.f_code for frame in _frames() if frame.f_globals is namespace], set()
     for code in codes:  # to which the loop adds
         codes += _codes_in(code)
         new = [name for name in code.co_names if name not in names]

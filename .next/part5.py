@@ -4,20 +4,15 @@
 # Guarantees that functions, classes and enum members that the module has made keep their identity.
 # Matches by __module__ and __qualname__; calls nothing of the user's: no ==, getattr, isinstance.
 
-_PLAIN = {int, str, float, bool, bytes, type(None), tuple, list, dict, set, frozenset,
-          types.ModuleType, _Reloading}
+_PLAIN = {int, str, float, bool, bytes, type(None), tuple, list, dict, set, frozenset, ModuleType,
+          _Reloading}
 _DESCRIPTORS = {types.MemberDescriptorType, types.GetSetDescriptorType}
-_METHODS = {property: ("fget", "fset", "fdel"), classmethod: ("__func__",),
-            staticmethod: ("__func__",)}
 _CACHED = type(functools.lru_cache(None)(len))
 _METACLASSES = {"abc", "typing", "typing_extensions", "enum"}  # Python's own, besides type
 _NOT_COPIED = {"__dict__", "__weakref__", "_abc_impl", "__classdictcell__"}
-_STATE = ["__defaults__", "__kwdefaults__", "__doc__", "__name__", "__qualname__", "__module__",
-          "__annotations__"]
-if "__annotate__" in vars(types.FunctionType):  # 3.14: annotations may not be evaluated yet
-    _STATE[-1] = "__annotate__"
-if hasattr(types.FunctionType, "__type_params__"):  # 3.12
-    _STATE.append("__type_params__")
+_STATE = ["__defaults__", "__kwdefaults__", "__doc__", "__name__", "__qualname__", "__module__"]
+_STATE += ["__annotate__" if "__annotate__" in vars(FunctionType) else "__annotations__"]  # 3.14
+_STATE += ["__type_params__"] * hasattr(FunctionType, "__type_params__")  # 3.12
 
 
 def _module_of(value):
@@ -40,44 +35,32 @@ def _keep(batch, old, new):
         return batch.pairs[id(new)].kept
     if type(old) is _CACHED:
         batch.caches.append(old)
-    if _is_class(new):
-        same = _is_class(old) and _qualname(old) == _qualname(new)
-        return _keep_class(batch, old, new) if same and _same_module(batch, old, new) else new
-    if type(old) is not kind:
+        kept = kind is _CACHED and _keep(batch, old.__wrapped__, new.__wrapped__)
+        if kept is old.__wrapped__ and old.cache_info()[2] == new.cache_info()[2]:
+            batch.pair(new, old)  # it goes on with the old function, and is cleared
+            return old
+    if _is_class(new) and _is_class(old):
+        same = _qualname(old) == _qualname(new)
+        keep = _keep_class
+    elif kind is FunctionType is type(old):
+        same = old.__qualname__ == new.__qualname__
+        keep = _keep_function
+    else:
         return new
-    if kind is types.FunctionType:
-        same = old.__qualname__ == new.__qualname__ and _same_module(batch, old, new)
-        return _keep_function(batch, old, new) if same else new
-    if kind in _METHODS:
-        before, after = _parts(old), _parts(new)
-        kept = list(map(functools.partial(_keep, batch), before, after))
-        return new if _identical(kept, after) else old if _identical(kept, before) else kind(*kept)
-    return _keep_cached(batch, old, new) if kind is _CACHED else new
-
-
-def _parts(method):
-    """Return what a property, classmethod or staticmethod is made of."""
-    parts = [getattr(method, name) for name in _METHODS[type(method)]]
-    return [*parts, method.__doc__] if type(method) is property else parts
-
-
-def _same_module(batch, old, new):
-    module = _module_of(new)
-    return type(module) is str and module in batch.views and _module_of(old) == module
+    made_here = _module_of(new) == _module_of(old) and _module_of(new) in batch.views
+    return keep(batch, old, new) if same and made_here and id(old) not in batch.claimed else new
 
 
 def _keep_function(batch, old, new):
     """Give an old function the code and the state of the new one."""
     was, code = old.__code__, new.__code__
-    if id(old) in batch.claimed:
-        return new
-    if was.co_freevars != code.co_freevars:
+    if not _fits(was, code):
         batch.claimed.add(id(old))
         _forward(batch, old, new)
         return new
     batch.pair(new, old, {name: id(value) for name, value in new.__dict__.items()})
     if was is not code:
-        batch.do(_set_code, old, code, old=was)
+        batch.do(setattr, old, "__code__", code, old=was)
     had, before, after = old.__dict__, _state_of(old), _state_of(new)
     if "registry" in had and "register" in new.__dict__:  # of functools.singledispatch
         for cls, function in had["registry"].items():
@@ -91,6 +74,11 @@ def _keep_function(batch, old, new):
         if before is not after is not _MISSING:
             batch.do(_set_cell, mine, _keep(batch, before, after), old=before)
     return old
+
+
+def _fits(was, code):
+    """Return whether a function can be given other code: of as many cells, and no generator now."""
+    return was.co_freevars == code.co_freevars and not (was.co_flags ^ code.co_flags) & 0x2A0
 
 
 def _state_of(function):
@@ -111,19 +99,8 @@ def _same_value(one, other):
     return type(one) in (str, int) and one == other or type(one) in (tuple, dict) and not (one or other)
 
 
-def _set_code(function, code):
-    """Set a function's code; 3.13 warns where it becomes a generator, or ceases to be one."""
-    if (function.__code__.co_flags ^ code.co_flags) & 0x2A0:  # CO_GENERATOR and the like
-        import warnings
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
-            function.__code__ = code
-    else:
-        function.__code__ = code
-
-
 def _forward(batch, old, new):
-    """Let an old function, whose free variables are others, only call the new one.
+    """Let an old function, which cannot be given the new one's code, only call the new one.
 
     It takes it from a keyword default: a constant of the code would be a cycle that nobody collects.
     """
@@ -136,7 +113,7 @@ def _forward(batch, old, new):
     code = (call_async if new.__code__.co_flags & 0x80 else call).__code__  # CO_COROUTINE
     code = code.replace(co_freevars=old.__code__.co_freevars, co_name=new.__name__)
     state = [None, {"__new__": new}, *_state_of(new)[2:]], {**new.__dict__, "__wrapped__": new}
-    batch.do(_set_code, old, code, old=old.__code__)
+    batch.do(setattr, old, "__code__", code, old=old.__code__)
     batch.do(_set_state, old, state, old=(_state_of(old), dict(old.__dict__)))
 
 
@@ -154,38 +131,36 @@ def _set_cell(cell, value):
         cell.cell_contents = value
 
 
-def _keep_cached(batch, old, new):
-    """Keep a function's lru_cache as the same object, cleared, if it has the same size."""
-    before, after = old.__dict__.get("__wrapped__"), new.__dict__.get("__wrapped__")
-    kept = _keep(batch, before, after)
-    if kept is not before or _limits_of(old) != _limits_of(new):
-        return new
-    batch.pair(new, old)
-    state = {**new.__dict__, "__wrapped__": kept}
-    batch.do(_restore_namespace, old.__dict__, state, old=dict(old.__dict__))
-    return old
-
-
-def _limits_of(cached):
-    return cached.cache_info().maxsize, getattr(cached, "cache_parameters", dict)().get("typed")
-
-
 def _keep_class(batch, old, new):
-    """Give an old class what the new one has, or let the new one take over, where it must."""
-    if id(old) in batch.claimed:
-        return new
-    before, after = dict(_vars_of_class(old)), dict(_vars_of_class(new))
-    bases = tuple([_kept_class(batch, base) for base in _bases(new)])
+    """Give an old class what the new one has, or let the new one take over, where it must.
+
+    A framework's metaclass may keep records of a class that nobody can bring up to date.
+    """
+    before, after, meta = dict(_vars_of_class(old)), dict(_vars_of_class(new)), type(new)
+    bases = tuple([batch.pairs[id(base)].kept if id(base) in batch.pairs else base
+                   for base in _bases(new)])
+    same_bases = _identical(bases, _bases(old))
     abstract = before.get("__abstractmethods__") != after.get("__abstractmethods__")
-    if abstract or before.keys() != after.keys() or not _identical(bases, _bases(old)):
+    if abstract or before.keys() != after.keys() or not same_bases:
         batch.shapes_changed = True
-    if not _can_become(batch, old, new, bases):
+    own = meta is type or _vars_of_class(meta).get("__module__") in _METACLASSES
+    enum = _namespace_of("enum").get("EnumMeta", type)
+    becomes = type(old) is meta and "__class__" not in {**before, **after}
+    becomes = becomes and (own or enum is not type and enum in _mro(meta))
+    try:
+        if becomes and not same_bases:
+            batch.do(type.__setattr__, old, "__bases__", bases, old=_bases(old))
+    except TypeError:
+        becomes = False
+    if not becomes or _layout(old) != _layout(new):
         batch.pair(new, new)
         batch.claimed.add(id(old))
         batch.replaced.append((old, new))
         return new
     batch.pair(new, old, {name: id(value) for name, value in after.items()})
-    _point_cells(after.values(), old)
+    for cell in _cells_in(after.values()):  # behind super(): it is used at once
+        if _content(cell) is new:
+            cell.cell_contents = old
     if "_member_map_" in after and "_member_map_" in before:
         _keep_members(batch, old, before["_member_map_"], new, after)
     wanted = {name: _keep(batch, before.get(name), value) for name, value in after.items()}
@@ -198,42 +173,13 @@ def _keep_class(batch, old, new):
     return old
 
 
-def _kept_class(batch, base):
-    """Return the class that stays for a base, which may not have been paired yet."""
-    view, name = batch.views.get(_module_of(base)), _qualname(base)
-    if view is not None and id(base) not in batch.pairs and view.live.get(name) is base:
-        return _keep(batch, view.old.get(name), base)
-    return batch.pairs[id(base)].kept if id(base) in batch.pairs else base
-
-
-def _can_become(batch, old, new, bases):
-    """Give the old class the new one's bases; return whether it can become the new one at all.
-
-    A framework's metaclass may keep records of the old one that nobody can bring up to date.
-    """
-    meta, enum = type(new), sys.modules.get("enum")
-    own = meta is type or _vars_of_class(meta).get("__module__") in _METACLASSES
-    if type(old) is not meta or not (own or enum and enum.EnumMeta in _mro(meta)):
-        return False
-    try:
-        if not _identical(bases, _bases(old)):
-            batch.do(_set_bases, old, bases, old=_bases(old))
-    except TypeError:
-        return False
-    return _layout(old) == _layout(new)
-
-
-def _set_bases(cls, bases):
-    type.__setattr__(cls, "__bases__", tuple(dict.fromkeys(bases)))
-
-
 def _layout(cls):
     """Return what Python lays out in memory for the instances of a class."""
-    names = [name for name, value in _vars_of_class(cls).items()
+    slots = [name for name, value in _vars_of_class(cls).items()
              if type(value) is types.MemberDescriptorType]
     special = {name for each in _mro(cls) for name in ("__dict__", "__weakref__")
                if name in _vars_of_class(each)}
-    return sorted(names), special, [size.__get__(cls) for size in _SIZES]
+    return sorted(slots), special, [size.__get__(cls) for size in _SIZES]
 
 
 _SIZES = [vars(type)[name] for name in ("__basicsize__", "__itemsize__") if name in vars(type)]
@@ -244,47 +190,45 @@ def _set_attributes(cls, wanted):
     current = dict(_vars_of_class(cls))
     for name, value in {**current, **wanted}.items():
         if name not in _NOT_COPIED and type(value) not in _DESCRIPTORS:
-            if name not in wanted:
-                type.__delattr__(cls, name)
-            elif current.get(name, _MISSING) is not value:
-                type.__setattr__(cls, name, value)
+            if current.get(name, _MISSING) is not wanted.get(name, _MISSING):
+                _set_attribute(cls, name, wanted.get(name, _MISSING))
 
 
-def _functions_in(values):
-    """Return the functions among the attributes of a class, those that are wrapped included."""
-    found = list(values)
-    for each in found:  # to which the loop adds
-        if type(each) in _METHODS:
-            found += _parts(each)
-        elif _is_function(each) and each.__closure__ and len(found) < 999:
-            found += [content for content in map(_content, each.__closure__) if _is_function(content)]
-    return [each for each in found if _is_function(each)]
+def _set_attribute(obj, name, value):
+    """Set or delete an attribute of a class or function, past what classes make of that."""
+    kind = type if _is_class(obj) else object
+    if value is _MISSING:
+        kind.__delattr__(obj, name)
+    else:
+        kind.__setattr__(obj, name, value)
 
 
-def _point_cells(values, cls):
-    """Let the cell behind super() and __class__, which methods share, hold the kept class."""
-    for function in _functions_in(values):
-        for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
-            content = _content(cell)
-            if name == "__class__" and _is_class(content) and _qualname(content) == _qualname(cls):
-                cell.cell_contents = cls
+def _cells_in(values):
+    """Return the cells of the functions among a class's attributes, and of those inside them."""
+    waiting, cells = list(values), []
+    for each in waiting:  # to which the loop adds
+        if type(each) is property:
+            waiting += each.fget, each.fset, each.fdel
+        elif type(each) in (classmethod, staticmethod):
+            waiting.append(each.__func__)
+        elif _is_function(each) and each.__closure__ and len(cells) < 999:
+            cells += each.__closure__
+            waiting += map(_content, each.__closure__)
+    return cells
 
 
 def _keep_members(batch, old, members, new, after):
     """Keep enum members by name, as far as what they are (an int, a str) lets them change."""
-    names = sorted(after["_member_map_"], key=lambda name: name not in members)  # aliases last
-    for name in names:
-        member = after["_member_map_"][name]
-        kept, state = members.get(name, member), member.__dict__
-        if id(member) in batch.pairs or id(kept) in batch.claimed:
-            continue
-        if after["_member_type_"] is not object and not _same_value(kept._value_, member._value_):
-            kept = member
-        state = {key: old if value is new else value for key, value in state.items()}
-        batch.do(_restore_namespace, kept.__dict__, state, old=dict(kept.__dict__))
-        if kept is member:
-            _set_class_of(member, old)
-        batch.pair(member, kept)
+    plain, named = after["_member_type_"] is object, after["_member_map_"]
+    for name in sorted(named, key=lambda name: name not in members):  # new names of old ones last
+        member, kept = named[name], members.get(name, named[name])
+        if id(member) not in batch.pairs and id(kept) not in batch.claimed:
+            if not plain and not _same_value(kept._value_, member._value_):
+                kept = member
+            state = {key: old if value is new else value for key, value in member.__dict__.items()}
+            batch.do(_restore_namespace, kept.__dict__, state, old=dict(kept.__dict__))
+            _set_class_of(kept, old)
+            batch.pair(member, kept)
     for value in after.values():
         _patch(value, batch.pairs, lambda function, *args, old: function(*args))
 
@@ -312,10 +256,9 @@ def _pair_code(old, new, successors):
     for code in _codes_in(new):
         named[code.co_name, code.co_flags & _IN_FUNCTION].append(code)
     for code in _codes_in(old):
-        same = named[code.co_name, code.co_flags & _IN_FUNCTION]
-        if same:
-            successor = same.pop(0)
-            successors[id(code)] = _Pair(code, successor)
+        for successor in named[code.co_name, code.co_flags & _IN_FUNCTION][:1]:
+            named[code.co_name, code.co_flags & _IN_FUNCTION].pop(0)
+            successors[id(code)] = Pair(code, successor)
             _pair_code(code, successor, successors)
 
 
@@ -326,7 +269,7 @@ def _exchange(successors, exact, do):
     """
     pairs, found = list(successors.values()), ()
     if exact and hasattr(sys, "getrefcount"):
-        unused = _Pair(_exchange.__code__.replace(co_name="unused"), None)
+        unused = Pair(_exchange.__code__.replace(co_name="unused"), None)
         least = sys.getrefcount(unused.new) + 1  # for the constants of the code around it
         pairs = [pair for pair in pairs if sys.getrefcount(pair.new) > least]
     if exact and pairs:
@@ -337,8 +280,8 @@ def _exchange(successors, exact, do):
         if _is_function(function):
             code = function.__code__
             pair = successors.get(id(code) if exact else code)
-            if pair is not None and code.co_freevars == pair.kept.co_freevars:
-                do(_set_code, function, pair.kept, old=code)
+            if pair is not None and _fits(code, pair.kept):
+                do(setattr, function, "__code__", pair.kept, old=code)
 
 
 def _move_lines(path, runs, version):
@@ -347,13 +290,7 @@ def _move_lines(path, runs, version):
     _pair_code(runs.code, version.code, successors)
     _exchange(successors, runs.exact, lambda function, *args, old: function(*args))
     version.left, _runs[path] = runs.left, version
-    _forget_lines(path)
-
-
-def _forget_lines(path):
-    linecache = sys.modules.get("linecache")
-    if linecache is not None:
-        linecache.cache.pop(path, None)
+    _tell(path, version.stat)
 
 
 # -- H. where a class cannot become the new one, its instances and subclasses follow ---------------
@@ -362,23 +299,21 @@ def _forget_lines(path):
 def _follow_classes(batch):
     """Let what is of a class that was made anew follow, where Python allows it."""
     successors, stuck = {id(old): new for old, new in batch.replaced}, collections.Counter()
-    if not successors:
-        return
-    holders = gc.get_referrers(*[old for old, new in batch.replaced])
-    if sys.version_info < (3, 9):  # instances do not tell the collector their class yet
+    holders = gc.get_referrers(*[old for old, new in batch.replaced]) if successors else ()
+    if successors and sys.version_info < (3, 9):  # instances do not tell their class yet
         holders = gc.get_objects()
     for obj in holders:
         old, new = type(obj), successors.get(id(type(obj)))
         try:
             if new is not None:
                 batch.do(_set_class_of, obj, new, old=old)
-            elif old is types.CellType and id(_content(obj)) in successors:  # behind super()
+            elif old is CellType and id(_content(obj)) in successors:  # behind super()
                 batch.do(_set_cell, obj, successors[id(_content(obj))], old=_content(obj))
             elif _is_class(obj) and id(obj) not in successors:
                 bases = tuple([successors.get(id(base), base) for base in _bases(obj)])
                 if not _identical(bases, _bases(obj)):
                     old = next(base for base in _bases(obj) if id(base) in successors)
-                    batch.do(_set_bases, obj, bases, old=_bases(obj))
+                    batch.do(type.__setattr__, obj, "__bases__", bases, old=_bases(obj))
         except TypeError:
             stuck[id(old)] += 1
     for old, new in batch.replaced:
@@ -395,30 +330,7 @@ def _follow_classes(batch):
 def _replace_leftovers(batch):
     """Put kept objects in the place of their new versions, wherever these are held."""
     pairs = [pair for pair in batch.pairs.values() if pair.new is not pair.kept]
-    batch.pairs = {}
-    leftovers = _still_held(pairs)
-    for pair in list(leftovers.values()):
-        _carry_over(batch, pair)
-        for reference in _references_to(pair.new):
-            other = weakref.ref.__new__(type(reference), pair.kept, reference.__callback__)
-            for member, value in _members(reference):  # the key of a WeakValueDictionary's
-                member.__set__(other, value)
-            leftovers[id(reference)] = _Pair(reference, other)
-    reference = None
-    for _ in range(8):  # what cannot be changed is made anew, and then its holders are patched
-        remade = {}
-        for holder in gc.get_referrers(*[pair.new for pair in leftovers.values()]):
-            other = _patch(holder, leftovers, batch.do)
-            if other is not holder:
-                remade[id(holder)] = _Pair(holder, other)
-        leftovers = remade
-        if not leftovers:
-            break
-
-
-def _still_held(pairs):
-    """Empty a list of _Pairs; return {id(new): _Pair} of those whose new version somebody holds."""
-    watched, held = [], {}
+    batch.pairs, watched, leftovers = {}, [], {}
     while pairs:
         pair = pairs.pop()
         try:
@@ -428,47 +340,58 @@ def _still_held(pairs):
                 continue
         except TypeError:  # an enum member that is an int, say
             pass
-        held[id(pair.new)] = pair
+        leftovers[id(pair.new)] = pair
     gc.collect(1)  # most are garbage, in cycles that the young objects make
     for reference, pair in watched:
         pair.new = reference()
         if pair.new is not None:
-            held[id(pair.new)] = pair
-    return held
+            leftovers[id(pair.new)] = pair
+    for pair in list(leftovers.values()):
+        _carry_over(batch, pair)
+        for reference in _references_to(pair.new):
+            other = weakref.ref.__new__(type(reference), pair.kept, reference.__callback__)
+            for member, value in _members(reference):  # the key of a WeakValueDictionary's
+                member.__set__(other, value)
+            leftovers[id(reference)] = Pair(reference, other)
+    reference = None
+    contexts = sys.modules.get("contextvars") if leftovers else None
+    for variable, value in contexts.copy_context().items() if contexts else ():
+        if id(value) in leftovers:
+            batch.do(contexts.ContextVar.set, variable, leftovers[id(value)].kept, old=value)
+    value = None
+    for _ in range(8 if leftovers else 0):
+        remade = {}  # what cannot be changed is made anew, and then its holders are patched
+        for holder in gc.get_referrers(*[pair.new for pair in leftovers.values()]):
+            other = _patch(holder, leftovers, batch.do)
+            if other is not holder:
+                remade[id(holder)] = Pair(holder, other)
+        leftovers = remade
 
 
 def _references_to(obj):
     """Return the weak references to an object, but for that of its bases' __subclasses__()."""
     found = weakref.getweakrefs(obj)
-    return found if not _is_class(obj) else [each for each in found if each.__callback__
-                                             or type(each) is not weakref.ref]
+    if not _is_class(obj):
+        return found
+    own = 3 + len(_bases(obj))  # and what is counted here
+    return [each for each in found if each.__callback__ or type(each) is not weakref.ref
+            or getattr(sys, "getrefcount", id)(each) > own]
 
 
 def _carry_over(batch, pair):
     """Give a kept class or function what its new version has gained since they were paired."""
-    of_class = _is_class(pair.new)
-    namespace = _vars_of_class if of_class else operator.attrgetter("__dict__")
+    namespace = _vars_of_class if _is_class(pair.new) else operator.attrgetter("__dict__")
     for name, value in list(namespace(pair.new).items()) if pair.before is not None else ():
         if pair.before.get(name) != id(value) and name not in _NOT_COPIED:
             had = namespace(pair.kept).get(name, _MISSING)
-            if of_class:
-                batch.do(_set_attribute, pair.kept, name, value, old=had)
-            else:
-                batch.do(_restore_item, pair.kept.__dict__, name, value, old=had)
-
-
-def _set_attribute(cls, name, value):
-    if value is _MISSING:
-        type.__delattr__(cls, name)
-    else:
-        type.__setattr__(cls, name, value)
+            batch.do(_set_attribute, pair.kept, name, value, old=had)
 
 
 def _members(obj):
     """Return [(descriptor, value)] of the slots of an object that are not empty."""
     found = []
-    for cls in _mro(type(obj)):
-        for member in list(_vars_of_class(cls).values()) if "__slots__" in _vars_of_class(cls) else ():
+    for cls in [cls for cls in _mro(type(obj)) if "__slots__" in _vars_of_class(cls)]:
+        for member in list(_vars_of_class(cls).values()):
             try:
                 if type(member) is types.MemberDescriptorType:
                     found.append((member, member.__get__(obj)))
@@ -495,67 +418,47 @@ def _patch(holder, pairs, do):
         pair = pairs.get(id(obj))
         return obj if pair is None else pair.kept
 
-    if kind is _Pair or kind is types.FrameType or holder is pairs:
-        return holder
-    if find(kind) is not kind:
+    def put(function, *args):
+        """Call a function that sets its last argument, with what stands for that."""
         try:
-            do(_set_class_of, holder, find(kind), old=kind)
-        except TypeError:  # its layout differs: it stays what it is
+            if find(args[-1]) is not args[-1]:
+                do(function, *args[:-1], find(args[-1]), old=args[-1])
+        except TypeError:  # a class of another layout: it stays what it is
             pass
-    parts, make = _made_of(holder, kind)
-    found = list(map(find, parts))
-    if not _identical(found, parts):
-        return make(found)
-    for value, setter, *place in _places_in(holder, kind):
-        if find(value) is not value:
-            do(setter, *place, find(value), old=value)
-    if issubclass(kind, dict):
-        _patch_dict(holder, find, do)
-    elif not _is_class(holder) and _attributes(holder):
-        _patch_dict(_attributes(holder), find, do)
-    return holder
 
-
-def _made_of(holder, kind):
-    """Return the parts of what cannot be changed, and a function that makes one of other parts."""
+    if kind is Pair or kind is types.FrameType or holder is pairs:
+        return holder
     if issubclass(kind, tuple):
-        return list(tuple.__iter__(holder)), functools.partial(tuple.__new__, kind)
+        return tuple.__new__(kind, map(find, tuple.__iter__(holder)))
     if kind is frozenset:
-        return list(holder), frozenset
-    if kind is types.MethodType:
-        return [holder.__func__, holder.__self__], lambda parts: types.MethodType(*parts)
-    if kind in _METHODS:
-        return _parts(holder), lambda parts: kind(*parts)
+        return frozenset(map(find, holder))
+    if kind is MethodType:
+        return MethodType(find(holder.__func__), find(holder.__self__))
     if kind is getattr(types, "GenericAlias", 0):  # 3.9
-        return [holder.__args__], lambda parts: kind(holder.__origin__, *parts)
+        return kind(holder.__origin__, find(holder.__args__))
     if kind is getattr(types, "UnionType", 0):  # 3.10
-        return [holder.__args__], lambda parts: functools.reduce(operator.or_, *parts)
-    return (), None
-
-
-def _places_in(holder, kind):
-    """Return [(value, setter, *arguments)] of what an object holds by other means than a dict."""
-    for base in (list, collections.deque):
-        if issubclass(kind, base):
-            items = enumerate(list(base.__iter__(holder)))
-            return [(item, base.__setitem__, holder, index) for index, item in items]
-    if kind is set:
-        return [(item, _set_item_of_set, holder, item) for item in list(holder)]
-    if kind is types.CellType:
-        return [(_content(holder), _set_cell, holder)]
-    if kind is types.FunctionType:
-        return [(holder.__defaults__, setattr, holder, "__defaults__")]
-    if kind is functools.partial:
-        parts = enumerate(holder.__reduce__()[2])
-        return [(part, _set_in_partial, holder, index) for index, part in parts]
-    if issubclass(kind, BaseException):
-        return [(holder.args, setattr, holder, "args")]
-    if _is_class(holder):
-        items = [(value, _set_attribute, holder, name)
-                 for name, value in list(_vars_of_class(holder).items())
-                 if name not in _NOT_COPIED and type(value) not in _DESCRIPTORS]
-        return [(_bases(holder), _set_bases, holder), *items]
-    return [(value, member.__set__, holder) for member, value in _members(holder)]
+        return functools.reduce(operator.or_, find(holder.__args__))
+    put(_set_class_of, holder, kind)
+    base = collections.deque if issubclass(kind, collections.deque) else list
+    for index, item in enumerate(list(base.__iter__(holder)) if issubclass(kind, base) else ()):
+        put(base.__setitem__, holder, index, item)
+    for item in list(holder) if kind is set else ():
+        put(_set_item_of_set, holder, item, item)
+    if kind is CellType:
+        put(_set_cell, holder, _content(holder))
+    elif kind is functools.partial:
+        put(_set_args_of_partial, holder, holder.args)
+    elif kind is FunctionType or issubclass(kind, BaseException):
+        name = "__defaults__" if kind is FunctionType else "args"
+        put(setattr, holder, name, getattr(holder, name))
+    elif _is_class(holder):
+        put(type.__setattr__, holder, "__bases__", _bases(holder))
+    for member, value in _members(holder):
+        put(member.__set__, holder, value)
+    namespace = holder if issubclass(kind, dict) else None if _is_class(holder) else _attributes(holder)
+    if namespace:
+        _patch_dict(namespace, find, put, do)
+    return holder
 
 
 def _set_item_of_set(holder, item, other):
@@ -563,33 +466,27 @@ def _set_item_of_set(holder, item, other):
     holder.add(other)
 
 
-def _set_in_partial(partial, index, value):
-    state = list(partial.__reduce__()[2])
-    state[index] = value
-    partial.__setstate__(tuple(state))
+def _set_args_of_partial(partial, args):
+    partial.__setstate__((partial.func, args, partial.keywords, partial.__dict__))
 
 
-def _patch_dict(holder, find, do):
-    """Replace keys and values of a dict, in their order; of a class's own, past the class only.
+def _patch_dict(holder, find, put, do):
+    """Replace keys and values of a dict, in their order; of a class's own, only past the class.
 
     Python caches what is in a class, and 3.12 crashes where its dict is written to.
     """
+    items, owners = list(dict.items(holder)), ()
     if "__module__" in holder and "__doc__" in holder:
         owners = [each for each in gc.get_referrers(holder) if _is_class(each)]
-        for owner in owners:
-            for value, setter, *place in _places_in(owner, type(owner)):
-                if find(value) is not value:
-                    do(setter, *place, find(value), old=value)
-        if owners:
-            return
-    items = list(dict.items(holder))
     if any(find(key) is not key for key, value in items):
         do(_set_items, holder, [(find(key), find(value)) for key, value in items], old=items)
         return
     for key, value in items:
+        for owner in owners:
+            put(_set_attribute, owner, key, value)
         own = type(value) is weakref.ref and key == id(value())  # in a class's __subclasses__()
-        if find(value) is not value and not own:
-            do(dict.__setitem__, holder, key, find(value), old=value)
+        if not owners and not own:
+            put(dict.__setitem__, holder, key, value)
 
 
 def _set_items(holder, items):
@@ -602,15 +499,12 @@ def _set_items(holder, items):
 
 def _clear_caches():
     """Clear what abc and functools.singledispatch remember of classes whose shape has changed."""
-    abc, classes = sys.modules["abc"], [object]
-    for cls in classes:  # to which the loop adds
-        known = set(map(id, classes))
-        classes += [sub for sub in type.__subclasses__(cls) if id(sub) not in known]
-        if issubclass(type(cls), abc.ABCMeta):
-            abc.ABCMeta._abc_caches_clear(cls)
-            getattr(abc, "update_abstractmethods", id)(cls)  # 3.10
-    wrappers = [code for code in _codes_in(functools.singledispatch.__code__)]
-    for function in gc.get_referrers(*wrappers):
+    abc = sys.modules["abc"]
+    classes = [cls for cls in gc.get_objects() if issubclass(type(cls), abc.ABCMeta)]
+    for cls in sorted(classes, key=lambda cls: len(_mro(cls))):
+        abc.ABCMeta._abc_caches_clear(cls)
+        getattr(abc, "update_abstractmethods", id)(cls)  # 3.10
+    for function in gc.get_referrers(*_codes_in(functools.singledispatch.__code__)):
         if _is_function(function) and "_clear_cache" in function.__dict__:
             function._clear_cache()
 
@@ -627,15 +521,13 @@ def _facts_of_main():
     namespace = _namespace_of("__main__")
     codes = [frame.f_code for frame in _frames() if frame.f_globals is namespace]
     codes = [code for code in codes if code.co_name == "<module>" and code.co_filename[:1] != "<"]
-    if not codes and "__file__" in namespace:  # it has ended
-        try:
-            with open(namespace["__file__"], "rb") as file:
-                codes = [compile(file.read(), "<script>", "exec", dont_inherit=True)]
-        except (OSError, TypeError, ValueError, SyntaxError):
-            pass
     facts = list(map(_facts, [*_cells, *codes]))
-    imports, froms = [sum([list(getattr(each, name)) for each in facts], [])
-                      for name in ("imports", "froms")]
+    if not codes:  # it has ended
+        facts.append(Version(None, None, namespace.get("__file__")).facts)
+    imports, froms = [], []
+    for each in facts:
+        imports += each.imports
+        froms += each.froms
     return _NO_FACTS._replace(imports=imports, froms=froms)
 
 
@@ -652,11 +544,9 @@ def _rename_elsewhere(batch):
 def _rename_in(batch, namespace, facts, taken):
     package = _package(namespace)
     for module, level, attribute, bound in facts.froms:
-        view = batch.views.get(_absolute(module, level, package))
-        if view is None:
-            continue
-        star = attribute == "*"
-        for name in _exported(view.live) if star else [attribute]:
+        view, star = batch.views.get(_absolute(module, level, package)), attribute == "*"
+        names = () if view is None else _exported(view.live) if star else [attribute]
+        for name in names:
             bound = name if star else bound
             old, new = view.old.get(name, _MISSING), view.live.get(name, _MISSING)
             had = namespace.get(bound, _MISSING)

@@ -97,7 +97,7 @@ if hasattr(os, "register_at_fork"):
 
 def _swap_main(code, path, stat):
     """Execute what code does of the script; its other functions follow their place in it."""
-    spec = importlib.machinery.ModuleSpec("__main__", None)
+    spec = ModuleSpec("__main__", None)
     source = Source("__main__", spec, path, Version(stat, code))
     with _lock:
         Batch(_Scope(), {"__main__": source}, ["__main__"]).execute()
