@@ -1414,7 +1414,7 @@ class View(dict):
         if spec is old.get("__spec__") and "__path__" in old:  # a host may have extended it
             extends = self.code is not None and "__path__" in self.code.co_names and spec.origin
             live["__path__"] = [os.path.dirname(spec.origin)] if extends else old["__path__"]
-        elif spec.submodule_search_locations is None:
+        elif "__path__" in old and spec.submodule_search_locations is None:  # no package any more
             live.pop("__path__", None)
             for child in [each for each in sys.modules if each.startswith(self.name + ".")]:
                 batch.forget(child)
@@ -1589,6 +1589,7 @@ def _frames():
 _PLAIN = {int, str, float, bool, bytes, type(None), tuple, list, dict, set, frozenset, ModuleType,
           _Reloading}
 _DESCRIPTORS = {types.MemberDescriptorType, types.GetSetDescriptorType}
+_NO_RECORDS = {*_PLAIN, *_DESCRIPTORS, FunctionType}
 _CACHED = type(functools.lru_cache(None)(len))
 _METACLASSES = {"abc", "typing", "typing_extensions", "enum"}  # Python's own, besides type
 _NOT_COPIED = {"__dict__", "__weakref__", "_abc_impl", "__classdictcell__"}
@@ -1716,7 +1717,8 @@ def _set_cell(cell, value):
 def _keep_class(batch, old, new):
     """Give an old class what the new one has, or let the new one take over, where it must.
 
-    A framework's metaclass may keep records of a class that nobody can bring up to date.
+    A framework's metaclass, or an attribute in C, may keep records of a class that nobody can bring
+    up to date.
     """
     before, after, meta = dict(_vars_of_class(old)), dict(_vars_of_class(new)), type(new)
     bases = tuple([batch.pairs[id(base)].kept if id(base) in batch.pairs else base
@@ -1729,6 +1731,9 @@ def _keep_class(batch, old, new):
     enum = _namespace_of("enum").get("EnumMeta", type)
     becomes = type(old) is meta and "__class__" not in {**before, **after}
     becomes = becomes and (own or enum is not type and enum in _mro(meta))
+    records = [value for value in after.values() if type(value) not in _NO_RECORDS
+               and not _is_class(value) and _attributes(value) is None]
+    becomes = becomes and all(part is not new for part in gc.get_referents(*records))
     try:
         if becomes and not same_bases:
             batch.do(type.__setattr__, old, "__bases__", bases, old=_bases(old))

@@ -359,7 +359,7 @@ class View(dict):
         if spec is old.get("__spec__") and "__path__" in old:  # a host may have extended it
             extends = self.code is not None and "__path__" in self.code.co_names and spec.origin
             live["__path__"] = [os.path.dirname(spec.origin)] if extends else old["__path__"]
-        elif spec.submodule_search_locations is None:
+        elif "__path__" in old and spec.submodule_search_locations is None:  # no package any more
             live.pop("__path__", None)
             for child in [each for each in sys.modules if each.startswith(self.name + ".")]:
                 batch.forget(child)

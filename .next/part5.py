@@ -7,6 +7,7 @@
 _PLAIN = {int, str, float, bool, bytes, type(None), tuple, list, dict, set, frozenset, ModuleType,
           _Reloading}
 _DESCRIPTORS = {types.MemberDescriptorType, types.GetSetDescriptorType}
+_NO_RECORDS = {*_PLAIN, *_DESCRIPTORS, FunctionType}
 _CACHED = type(functools.lru_cache(None)(len))
 _METACLASSES = {"abc", "typing", "typing_extensions", "enum"}  # Python's own, besides type
 _NOT_COPIED = {"__dict__", "__weakref__", "_abc_impl", "__classdictcell__"}
@@ -134,7 +135,8 @@ def _set_cell(cell, value):
 def _keep_class(batch, old, new):
     """Give an old class what the new one has, or let the new one take over, where it must.
 
-    A framework's metaclass may keep records of a class that nobody can bring up to date.
+    A framework's metaclass, or an attribute in C, may keep records of a class that nobody can bring
+    up to date.
     """
     before, after, meta = dict(_vars_of_class(old)), dict(_vars_of_class(new)), type(new)
     bases = tuple([batch.pairs[id(base)].kept if id(base) in batch.pairs else base
@@ -147,6 +149,9 @@ def _keep_class(batch, old, new):
     enum = _namespace_of("enum").get("EnumMeta", type)
     becomes = type(old) is meta and "__class__" not in {**before, **after}
     becomes = becomes and (own or enum is not type and enum in _mro(meta))
+    records = [value for value in after.values() if type(value) not in _NO_RECORDS
+               and not _is_class(value) and _attributes(value) is None]
+    becomes = becomes and all(part is not new for part in gc.get_referents(*records))
     try:
         if becomes and not same_bases:
             batch.do(type.__setattr__, old, "__bases__", bases, old=_bases(old))

@@ -2692,7 +2692,7 @@ class Random(Case):
             if time.monotonic() > ends:
                 break
         self.forget(*ours())
-        if len(wrong) > (seed - first + 1) // 100:  # (cycles that an edit has changed: limit 2)
+        if len(wrong) > 1 + (seed - first) // 100:  # (cycles that an edit has changed: limit 2)
             self.fail(f"{len(wrong)} of {seed - first + 1} cases; the shortest:\n" + min(wrong, key=len))
 
 
