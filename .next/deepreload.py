@@ -79,6 +79,7 @@ _lock = threading.RLock()
 _batch = None  # the Batch under way
 _runs = {}
 _held_back = {}  # {name: {path: stat}}: what reload_changed() has left out, until one is saved
+_said = {}  # {name: text of the last error}
 _report = None  # called with (path, stat) of each file that runs or fails: the command line's
 
 
@@ -344,7 +345,7 @@ class Version:
             if code is None and self.path is not None:  # its loader executes by itself
                 with open(self.path, "rb") as file:
                     code = compile(file.read(), self.path, "exec", dont_inherit=True)
-        except (OSError, SyntaxError, ValueError):
+        except (OSError, SyntaxError, TypeError, ValueError):
             pass
         return _NO_FACTS if code is None else _facts(code)
 
@@ -892,20 +893,24 @@ def _to_reload_changed(scope, changed, left):
 def _reload_what_works(scope, changed):
     """Reload what changed; leave out what fails, and what is known to fail, and try the rest."""
     _check_bytecode()
+    files = {path: _stat(path) for path in _table(scope).paths.values() if path}
+    known = {name for name in changed if name in _held_back  # whose errors have been said
+             and _held_back[name].get(_path_of(_spec_of(name))) == changed[name]}
     left = {name for name in changed if not _worth_a_try(name)}
-    if left:  # what failed may have needed just what is saved now
-        left.difference_update(_dependents(_edges_in(scope), changed.keys() - left))
     first, names, todo = None, [], [name for name in changed if name not in left]
     while todo:
         try:
             names = Batch(scope, *_to_reload_changed(scope, todo, left)).execute()
             break
         except ReloadError as error:
-            first = first or error
             blamed = _blamed(error.name, _edges_in(scope), todo)
+            text = _text(error.__cause__ or error)
+            if not known.issuperset(blamed) or _said.get(error.name) != text:
+                first = first or error
+            _said[error.name] = text
             left.update(blamed)
             todo = [name for name in todo if name not in left]
-            _hold_back(error, {name: changed[name] for name in blamed})
+            _hold_back(error, blamed, files)
     for name in set(names) - left:
         _held_back.pop(name, None)
     if first is not None:
@@ -936,26 +941,16 @@ def _blamed(name, edges, todo):
     return [each for each in found if each in _held_back] or found
 
 
-def _hold_back(error, stats):
+def _hold_back(error, names, files):
     """Note which files to look at before what was left out is worth another try."""
     cause = error.__cause__ or error
     if isinstance(cause, OSError) and cause.filename == _path_of(_spec_of(error.name)):
         return  # locked for a moment: the next look tries again
-    concerned = _concerned(cause)
-    for name, stat in stats.items():
-        spec = _spec_of(name)
-        concerned[spec.origin] = stat
-        if not _stat(spec.origin):  # it is elsewhere now
-            concerned.update(dict.fromkeys(_where_to_find(name)), **{spec.origin: None})
-        try:
-            imports = _targets(name, _read(name, spec))
-        except Exception:  # it cannot be read or compiled
-            imports = ()
-        for path in map(_path_of, map(_spec_of, imports)):
-            concerned.setdefault(path, _stat(path))
-    _held_back.update(dict.fromkeys(stats, concerned))
-    for path, stat in concerned.items():
-        _tell(path, stat)
+    places = itertools.chain(*map(_where_to_find, names))
+    concerned = {**{path: _stat(path) for path in places}, **_concerned(cause), **files}
+    _held_back.update(dict.fromkeys(names, concerned))
+    for path in concerned:
+        _tell(path, concerned[path])
 
 
 # -- N. errors: what failed, where, and which files are worth another look -----------------------
@@ -1066,10 +1061,10 @@ _DEEPEST = 60  # modules importing each other, before those below are executed f
 class Pair:
     """An object that was made anew, and the one to use from now on; never patched as a holder."""
 
-    __slots__ = "new", "kept", "before"
+    __slots__ = "new", "kept"
 
-    def __init__(self, new, kept, before=None):
-        self.new, self.kept, self.before = new, kept, before
+    def __init__(self, new, kept):
+        self.new, self.kept = new, kept
 
 
 class Batch:
@@ -1262,8 +1257,8 @@ class Batch:
         self.log.append((function, *args[:-1], old))
         function(*args)
 
-    def pair(self, new, kept, before=None):
-        self.pairs[id(new)] = Pair(new, kept, before)
+    def pair(self, new, kept):
+        self.pairs[id(new)] = Pair(new, kept)
         self.claimed.add(id(kept))
 
     def commit(self):
@@ -1313,7 +1308,7 @@ class Batch:
         self.log.clear()
         _restore_namespace(sys.modules, self.modules, others=True)
         self.pairs.update(self.undone)
-        _replace_leftovers(self)  # in registries elsewhere
+        _replace_leftovers(self, gains=False)  # in registries elsewhere
 
 
 def _is_lazy(version):
@@ -1589,8 +1584,9 @@ def _frames():
 _PLAIN = {int, str, float, bool, bytes, type(None), tuple, list, dict, set, frozenset, ModuleType,
           _Reloading}
 _DESCRIPTORS = {types.MemberDescriptorType, types.GetSetDescriptorType}
-_NO_RECORDS = {*_PLAIN, *_DESCRIPTORS, FunctionType}
+_NO_RECORDS = {*_PLAIN, *_DESCRIPTORS, FunctionType, MethodType}
 _CACHED = type(functools.lru_cache(None)(len))
+_METHODS = {property: "fget", classmethod: "__func__", staticmethod: "__func__"}
 _METACLASSES = {"abc", "typing", "typing_extensions", "enum"}  # Python's own, besides type
 _NOT_COPIED = {"__dict__", "__weakref__", "_abc_impl", "__classdictcell__"}
 _STATE = ["__defaults__", "__kwdefaults__", "__doc__", "__name__", "__qualname__", "__module__"]
@@ -1641,7 +1637,7 @@ def _keep_function(batch, old, new):
         batch.claimed.add(id(old))
         _forward(batch, old, new)
         return new
-    batch.pair(new, old, {name: id(value) for name, value in new.__dict__.items()})
+    batch.pair(new, old)
     if was is not code:
         batch.do(setattr, old, "__code__", code, old=was)
     had, before, after = old.__dict__, _state_of(old), _state_of(new)
@@ -1728,9 +1724,8 @@ def _keep_class(batch, old, new):
     if abstract or before.keys() != after.keys() or not same_bases:
         batch.shapes_changed = True
     own = meta is type or _vars_of_class(meta).get("__module__") in _METACLASSES
-    enum = _namespace_of("enum").get("EnumMeta", type)
-    becomes = type(old) is meta and "__class__" not in {**before, **after}
-    becomes = becomes and (own or enum is not type and enum in _mro(meta))
+    becomes = type(old) is meta and (own or "_member_map_" in after)
+    becomes = becomes and "__class__" not in {**before, **after}  # of a proxy
     records = [value for value in after.values() if type(value) not in _NO_RECORDS
                and not _is_class(value) and _attributes(value) is None]
     becomes = becomes and all(part is not new for part in gc.get_referents(*records))
@@ -1744,10 +1739,12 @@ def _keep_class(batch, old, new):
         batch.claimed.add(id(old))
         batch.replaced.append((old, new))
         return new
-    batch.pair(new, old, {name: id(value) for name, value in after.items()})
-    for cell in _cells_in(after.values()):  # behind super(): it is used at once
-        if _content(cell) is new:
-            cell.cell_contents = old
+    batch.pair(new, old)
+    for value in after.values():  # the cell behind super(), which methods share, is used at once
+        function = getattr(value, _METHODS[type(value)]) if type(value) in _METHODS else value
+        for cell in function.__closure__ or () if _is_function(function) else ():
+            if _content(cell) is new:
+                cell.cell_contents = old
     if "_member_map_" in after and "_member_map_" in before:
         _keep_members(batch, old, before["_member_map_"], new, after)
     wanted = {name: _keep(batch, before.get(name), value) for name, value in after.items()}
@@ -1788,20 +1785,6 @@ def _set_attribute(obj, name, value):
         kind.__delattr__(obj, name)
     else:
         kind.__setattr__(obj, name, value)
-
-
-def _cells_in(values):
-    """Return the cells of the functions among a class's attributes, and of those inside them."""
-    waiting, cells = list(values), []
-    for each in waiting:  # to which the loop adds
-        if type(each) is property:
-            waiting += each.fget, each.fset, each.fdel
-        elif type(each) in (classmethod, staticmethod):
-            waiting.append(each.__func__)
-        elif _is_function(each) and each.__closure__ and len(cells) < 999:
-            cells += each.__closure__
-            waiting += map(_content, each.__closure__)
-    return cells
 
 
 def _keep_members(batch, old, members, new, after):
@@ -1914,7 +1897,7 @@ def _follow_classes(batch):
 # that the program uses.  Relies on the garbage collector to find who holds what.
 
 
-def _replace_leftovers(batch):
+def _replace_leftovers(batch, gains=True):
     """Put kept objects in the place of their new versions, wherever these are held."""
     pairs = [pair for pair in batch.pairs.values() if pair.new is not pair.kept]
     batch.pairs, watched, leftovers = {}, [], {}
@@ -1934,7 +1917,10 @@ def _replace_leftovers(batch):
         if pair.new is not None:
             leftovers[id(pair.new)] = pair
     for pair in list(leftovers.values()):
-        _carry_over(batch, pair)
+        namespace = _vars_of_class if _is_class(pair.new) else _attributes
+        gained = gains and namespace(pair.new) or {}  # since they were paired
+        for name in gained.keys() - (namespace(pair.kept) or gained).keys() - _NOT_COPIED:
+            batch.do(_set_attribute, pair.kept, name, gained[name], old=_MISSING)
         for reference in _references_to(pair.new):
             other = weakref.ref.__new__(type(reference), pair.kept, reference.__callback__)
             for member, value in _members(reference):  # the key of a WeakValueDictionary's
@@ -1963,15 +1949,6 @@ def _references_to(obj):
     own = 3 + len(_bases(obj))  # and what is counted here
     return [each for each in found if each.__callback__ or type(each) is not weakref.ref
             or getattr(sys, "getrefcount", id)(each) > own]
-
-
-def _carry_over(batch, pair):
-    """Give a kept class or function what its new version has gained since they were paired."""
-    namespace = _vars_of_class if _is_class(pair.new) else operator.attrgetter("__dict__")
-    for name, value in list(namespace(pair.new).items()) if pair.before is not None else ():
-        if pair.before.get(name) != id(value) and name not in _NOT_COPIED:
-            had = namespace(pair.kept).get(name, _MISSING)
-            batch.do(_set_attribute, pair.kept, name, value, old=had)
 
 
 def _members(obj):
@@ -2100,21 +2077,15 @@ def _clear_caches():
 # Guarantees that `from conf import RATE` follows in the script, in a notebook's cells, and in modules
 # that are not executed again.  Relies on their code, or source, for which name came from where.
 
-_cells = []  # the code of a notebook's cells
+_cells = []  # Versions of a notebook's cells
 
 
 def _facts_of_main():
     """Return the facts of the running script's source, and of a notebook's cells."""
-    namespace = _namespace_of("__main__")
-    codes = [frame.f_code for frame in _frames() if frame.f_globals is namespace]
-    codes = [code for code in codes if code.co_name == "<module>" and code.co_filename[:1] != "<"]
-    facts = list(map(_facts, [*_cells, *codes]))
-    if not codes:  # it has ended
-        facts.append(Version(None, None, namespace.get("__file__")).facts)
-    imports, froms = [], []
-    for each in facts:
-        imports += each.imports
-        froms += each.froms
+    path, imports, froms = _namespace_of("__main__").get("__file__"), [], []
+    for version in [*_cells, _runs.get(path) or Version(None, None, path)]:
+        imports += version.facts.imports
+        froms += version.facts.froms
     return _NO_FACTS._replace(imports=imports, froms=froms)
 
 
@@ -2585,7 +2556,8 @@ def _note_cell(shell, cell):
     """Keep the code of a cell, if it may have imported something by name."""
     if "import" in cell:
         try:
-            _cells.append(compile(shell.transform_cell(cell), "<cell>", "exec", 0x2000))
+            code = compile(shell.transform_cell(cell), "<cell>", "exec", 0x2000)  # may await
+            _cells.append(Version(None, code))
         except (SyntaxError, ValueError):  # top-level await, or an unfinished cell
             pass
 

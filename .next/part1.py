@@ -79,6 +79,7 @@ _lock = threading.RLock()
 _batch = None  # the Batch under way
 _runs = {}
 _held_back = {}  # {name: {path: stat}}: what reload_changed() has left out, until one is saved
+_said = {}  # {name: text of the last error}
 _report = None  # called with (path, stat) of each file that runs or fails: the command line's
 
 
@@ -344,7 +345,7 @@ class Version:
             if code is None and self.path is not None:  # its loader executes by itself
                 with open(self.path, "rb") as file:
                     code = compile(file.read(), self.path, "exec", dont_inherit=True)
-        except (OSError, SyntaxError, ValueError):
+        except (OSError, SyntaxError, TypeError, ValueError):
             pass
         return _NO_FACTS if code is None else _facts(code)
 

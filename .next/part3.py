@@ -282,20 +282,24 @@ def _to_reload_changed(scope, changed, left):
 def _reload_what_works(scope, changed):
     """Reload what changed; leave out what fails, and what is known to fail, and try the rest."""
     _check_bytecode()
+    files = {path: _stat(path) for path in _table(scope).paths.values() if path}
+    known = {name for name in changed if name in _held_back  # whose errors have been said
+             and _held_back[name].get(_path_of(_spec_of(name))) == changed[name]}
     left = {name for name in changed if not _worth_a_try(name)}
-    if left:  # what failed may have needed just what is saved now
-        left.difference_update(_dependents(_edges_in(scope), changed.keys() - left))
     first, names, todo = None, [], [name for name in changed if name not in left]
     while todo:
         try:
             names = Batch(scope, *_to_reload_changed(scope, todo, left)).execute()
             break
         except ReloadError as error:
-            first = first or error
             blamed = _blamed(error.name, _edges_in(scope), todo)
+            text = _text(error.__cause__ or error)
+            if not known.issuperset(blamed) or _said.get(error.name) != text:
+                first = first or error
+            _said[error.name] = text
             left.update(blamed)
             todo = [name for name in todo if name not in left]
-            _hold_back(error, {name: changed[name] for name in blamed})
+            _hold_back(error, blamed, files)
     for name in set(names) - left:
         _held_back.pop(name, None)
     if first is not None:
@@ -326,26 +330,16 @@ def _blamed(name, edges, todo):
     return [each for each in found if each in _held_back] or found
 
 
-def _hold_back(error, stats):
+def _hold_back(error, names, files):
     """Note which files to look at before what was left out is worth another try."""
     cause = error.__cause__ or error
     if isinstance(cause, OSError) and cause.filename == _path_of(_spec_of(error.name)):
         return  # locked for a moment: the next look tries again
-    concerned = _concerned(cause)
-    for name, stat in stats.items():
-        spec = _spec_of(name)
-        concerned[spec.origin] = stat
-        if not _stat(spec.origin):  # it is elsewhere now
-            concerned.update(dict.fromkeys(_where_to_find(name)), **{spec.origin: None})
-        try:
-            imports = _targets(name, _read(name, spec))
-        except Exception:  # it cannot be read or compiled
-            imports = ()
-        for path in map(_path_of, map(_spec_of, imports)):
-            concerned.setdefault(path, _stat(path))
-    _held_back.update(dict.fromkeys(stats, concerned))
-    for path, stat in concerned.items():
-        _tell(path, stat)
+    places = itertools.chain(*map(_where_to_find, names))
+    concerned = {**{path: _stat(path) for path in places}, **_concerned(cause), **files}
+    _held_back.update(dict.fromkeys(names, concerned))
+    for path in concerned:
+        _tell(path, concerned[path])
 
 
 # -- N. errors: what failed, where, and which files are worth another look -----------------------

@@ -11,10 +11,10 @@ _DEEPEST = 60  # modules importing each other, before those below are executed f
 class Pair:
     """An object that was made anew, and the one to use from now on; never patched as a holder."""
 
-    __slots__ = "new", "kept", "before"
+    __slots__ = "new", "kept"
 
-    def __init__(self, new, kept, before=None):
-        self.new, self.kept, self.before = new, kept, before
+    def __init__(self, new, kept):
+        self.new, self.kept = new, kept
 
 
 class Batch:
@@ -207,8 +207,8 @@ class Batch:
         self.log.append((function, *args[:-1], old))
         function(*args)
 
-    def pair(self, new, kept, before=None):
-        self.pairs[id(new)] = Pair(new, kept, before)
+    def pair(self, new, kept):
+        self.pairs[id(new)] = Pair(new, kept)
         self.claimed.add(id(kept))
 
     def commit(self):
@@ -258,7 +258,7 @@ class Batch:
         self.log.clear()
         _restore_namespace(sys.modules, self.modules, others=True)
         self.pairs.update(self.undone)
-        _replace_leftovers(self)  # in registries elsewhere
+        _replace_leftovers(self, gains=False)  # in registries elsewhere
 
 
 def _is_lazy(version):

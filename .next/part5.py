@@ -7,8 +7,9 @@
 _PLAIN = {int, str, float, bool, bytes, type(None), tuple, list, dict, set, frozenset, ModuleType,
           _Reloading}
 _DESCRIPTORS = {types.MemberDescriptorType, types.GetSetDescriptorType}
-_NO_RECORDS = {*_PLAIN, *_DESCRIPTORS, FunctionType}
+_NO_RECORDS = {*_PLAIN, *_DESCRIPTORS, FunctionType, MethodType}
 _CACHED = type(functools.lru_cache(None)(len))
+_METHODS = {property: "fget", classmethod: "__func__", staticmethod: "__func__"}
 _METACLASSES = {"abc", "typing", "typing_extensions", "enum"}  # Python's own, besides type
 _NOT_COPIED = {"__dict__", "__weakref__", "_abc_impl", "__classdictcell__"}
 _STATE = ["__defaults__", "__kwdefaults__", "__doc__", "__name__", "__qualname__", "__module__"]
@@ -59,7 +60,7 @@ def _keep_function(batch, old, new):
         batch.claimed.add(id(old))
         _forward(batch, old, new)
         return new
-    batch.pair(new, old, {name: id(value) for name, value in new.__dict__.items()})
+    batch.pair(new, old)
     if was is not code:
         batch.do(setattr, old, "__code__", code, old=was)
     had, before, after = old.__dict__, _state_of(old), _state_of(new)
@@ -146,9 +147,8 @@ def _keep_class(batch, old, new):
     if abstract or before.keys() != after.keys() or not same_bases:
         batch.shapes_changed = True
     own = meta is type or _vars_of_class(meta).get("__module__") in _METACLASSES
-    enum = _namespace_of("enum").get("EnumMeta", type)
-    becomes = type(old) is meta and "__class__" not in {**before, **after}
-    becomes = becomes and (own or enum is not type and enum in _mro(meta))
+    becomes = type(old) is meta and (own or "_member_map_" in after)
+    becomes = becomes and "__class__" not in {**before, **after}  # of a proxy
     records = [value for value in after.values() if type(value) not in _NO_RECORDS
                and not _is_class(value) and _attributes(value) is None]
     becomes = becomes and all(part is not new for part in gc.get_referents(*records))
@@ -162,10 +162,12 @@ def _keep_class(batch, old, new):
         batch.claimed.add(id(old))
         batch.replaced.append((old, new))
         return new
-    batch.pair(new, old, {name: id(value) for name, value in after.items()})
-    for cell in _cells_in(after.values()):  # behind super(): it is used at once
-        if _content(cell) is new:
-            cell.cell_contents = old
+    batch.pair(new, old)
+    for value in after.values():  # the cell behind super(), which methods share, is used at once
+        function = getattr(value, _METHODS[type(value)]) if type(value) in _METHODS else value
+        for cell in function.__closure__ or () if _is_function(function) else ():
+            if _content(cell) is new:
+                cell.cell_contents = old
     if "_member_map_" in after and "_member_map_" in before:
         _keep_members(batch, old, before["_member_map_"], new, after)
     wanted = {name: _keep(batch, before.get(name), value) for name, value in after.items()}
@@ -206,20 +208,6 @@ def _set_attribute(obj, name, value):
         kind.__delattr__(obj, name)
     else:
         kind.__setattr__(obj, name, value)
-
-
-def _cells_in(values):
-    """Return the cells of the functions among a class's attributes, and of those inside them."""
-    waiting, cells = list(values), []
-    for each in waiting:  # to which the loop adds
-        if type(each) is property:
-            waiting += each.fget, each.fset, each.fdel
-        elif type(each) in (classmethod, staticmethod):
-            waiting.append(each.__func__)
-        elif _is_function(each) and each.__closure__ and len(cells) < 999:
-            cells += each.__closure__
-            waiting += map(_content, each.__closure__)
-    return cells
 
 
 def _keep_members(batch, old, members, new, after):
@@ -332,7 +320,7 @@ def _follow_classes(batch):
 # that the program uses.  Relies on the garbage collector to find who holds what.
 
 
-def _replace_leftovers(batch):
+def _replace_leftovers(batch, gains=True):
     """Put kept objects in the place of their new versions, wherever these are held."""
     pairs = [pair for pair in batch.pairs.values() if pair.new is not pair.kept]
     batch.pairs, watched, leftovers = {}, [], {}
@@ -352,7 +340,10 @@ def _replace_leftovers(batch):
         if pair.new is not None:
             leftovers[id(pair.new)] = pair
     for pair in list(leftovers.values()):
-        _carry_over(batch, pair)
+        namespace = _vars_of_class if _is_class(pair.new) else _attributes
+        gained = gains and namespace(pair.new) or {}  # since they were paired
+        for name in gained.keys() - (namespace(pair.kept) or gained).keys() - _NOT_COPIED:
+            batch.do(_set_attribute, pair.kept, name, gained[name], old=_MISSING)
         for reference in _references_to(pair.new):
             other = weakref.ref.__new__(type(reference), pair.kept, reference.__callback__)
             for member, value in _members(reference):  # the key of a WeakValueDictionary's
@@ -381,15 +372,6 @@ def _references_to(obj):
     own = 3 + len(_bases(obj))  # and what is counted here
     return [each for each in found if each.__callback__ or type(each) is not weakref.ref
             or getattr(sys, "getrefcount", id)(each) > own]
-
-
-def _carry_over(batch, pair):
-    """Give a kept class or function what its new version has gained since they were paired."""
-    namespace = _vars_of_class if _is_class(pair.new) else operator.attrgetter("__dict__")
-    for name, value in list(namespace(pair.new).items()) if pair.before is not None else ():
-        if pair.before.get(name) != id(value) and name not in _NOT_COPIED:
-            had = namespace(pair.kept).get(name, _MISSING)
-            batch.do(_set_attribute, pair.kept, name, value, old=had)
 
 
 def _members(obj):
@@ -518,21 +500,15 @@ def _clear_caches():
 # Guarantees that `from conf import RATE` follows in the script, in a notebook's cells, and in modules
 # that are not executed again.  Relies on their code, or source, for which name came from where.
 
-_cells = []  # the code of a notebook's cells
+_cells = []  # Versions of a notebook's cells
 
 
 def _facts_of_main():
     """Return the facts of the running script's source, and of a notebook's cells."""
-    namespace = _namespace_of("__main__")
-    codes = [frame.f_code for frame in _frames() if frame.f_globals is namespace]
-    codes = [code for code in codes if code.co_name == "<module>" and code.co_filename[:1] != "<"]
-    facts = list(map(_facts, [*_cells, *codes]))
-    if not codes:  # it has ended
-        facts.append(Version(None, None, namespace.get("__file__")).facts)
-    imports, froms = [], []
-    for each in facts:
-        imports += each.imports
-        froms += each.froms
+    path, imports, froms = _namespace_of("__main__").get("__file__"), [], []
+    for version in [*_cells, _runs.get(path) or Version(None, None, path)]:
+        imports += version.facts.imports
+        froms += version.facts.froms
     return _NO_FACTS._replace(imports=imports, froms=froms)
 
 

@@ -132,6 +132,7 @@ def _note_cell(shell, cell):
     """Keep the code of a cell, if it may have imported something by name."""
     if "import" in cell:
         try:
-            _cells.append(compile(shell.transform_cell(cell), "<cell>", "exec", 0x2000))
+            code = compile(shell.transform_cell(cell), "<cell>", "exec", 0x2000)  # may await
+            _cells.append(Version(None, code))
         except (SyntaxError, ValueError):  # top-level await, or an unfinished cell
             pass
