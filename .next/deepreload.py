@@ -486,7 +486,7 @@ def _drop_bytecode(path):
 # What a code object says. Instructions are words of two bytes in all Pythons so far; before each
 # IMPORT_NAME stand the instructions that load its level and its names.
 
-_NO_FACTS = Facts((), (), {}, frozenset(), False, False)
+_NO_FACTS = Facts((), {}, {}, frozenset(), False, False)
 _OPS = {opcode.opmap.get(name, -1): name for name in (
     "IMPORT_NAME", "IMPORT_FROM", "STORE_NAME", "STORE_GLOBAL", "LOAD_NAME", "LOAD_CONST",
     "LOAD_SMALL_INT")}
@@ -498,11 +498,11 @@ _IN_FUNCTION = 1  # CO_OPTIMIZED: set for functions, not for modules and class b
 def _facts(code):
     """Return what a module's code says: Facts(imports, froms, binds, sets, looks, lazy).
 
-    `imports` is [Import], `froms` [(module, level, attribute, name bound)] of the module's own
+    `imports` is [Import], `froms` {(module, level): [(attribute, name bound)]} of the module's own
     statements, `binds` {name: times} what these bind, `sets` the names bound by `global`, past the
     view, `looks` whether the module looks at its own namespace, `lazy` whether it imports lazily.
     """
-    facts = Facts([], [], {}, set(), [], [])
+    facts = Facts([], {}, {}, set(), [], [])
     if "__lazy_modules__" in code.co_names:
         facts.lazy.append(True)
     waiting = [(code, False)]
@@ -534,11 +534,12 @@ def _scan(code, facts, top, late):
             if top and arg & 1 and _LAZY_BITS:
                 facts.lazy.append(True)
             if top and wanted == ("*",):
-                facts.froms.append((*base, "*", "*"))
+                facts.froms.setdefault(base, []).append(("*", "*"))
         elif what == "STORE_GLOBAL":
             facts.sets.add(names[arg])
         elif what == "IMPORT_FROM" and top and wanted:  # without, it is `import a.b as c`
-            facts.froms.append((*base, names[arg], names[words[index + 1][2]]))
+            pair = names[arg], names[words[index + 1][2]]
+            facts.froms.setdefault(base, []).append(pair)
         elif what == "LOAD_NAME" and top and names[arg] in _LOOKS:
             facts.looks.append(True)
         if top and what in ("STORE_NAME", "STORE_GLOBAL"):
@@ -579,7 +580,7 @@ def _check_bytecode():
         facts = _facts(compile("from ..a.b import c as d", "", "exec"))
     except (LookupError, ValueError):
         facts = _NO_FACTS
-    if facts[:3] != ([("a.b", 2, ("c",), False)], [("a.b", 2, "c", "d")], {"d": 1}):
+    if facts[:3] != ([("a.b", 2, ("c",), False)], {("a.b", 2): [("c", "d")]}, {"d": 1}):
         raise ReloadError(f"deepreload {__version__} does not know the bytecode of this Python: "
                           "copy a newer one; nothing was reloaded", name=__name__)
 
@@ -622,7 +623,7 @@ class _Table:
     def __init__(self, scope, modules):
         self.paths = {name: _path_of(_spec_of(name)) for name in modules if name in scope}
         self.stats = {}  # {path: stat of a file that says what runs}
-        self.edges = {}  # {name: (facts, [targets])}
+        self.targets = {}  # {name: (facts, {target: late})}
         self.modules = modules
         if any(map(_on_the_way, modules)):  # which come into scope as they are
             self.modules = None
@@ -746,17 +747,18 @@ def _targets(name, version, packages=True):
     """
     namespace, found = _namespace_of(name), []
     package, facts = _package(namespace), version.facts if version is not None else _NO_FACTS
+    on_demand = "__getattr__" in facts.binds  # PEP 562: by functions, for others
     for each in facts.imports:
-        base = _absolute(each.name, each.level, package)
+        base, late = _absolute(each.name, each.level, package), each.late and not on_demand
         used = version.code.co_names if packages and version.code is not None else ()
         children = [f"{base}.{child}" for child in each.names or used]
         children = [child for child in children if child in sys.modules]
         own = _parents(name) if each.names else ()  # these are there already
         if packages or not each.names:
-            found += [(above, each.late) for above in _parents(base) if above not in own]
+            found += [(above, late) for above in _parents(base) if above not in own]
         if packages and base not in own or len(children) < len(each.names) or not each.names:
-            found.append((base, each.late))
-        found += [(child, each.late) for child in children]
+            found.append((base, late))
+        found += [(child, late) for child in children]
     for key, value in list(namespace.items()):
         if type(value) is ModuleType and key in facts.binds:
             target = _dict_of(value).get("__name__")
@@ -835,12 +837,12 @@ def _to_reload_deeply(root, scope):
     _check_bytecode()
     if root not in scope:
         raise ImportError(f"{root!r} is excluded: take it out of exclude to reload it", name=root)
-    sources, targets = {}, {}
-    inside = dict.fromkeys(name for name in _table(scope).paths if name not in scope.above)
+    sources, targets, table = {}, {}, _table(scope)
+    inside = dict.fromkeys(name for name in table.paths if name not in scope.above)
 
     def below(name):
         sources[name] = _source(name)
-        targets[name] = _targets(name, sources[name].version)
+        targets[name] = _known_targets(table, name, sources[name].version)
         return [target for target in targets[name] if target in inside]
 
     def eager(name):
@@ -857,13 +859,19 @@ def _to_reload_deeply(root, scope):
 
 def _edges_in(scope):
     """Return {name: [targets]} of what the modules in scope import when they are executed."""
-    table = _table(scope)
+    table, edges = _table(scope), {}
     for name in table.paths:
-        version = _running(name)
-        facts = version and version.facts
-        if table.edges.get(name, [0])[0] is not facts:
-            table.edges[name] = facts, _eager(name, version)
-    return {name: targets for name, (facts, targets) in table.edges.items()}
+        targets = _known_targets(table, name, _running(name))
+        edges[name] = [target for target in targets if not targets[target]]
+    return edges
+
+
+def _known_targets(table, name, version):
+    """Return what _targets() has found for these facts before, or finds now."""
+    facts = version and version.facts
+    if name not in table.targets or table.targets[name][0] is not facts:
+        table.targets[name] = facts, _targets(name, version)
+    return table.targets[name][1]
 
 
 def _dependents(edges, names):
@@ -1131,7 +1139,7 @@ class Batch:
         for cached in self.caches if self.committed else ():
             _CACHED.cache_clear(cached)
         self.views, self.pairs, self.undone, self.log, self.error = {}, {}, {}, [], None
-        self.replaced = []
+        self.replaced, self.hooks = [], (None, None)
         if dropped:
             gc.collect()  # else classes are met in __subclasses__()
         if self.collects:
@@ -1178,7 +1186,8 @@ class Batch:
     def imported(self, base):
         """Execute what an import of a name is about to find."""
         for name in (*_parents(base), base):
-            self.enter(_real_name(name))
+            if name not in self.views:
+                self.enter(_real_name(name))
 
     def imported_from(self, base, child):
         """Execute what `from base import child` is about to find, if that is a module."""
@@ -1443,8 +1452,8 @@ class View(dict):
         if facts.looks or self.facts.looks:  # it may have bound names that no statement shows
             return self.old
         bound = [*facts.binds, *facts.sets, *self.runs.left]
-        for module, level, attribute, _ in facts.froms:
-            if attribute == "*":
+        for (module, level), pairs in facts.froms.items():
+            if ("*", "*") in pairs:
                 name = _absolute(module, level, _package(self.old))
                 view = self.batch.views.get(name)
                 bound += _exported(_namespace_of(name) if view is None else view.old)
@@ -1471,6 +1480,9 @@ class View(dict):
         if self.sees_all:
             unbound = [name for name in past if live[name] is old[name]]
             self.hidden = self.to_hide().intersection(unbound) - self.facts.binds.keys()
+        for name in self.facts.sets - self.facts.binds.keys():  # bound by functions, if at all
+            if name in old and live.get(name) is old[name] and type(old[name]) not in _PLAIN:
+                self.hidden.add(name)
         for child in self.hidden.intersection(self.children):
             live[child] = self.children[child]
         self.hidden -= self.children.keys()
@@ -1586,11 +1598,13 @@ _PLAIN = {int, str, float, bool, bytes, type(None), tuple, list, dict, set, froz
 _DESCRIPTORS = {types.MemberDescriptorType, types.GetSetDescriptorType}
 _NO_RECORDS = {*_PLAIN, *_DESCRIPTORS, FunctionType, MethodType}
 _CACHED = type(functools.lru_cache(None)(len))
-_METHODS = {property: "fget", classmethod: "__func__", staticmethod: "__func__"}
+_METHODS = {property: ("fget", "fset", "fdel", "__doc__"), classmethod: ("__func__",),
+            staticmethod: ("__func__",)}
 _METACLASSES = {"abc", "typing", "typing_extensions", "enum"}  # Python's own, besides type
 _NOT_COPIED = {"__dict__", "__weakref__", "_abc_impl", "__classdictcell__"}
 _STATE = ["__defaults__", "__kwdefaults__", "__doc__", "__name__", "__qualname__", "__module__"]
-_STATE += ["__annotate__" if "__annotate__" in vars(FunctionType) else "__annotations__"]  # 3.14
+_NOTES = "__annotate__" if "__annotate__" in vars(FunctionType) else "__annotations__"  # 3.14
+_STATE += [_NOTES]
 _STATE += ["__type_params__"] * hasattr(FunctionType, "__type_params__")  # 3.12
 
 
@@ -1624,10 +1638,20 @@ def _keep(batch, old, new):
     elif kind is FunctionType is type(old):
         same = old.__qualname__ == new.__qualname__
         keep = _keep_function
+    elif kind in _METHODS and type(old) is kind:
+        before, after = _parts(old), _parts(new)
+        kept = list(map(functools.partial(_keep, batch), before, after))
+        return new if _identical(kept, after) else old if _identical(kept, before) else kind(*kept)
     else:
         return new
-    made_here = _module_of(new) == _module_of(old) and _module_of(new) in batch.views
-    return keep(batch, old, new) if same and made_here and id(old) not in batch.claimed else new
+    module = _module_of(new)
+    made_here = same and type(module) is str and module in batch.views and _module_of(old) == module
+    return keep(batch, old, new) if made_here and id(old) not in batch.claimed else new
+
+
+def _parts(value):
+    """Return what a property, classmethod or staticmethod is made of; of all else itself."""
+    return [getattr(value, name) for name in _METHODS[type(value)]] if type(value) in _METHODS else [value]
 
 
 def _keep_function(batch, old, new):
@@ -1638,6 +1662,8 @@ def _keep_function(batch, old, new):
         _forward(batch, old, new)
         return new
     batch.pair(new, old)
+    if was is code and not (_extras_of(old) or _extras_of(new)):
+        return old
     if was is not code:
         batch.do(setattr, old, "__code__", code, old=was)
     had, before, after = old.__dict__, _state_of(old), _state_of(new)
@@ -1653,6 +1679,12 @@ def _keep_function(batch, old, new):
         if before is not after is not _MISSING:
             batch.do(_set_cell, mine, _keep(batch, before, after), old=before)
     return old
+
+
+def _extras_of(function):
+    """Return whether a function has more to it than its code."""
+    return function.__defaults__ or function.__kwdefaults__ or function.__dict__ \
+        or function.__closure__ or getattr(function, _NOTES)
 
 
 def _fits(was, code):
@@ -1692,7 +1724,10 @@ def _forward(batch, old, new):
     code = (call_async if new.__code__.co_flags & 0x80 else call).__code__  # CO_COROUTINE
     code = code.replace(co_freevars=old.__code__.co_freevars, co_name=new.__name__)
     state = [None, {"__new__": new}, *_state_of(new)[2:]], {**new.__dict__, "__wrapped__": new}
-    batch.do(setattr, old, "__code__", code, old=old.__code__)
+    import warnings
+    with warnings.catch_warnings():  # 3.13 warns where a generator becomes a plain function
+        warnings.simplefilter("ignore", DeprecationWarning)
+        batch.do(setattr, old, "__code__", code, old=old.__code__)
     batch.do(_set_state, old, state, old=(_state_of(old), dict(old.__dict__)))
 
 
@@ -1734,16 +1769,16 @@ def _keep_class(batch, old, new):
             batch.do(type.__setattr__, old, "__bases__", bases, old=_bases(old))
     except TypeError:
         becomes = False
-    if not becomes or _layout(old) != _layout(new):
+    same = same_bases and before.keys() == after.keys()
+    if not becomes or not same and _layout(old) != _layout(new):
         batch.pair(new, new)
         batch.claimed.add(id(old))
         batch.replaced.append((old, new))
         return new
     batch.pair(new, old)
-    for value in after.values():  # the cell behind super(), which methods share, is used at once
-        function = getattr(value, _METHODS[type(value)]) if type(value) in _METHODS else value
-        for cell in function.__closure__ or () if _is_function(function) else ():
-            if _content(cell) is new:
+    for function in filter(_is_function, itertools.chain(*map(_parts, after.values()))):
+        for cell in function.__closure__ or ():
+            if _content(cell) is new:  # behind super(): it is used at once
                 cell.cell_contents = old
     if "_member_map_" in after and "_member_map_" in before:
         _keep_members(batch, old, before["_member_map_"], new, after)
@@ -1845,11 +1880,12 @@ def _exchange(successors, exact, do):
     if exact and pairs:
         found = gc.get_referrers(*[pair.new for pair in pairs])
     elif pairs:
-        found, successors = gc.get_objects(), {pair.new: pair for pair in pairs}
+        found = gc.get_objects()  # code of other files may be equal, too
+        successors = {(pair.new.co_filename, pair.new): pair for pair in pairs}
     for function in found:
         if _is_function(function):
             code = function.__code__
-            pair = successors.get(id(code) if exact else code)
+            pair = successors.get(id(code) if exact else (code.co_filename, code))
             if pair is not None and _fits(code, pair.kept):
                 do(setattr, function, "__code__", pair.kept, old=code)
 
@@ -2082,10 +2118,11 @@ _cells = []  # Versions of a notebook's cells
 
 def _facts_of_main():
     """Return the facts of the running script's source, and of a notebook's cells."""
-    path, imports, froms = _namespace_of("__main__").get("__file__"), [], []
+    path, imports, froms = _namespace_of("__main__").get("__file__"), [], {}
     for version in [*_cells, _runs.get(path) or Version(None, None, path)]:
         imports += version.facts.imports
-        froms += version.facts.froms
+        for base, pairs in version.facts.froms.items():
+            froms[base] = froms.get(base, []) + pairs
     return _NO_FACTS._replace(imports=imports, froms=froms)
 
 
@@ -2101,11 +2138,11 @@ def _rename_elsewhere(batch):
 
 def _rename_in(batch, namespace, facts, taken):
     package = _package(namespace)
-    for module, level, attribute, bound in facts.froms:
-        view, star = batch.views.get(_absolute(module, level, package)), attribute == "*"
-        names = () if view is None else _exported(view.live) if star else [attribute]
-        for name in names:
-            bound = name if star else bound
+    for (module, level), pairs in facts.froms.items():
+        view = batch.views.get(_absolute(module, level, package))
+        if view is not None and ("*", "*") in pairs:
+            pairs = [*pairs, *[(name, name) for name in _exported(view.live)]]
+        for name, bound in pairs if view is not None else ():
             old, new = view.old.get(name, _MISSING), view.live.get(name, _MISSING)
             had = namespace.get(bound, _MISSING)
             if had is old and new is not old and new is not _MISSING and name not in view.hidden:
@@ -2115,16 +2152,12 @@ def _rename_in(batch, namespace, facts, taken):
             batch.do(_restore_item, namespace, name, taken[id(value)], old=value)
 
 
-# -- K: unloading ----------------------------------------------------------------------------------
-#
-# Modules go dependents first, all or none, and a report says what is left and who holds it.  Relies
-# on `_imports` for who needs whom, and on gc.get_objects() for what is left: a namespace lives on
-# in functions, a class on its own, when the module object is dead.  gc.get_referents() leads there,
-# and nothing of the program's is called or compared on the way (`type(x) in (...)` would).
+# -- K. unloading ----------------------------------------------------------------------------------
+# Guarantees that modules go dependents first, all or none, and that the report tells what is left.
+# Relies on gc: a namespace lives on in functions, a class on its own, when the module is dead.
+# Nothing of the program's is called or compared on the way (`type(x) in (...)` would do that).
 
 _NOT_FOUND = "something that could not be found: look at atexit, signal handlers, compiled code"
-_IN_ORDER = {id(list), id(tuple)}
-_SHOWN = {id(kind) for kind in (str, bytes, int, float, bool, type(None))}  # as keys
 _is_tracked = getattr(gc, "is_tracked", id)  # PyPy tracks all; what is not tracked holds nothing
 
 
@@ -2135,16 +2168,14 @@ class Unloaded(collections.namedtuple("Unloaded", "names alive")):
     of those of which something is still held.
     """
 
-    __slots__ = ()
-
     def __bool__(self):
         return not self.alive
 
     def __str__(self):
-        lines = [f"unloaded {len(self.names)}: {_listing(self.names)}"]
+        text = f"unloaded {len(self.names)}: {_listing(self.names)}"
         for name, holders in self.alive.items():
-            lines.append(f"{name} is still held by {', '.join(holders) or _NOT_FOUND}")
-        return "\n".join(lines)
+            text += f"\n{name} is still held by {', '.join(holders) or _NOT_FOUND}"
+        return text
 
 
 def deep_unload(module: Module, *, include: Names = (), exclude: Names = (),
@@ -2156,272 +2187,156 @@ def deep_unload(module: Module, *, include: Names = (), exclude: Names = (),
     what is still alive, and who holds it.  Raise TypeError or ImportError for what cannot be
     unloaded, ImportError for importers outside; then nothing has changed.
     """
-    name = _named(module)
-    del module
+    name = module = _named(module)  # from here on nothing in this frame holds it
+    import linecache
     with _lock:
-        reason = None
-        if _batch is not None:
-            reason = "cannot be unloaded while modules are being reloaded: do it afterwards"
-        elif _in_stdlib(_namespace_of(name)["__spec__"].origin):
-            reason = "belongs to the standard library, which cannot be unloaded"
-        if reason:
-            raise ImportError(f"{name!r} {reason}", name=name)
         scope = _Scope(include, exclude, name)
-        for each in _plan_unload(name, scope, force):
+        for each in _to_unload(name, scope, force):
             _call_hook(each)
-        names = _plan_unload(name, scope, True)  # the hooks may have imported something
-        specs = {each: _namespace_of(each)["__spec__"] for each in names}
-        _forget(specs)
+        specs = {each: _spec_of(each) for each in _to_unload(name, scope, True)}  # hooks may import
+        modules = dict(sys.modules)
+        try:
+            for each in specs:
+                del sys.modules[each]
+            _invalidate_finders()
+        except BaseException:
+            sys.modules.update(modules)
+            raise
+        for each, spec in specs.items():
+            parent, _, child = each.rpartition(".")
+            if _namespace_of(parent).get(child) is modules[each]:
+                del _namespace_of(parent)[child]
+            if spec.has_location:
+                _drop_bytecode(spec.origin)
+                linecache.cache.pop(spec.origin, None)
+                _runs.pop(spec.origin, None)
+        del modules
+        for clear in _namespace_of("typing").get("_cleanups", ()):
+            clear()  # Optional[C] and the like are cached with their classes
         gc.collect()
         alive = _still_alive(specs)
         for each, other in list(sys.modules.items()):
             if each.startswith(name + ".") and _fixed(each, other):
                 alive[each] = (f"{each} (extension module)",)
-        return Unloaded(tuple(names), types.MappingProxyType(alive))
+        return Unloaded(tuple(specs), alive)
 
 
-def _plan_unload(root, scope, force):
-    """The names to unload, dependents first; raise ImportError if a module outside imports one."""
-    edges, at_once, above = {"__main__": _imports_of_main()}, {}, _parents(root)
+def _to_unload(root, scope, force):
+    """Return the names, dependents first; raise ImportError if a module outside imports one."""
+    imports = collections.defaultdict(dict, __main__=dict.fromkeys(_imports_of_main(), True))
     for name, module in list(sys.modules.items()):
-        if not _fixed(name, module) and not _in_stdlib(_dict_of(module)["__spec__"].origin):
-            imports = _imports(name)
-            edges[name] = [name.rpartition(".")[0], *imports]
-            at_once[name] = [target for target in imports if not imports[target]]
-    modules = [root, *[name for name in list(sys.modules) if name != root]]
-    inside = {name for name in modules if (name + ".").startswith(root + ".") and name in scope}
+        if not _fixed(name, module) and not _in_stdlib(_spec_of(name).origin):
+            imports[name] = {**_imports(name), **dict.fromkeys(_parents(name), False)}
+    own = set(scope.loaded()).difference(_parents(root))
+    inside = sorted(name for name in own if (name + ".").startswith(root + "."))
+    below = _order(inside, lambda name: sorted(own.intersection(imports[name])))
+    used = set(_order(imports.keys() - below, lambda name: imports[name].keys() - inside))
+    names = dict.fromkeys(name for name in reversed(below) if name not in used)
 
-    def needed(name):
-        return [target for target in edges.get(name, ()) if target in scope and target not in above]
+    def at_once(name):
+        return [target for target, late in imports[name].items() if target in names and not late]
 
-    below = _reach(inside, needed).keys()
-    used = _reach(edges.keys() - below, lambda name: [] if name in inside else edges.get(name, []))
-    inside |= below - used.keys()
-    reasons = []
-    for importer in [name for name in at_once if name not in inside]:
-        targets = sorted(inside.intersection(at_once[importer]))
-        if targets:
-            reasons.append(f"{importer} imports {', '.join(targets)}")
-    if reasons and not force:
-        reason = f"{'; '.join(reasons)}; unload these first, or pass force=True"
-        raise ImportError(f"{root!r} cannot be unloaded: {reason}", name=root)
-    names = [name for name in modules if name in inside]
-    order = _order(names, lambda name: [t for t in [name.rpartition(".")[0], *at_once.get(name, ())] if t in inside])
-    return list(reversed(order))
-
-
-def _forget(specs):
-    """Take modules out of the interpreter's tables or, if that is interrupted, change nothing."""
-    import linecache
-    modules, taken = dict(sys.modules), []
-    try:
-        for name in specs:
-            parent, _, child = name.rpartition(".")
-            package, module = _namespace_of(parent), sys.modules.pop(name)
-            if parent not in specs and package.get(child) is module:
-                taken.append((package, child, module))
-                del package[child]
-        _invalidate_finders()
-        for clear in _namespace_of("typing").get("_cleanups", ()):
-            clear()  # Optional[C] and the like are cached with their classes
-        for path in [spec.origin for spec in specs.values() if spec.has_location]:
-            _drop_bytecode(path)
-            linecache.cache.pop(path, None)
-            _runs.pop(path, None)
-    except BaseException:
-        _restore_namespace(sys.modules, {**modules, **sys.modules})
-        for package, child, module in taken:
-            package[child] = module
-        raise
+    outside = [name for name in imports if name not in names and at_once(name)]
+    if _batch is not None:
+        reason = "cannot be unloaded while modules are being reloaded: do it afterwards"
+    elif _in_stdlib(_spec_of(root).origin):
+        reason = "belongs to the standard library, which cannot be unloaded"
+    elif outside and not force:
+        found = [f"{name} imports {', '.join(sorted(at_once(name)))}" for name in outside]
+        reason = f"cannot be unloaded: {'; '.join(found)}; unload these first, or pass force=True"
+    else:
+        return _order(names, at_once)[::-1]
+    raise ImportError(f"{root!r} {reason}", name=root)
 
 
 def _still_alive(specs):
-    """{name: (holders in words, ...)} of the unloaded modules of which something is still held."""
-    left, names = [], {id(spec): name for name, spec in specs.items()}
-    for obj in gc.get_objects():
-        space = obj.__globals__ if _is_function(obj) else obj
-        known_by = space.get("__spec__") if type(space) is dict else None
-        name = names.get(id(known_by)) or _module_of(obj)
+    """Return {name: (holders in words, ...)} of the modules of which something is still held.
+
+    The search goes to the nearest first, from what the program has words for, then from what its
+    running functions hold.  Where nobody was found, it goes on from the running functions of the
+    standard library, and through what is left itself.
+    """
+    left, names = {}, {id(spec): name for name, spec in specs.items()}
+    objects = gc.get_objects()  # kept, as an id lasts as long as its object
+    for obj in objects:
+        spec = obj.get("__spec__") if type(obj) is dict else None
+        name = names.get(id(spec)) or _module_of(obj)
         if type(name) is str and name in specs:
-            left.append((obj, name))
-    found = _Holders(left).search() if left else {}
+            left[id(obj)] = name
+    found = {name: {} for name in left.values()}
+    above = dict.fromkeys(map(id, [globals(), threading._active, *_frames()]))  # passed by
+    until, stages = time.monotonic() + 5, ([], [], [])
+    for stage, words, obj in _beginnings(objects) if left else ():
+        above[id(obj)] = words  # else {id: its holder}
+        stages[stage].append(obj)
+    for most, queue in zip((20, 20, 1), stages):  # holders of a module to name
+        for holder in queue:  # to which the loop adds
+            if time.monotonic() > until:
+                break
+            for part in gc.get_referents(holder):
+                name = left.get(id(part))
+                if name and len(found[name]) < most:
+                    found[name].update(dict.fromkeys(_ways_to(part, holder, above, most)))
+                if id(part) not in above and _is_tracked(part):
+                    above[id(part)] = holder
+                    (stages[2] if name else queue).append(part)
     return {name: tuple(found[name]) for name in specs if name in found}
 
 
-class _Holders:
-    """Finds who holds what is left, in the words of the program: names, keys, attributes, frames.
-
-    The search goes from what the program has words for to the nearest first, then from what the
-    running frames hold.  For what nobody was found to hold, it goes on from the frames of the
-    standard library and through what is left itself.
-    """
-
-    most, seconds = 20, 5  # holders of a module to name; the time to look for them
-
-    def __init__(self, left):
-        self.left = {id(obj): name for obj, name in left}
-        self.found = {name: {} for obj, name in left}  # {name: {holder in words: None}}
-        self.wanted = set(self.found)
-        self.until = time.monotonic() + self.seconds
-        self.rest, self.kept = [], []  # what is left and found; an id lasts as long as its object
-        passed_by = [globals(), threading._active, *[frame for name, frame in _running_frames()]]
-        self.above = dict.fromkeys(map(id, passed_by))  # {id: its holder, or words for a beginning}
-
-    def search(self):
-        """Return {name: {holder in words: None}}."""
-        self.go_through(_beginnings(), [])
-        self.go_through(_held_by_frames(False), [])
-        self.wanted = {name for name, holders in self.found.items() if not holders}
-        self.go_through(_held_by_frames(True), [])
-        self.most = 1  # what is left holds itself, too
-        self.go_through((), self.rest)
-        if time.monotonic() > self.until:
-            given_up = f"something: the search was given up after {self.seconds} seconds"
-            for name in self.wanted:
-                self.found[name][given_up] = None
-        return self.found
-
-    def go_through(self, beginnings, objects):
-        """Search on from (words, object) and from objects that were found before."""
-        for words, obj in beginnings:
-            if self.above.setdefault(id(obj), words) is words:
-                objects.append(obj)
-        self.kept.append(objects)
-        for holder in objects:  # to which the loop adds
-            if not self.wanted or time.monotonic() > self.until:
-                break
-            in_order = id(type(holder)) in _IN_ORDER  # what gc.get_referents() gives from behind
-            for part in holder if in_order else gc.get_referents(holder):
-                if id(part) not in self.above and _is_tracked(part):
-                    self.above[id(part)] = holder
-                    (self.rest if id(part) in self.left else objects).append(part)
-                if id(part) in self.left:
-                    self.note(holder, part)
-
-    def note(self, holder, part):
-        """Say who holds a part of what is left."""
-        name = self.left[id(part)]
-        found = self.found[name]
-        if name in self.wanted and len(found) < self.most:
-            for link in self.links(holder, part)[:self.most] or [""]:
-                found[self.words(holder, link)] = None
-
-    def words(self, holder, link):
-        """The way to a holder and on by a link, as far as the program has words for it."""
-        way, owner = [link], self.owner(holder)
-        top, above = owner, self.above[id(owner)]
-        while type(above) is not str:
-            links = self.links(above, top)
-            if not links:
-                way.clear()
-            way += links[:1]
-            top = self.owner(above)
-            above = self.above[id(top)]
-        if " " not in above:  # an expression: the way goes on
-            if len(way) > 20:
-                way[10:-10] = [" ... "]
-            return above + "".join(reversed(way))
-        if type(top) is list and link.startswith(".") and not _is_function(owner):
-            return f"attribute {link[1:]!r} of {_title(owner)}"
-        return above
-
-    def links(self, holder, part):
-        """How a holder comes to a part: [".name"], ["[key]", ...], or [] for no words."""
-        kind, dotted = type(holder), True
+def _ways_to(part, holder, above, most):
+    """Return the ways to a part of a holder, as far as the program has words for them."""
+    ways = [""]
+    while type(holder) is not str:
+        kind, own, before = type(holder), _attributes(holder) or {}, ""
         if issubclass(kind, dict):
             items = list(dict.items(holder))
-            dotted = type(self.above[id(holder)]) is str or self.owner(holder) is not holder
-        elif id(kind) in _IN_ORDER:
+        elif kind is list or kind is tuple:
             items = enumerate(holder)
-        elif _is_function(holder):
-            items = [("__globals__", holder.__globals__), ("__defaults__", holder.__defaults__)]
         else:
-            items = list((_attributes(holder) or {}).items())
+            items, before = list(own.items()), ".__dict__"
+        if _is_function(holder):
+            items += ("__globals__", holder.__globals__), ("__defaults__", holder.__defaults__)
         keys = [key for key, value in items if value is part]
-        return [f".{key}" if dotted and type(key) is str else f"[{_title(key)}]" for key in keys]
-
-    def owner(self, holder):
-        """The object or class whose attributes a dict holds; anything else itself."""
-        above = self.above[id(holder)]
-        is_owned = type(holder) is dict and (_is_class(above) or _attributes(above) is holder)
-        return above if is_owned else holder
-
-
-def _title(obj):
-    """What to call a key or a callable, without asking it."""
-    if id(type(obj)) in _SHOWN:
-        return repr(obj)[:200]
-    if type(obj) is types.MethodType:
-        return _title(obj.__func__)
-    if _is_class(obj) or _is_function(obj):
-        name = _qualname(obj) if _is_class(obj) else obj.__qualname__
-        return f"{_module_of(obj)}.{name}"
-    return f"<{_name_of(type(obj))} object>"
+        links = [f"[{key!r}]" if type(key) is str or type(key) is int else "[...]" for key in keys]
+        if type(part) is dict and (part is own or _is_class(holder) or _is_module(holder)):
+            before, links = ".__dict__", [""]
+        ways = [before + link + way for way in ways for link in links[:most]] or [""]
+        part, holder, most = holder, above[id(holder)], 1  # one way to the holder is enough
+    if " " in holder:  # no expression that could go on
+        return [holder]
+    return [holder + re.sub(r"__dict__\['(\w+)'\]|\.__dict__$", r"\1", way)[:300] for way in ways]
 
 
-def _beginnings():
-    """Yield (words, object) of where ways begin: an expression, or words with a space."""
-    for thread in list(threading._active.values()):
+def _beginnings(objects):
+    """Yield (stage, words, object) of where ways begin: an expression, or words with a space."""
+    import logging
+    for thread in threading.enumerate():
         if issubclass(type(thread), threading.Timer):
-            timer = _attributes(thread)
-            what = _title(timer.get("function"))
-            yield f"pending threading.Timer of {what} in {timer.get('_name')}", thread
-    if "asyncio" in sys.modules:
-        yield from _beginnings_of_asyncio(sys.modules["asyncio"])
-    root = _namespace_of("logging").get("root")
-    if root is not None:
-        yield "logging.getLogger()", root
-        for name, logger in list(root.manager.loggerDict.items()):
-            yield f"logging.getLogger({name!r})", logger
-    for name in sorted(list(sys.modules), key="__main__".__eq__):  # last: it imports from others
-        yield name, _namespace_of(name)
-        yield name, sys.modules.get(name)  # one in C may hold more than its namespace
-
-
-def _beginnings_of_asyncio(asyncio):
-    for obj in gc.get_objects():
-        if issubclass(type(obj), asyncio.AbstractEventLoop):
-            yield "asyncio event loop", obj
-        if issubclass(type(obj), asyncio.Task):
-            coroutine = asyncio.Task.get_coro(obj)
-            if type(coroutine) is types.CoroutineType and coroutine.cr_frame is not None:
-                yield f"asyncio task in {_where(coroutine.cr_frame)}", coroutine
-
-
-def _running_frames():
-    """Yield (name of its thread, frame) of what runs."""
-    for ident, frame in list(sys._current_frames().items()):
+            yield 0, f"pending threading.Timer in {_attributes(thread)['_name']}", thread
+    task = _namespace_of("asyncio").get("Task", ())
+    for obj in objects:
+        if issubclass(type(obj), task):
+            for frame in task.get_stack(obj, limit=1):
+                yield 0, f"asyncio task in {_where(frame)}", task.get_coro(obj)
+    yield 0, "logging.getLogger()", logging.root
+    for name, logger in list(logging.root.manager.loggerDict.items()):
+        yield 0, f"logging.getLogger({name!r})", logger
+    for name in sorted(sys.modules, key="__main__".__eq__):  # last: it imports from others
+        yield 0, name, sys.modules.get(name)
+    for ident, frame in sys._current_frames().items():
         thread = _attributes(threading._active.get(ident)) or {}
         while frame is not None:
-            yield thread.get("_name", ident), frame
+            path, held = frame.f_code.co_filename, [frame.f_globals]
+            if frame.f_code.co_flags & _IN_FUNCTION:  # f_locals is Python's own
+                held += frame.f_locals.values()
+            if path != __file__:
+                words = f"frame of {thread.get('_name', ident)} in {_where(frame)}"
+                yield 1 + _in_stdlib(path), words, held
             frame = frame.f_back
 
 
-def _held_by_frames(in_stdlib):
-    """Yield (words, what it holds) of the frames that run functions of the library or of others."""
-    for thread, frame in _running_frames():
-        path, held = frame.f_code.co_filename, [frame.f_globals]
-        if frame.f_code.co_flags & 1:  # CO_OPTIMIZED, a function: f_locals is Python's own
-            held += frame.f_locals.values()
-        if path != __file__ and _in_stdlib(path) is in_stdlib:
-            yield f"frame of {thread} in {_where(frame)}", held
-
-
 def _where(frame):
-    """The function that a frame runs, and the line."""
-    name = getattr(frame.f_code, "co_qualname", frame.f_code.co_name)  # 3.11+
-    return f"{frame.f_globals.get('__name__', '?')}.{name}, line {frame.f_lineno}"
-
-
-def _reach(names, step):
-    """Return {name: step(name)} of the names and all that these steps lead to, depth first."""
-    reached, stack = {}, list(names)[::-1]
-    while stack:
-        name = stack.pop()
-        if name not in reached:
-            reached[name] = step(name)
-            stack += list(reached[name])[::-1]
-    return reached
+    return f"{frame.f_globals.get('__name__')}.{frame.f_code.co_name}, line {frame.f_lineno}"
 
 
 # -- L. watch: the automatic mode, and notebooks ---------------------------------------------------

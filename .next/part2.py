@@ -1,7 +1,7 @@
 # What a code object says. Instructions are words of two bytes in all Pythons so far; before each
 # IMPORT_NAME stand the instructions that load its level and its names.
 
-_NO_FACTS = Facts((), (), {}, frozenset(), False, False)
+_NO_FACTS = Facts((), {}, {}, frozenset(), False, False)
 _OPS = {opcode.opmap.get(name, -1): name for name in (
     "IMPORT_NAME", "IMPORT_FROM", "STORE_NAME", "STORE_GLOBAL", "LOAD_NAME", "LOAD_CONST",
     "LOAD_SMALL_INT")}
@@ -13,11 +13,11 @@ _IN_FUNCTION = 1  # CO_OPTIMIZED: set for functions, not for modules and class b
 def _facts(code):
     """Return what a module's code says: Facts(imports, froms, binds, sets, looks, lazy).
 
-    `imports` is [Import], `froms` [(module, level, attribute, name bound)] of the module's own
+    `imports` is [Import], `froms` {(module, level): [(attribute, name bound)]} of the module's own
     statements, `binds` {name: times} what these bind, `sets` the names bound by `global`, past the
     view, `looks` whether the module looks at its own namespace, `lazy` whether it imports lazily.
     """
-    facts = Facts([], [], {}, set(), [], [])
+    facts = Facts([], {}, {}, set(), [], [])
     if "__lazy_modules__" in code.co_names:
         facts.lazy.append(True)
     waiting = [(code, False)]
@@ -49,11 +49,12 @@ def _scan(code, facts, top, late):
             if top and arg & 1 and _LAZY_BITS:
                 facts.lazy.append(True)
             if top and wanted == ("*",):
-                facts.froms.append((*base, "*", "*"))
+                facts.froms.setdefault(base, []).append(("*", "*"))
         elif what == "STORE_GLOBAL":
             facts.sets.add(names[arg])
         elif what == "IMPORT_FROM" and top and wanted:  # without, it is `import a.b as c`
-            facts.froms.append((*base, names[arg], names[words[index + 1][2]]))
+            pair = names[arg], names[words[index + 1][2]]
+            facts.froms.setdefault(base, []).append(pair)
         elif what == "LOAD_NAME" and top and names[arg] in _LOOKS:
             facts.looks.append(True)
         if top and what in ("STORE_NAME", "STORE_GLOBAL"):
@@ -94,7 +95,7 @@ def _check_bytecode():
         facts = _facts(compile("from ..a.b import c as d", "", "exec"))
     except (LookupError, ValueError):
         facts = _NO_FACTS
-    if facts[:3] != ([("a.b", 2, ("c",), False)], [("a.b", 2, "c", "d")], {"d": 1}):
+    if facts[:3] != ([("a.b", 2, ("c",), False)], {("a.b", 2): [("c", "d")]}, {"d": 1}):
         raise ReloadError(f"deepreload {__version__} does not know the bytecode of this Python: "
                           "copy a newer one; nothing was reloaded", name=__name__)
 

@@ -11,7 +11,7 @@ class _Table:
     def __init__(self, scope, modules):
         self.paths = {name: _path_of(_spec_of(name)) for name in modules if name in scope}
         self.stats = {}  # {path: stat of a file that says what runs}
-        self.edges = {}  # {name: (facts, [targets])}
+        self.targets = {}  # {name: (facts, {target: late})}
         self.modules = modules
         if any(map(_on_the_way, modules)):  # which come into scope as they are
             self.modules = None
@@ -135,17 +135,18 @@ def _targets(name, version, packages=True):
     """
     namespace, found = _namespace_of(name), []
     package, facts = _package(namespace), version.facts if version is not None else _NO_FACTS
+    on_demand = "__getattr__" in facts.binds  # PEP 562: by functions, for others
     for each in facts.imports:
-        base = _absolute(each.name, each.level, package)
+        base, late = _absolute(each.name, each.level, package), each.late and not on_demand
         used = version.code.co_names if packages and version.code is not None else ()
         children = [f"{base}.{child}" for child in each.names or used]
         children = [child for child in children if child in sys.modules]
         own = _parents(name) if each.names else ()  # these are there already
         if packages or not each.names:
-            found += [(above, each.late) for above in _parents(base) if above not in own]
+            found += [(above, late) for above in _parents(base) if above not in own]
         if packages and base not in own or len(children) < len(each.names) or not each.names:
-            found.append((base, each.late))
-        found += [(child, each.late) for child in children]
+            found.append((base, late))
+        found += [(child, late) for child in children]
     for key, value in list(namespace.items()):
         if type(value) is ModuleType and key in facts.binds:
             target = _dict_of(value).get("__name__")
@@ -224,12 +225,12 @@ def _to_reload_deeply(root, scope):
     _check_bytecode()
     if root not in scope:
         raise ImportError(f"{root!r} is excluded: take it out of exclude to reload it", name=root)
-    sources, targets = {}, {}
-    inside = dict.fromkeys(name for name in _table(scope).paths if name not in scope.above)
+    sources, targets, table = {}, {}, _table(scope)
+    inside = dict.fromkeys(name for name in table.paths if name not in scope.above)
 
     def below(name):
         sources[name] = _source(name)
-        targets[name] = _targets(name, sources[name].version)
+        targets[name] = _known_targets(table, name, sources[name].version)
         return [target for target in targets[name] if target in inside]
 
     def eager(name):
@@ -246,13 +247,19 @@ def _to_reload_deeply(root, scope):
 
 def _edges_in(scope):
     """Return {name: [targets]} of what the modules in scope import when they are executed."""
-    table = _table(scope)
+    table, edges = _table(scope), {}
     for name in table.paths:
-        version = _running(name)
-        facts = version and version.facts
-        if table.edges.get(name, [0])[0] is not facts:
-            table.edges[name] = facts, _eager(name, version)
-    return {name: targets for name, (facts, targets) in table.edges.items()}
+        targets = _known_targets(table, name, _running(name))
+        edges[name] = [target for target in targets if not targets[target]]
+    return edges
+
+
+def _known_targets(table, name, version):
+    """Return what _targets() has found for these facts before, or finds now."""
+    facts = version and version.facts
+    if name not in table.targets or table.targets[name][0] is not facts:
+        table.targets[name] = facts, _targets(name, version)
+    return table.targets[name][1]
 
 
 def _dependents(edges, names):

@@ -81,7 +81,7 @@ class Batch:
         for cached in self.caches if self.committed else ():
             _CACHED.cache_clear(cached)
         self.views, self.pairs, self.undone, self.log, self.error = {}, {}, {}, [], None
-        self.replaced = []
+        self.replaced, self.hooks = [], (None, None)
         if dropped:
             gc.collect()  # else classes are met in __subclasses__()
         if self.collects:
@@ -128,7 +128,8 @@ class Batch:
     def imported(self, base):
         """Execute what an import of a name is about to find."""
         for name in (*_parents(base), base):
-            self.enter(_real_name(name))
+            if name not in self.views:
+                self.enter(_real_name(name))
 
     def imported_from(self, base, child):
         """Execute what `from base import child` is about to find, if that is a module."""
@@ -393,8 +394,8 @@ class View(dict):
         if facts.looks or self.facts.looks:  # it may have bound names that no statement shows
             return self.old
         bound = [*facts.binds, *facts.sets, *self.runs.left]
-        for module, level, attribute, _ in facts.froms:
-            if attribute == "*":
+        for (module, level), pairs in facts.froms.items():
+            if ("*", "*") in pairs:
                 name = _absolute(module, level, _package(self.old))
                 view = self.batch.views.get(name)
                 bound += _exported(_namespace_of(name) if view is None else view.old)
@@ -421,6 +422,9 @@ class View(dict):
         if self.sees_all:
             unbound = [name for name in past if live[name] is old[name]]
             self.hidden = self.to_hide().intersection(unbound) - self.facts.binds.keys()
+        for name in self.facts.sets - self.facts.binds.keys():  # bound by functions, if at all
+            if name in old and live.get(name) is old[name] and type(old[name]) not in _PLAIN:
+                self.hidden.add(name)
         for child in self.hidden.intersection(self.children):
             live[child] = self.children[child]
         self.hidden -= self.children.keys()

@@ -9,11 +9,13 @@ _PLAIN = {int, str, float, bool, bytes, type(None), tuple, list, dict, set, froz
 _DESCRIPTORS = {types.MemberDescriptorType, types.GetSetDescriptorType}
 _NO_RECORDS = {*_PLAIN, *_DESCRIPTORS, FunctionType, MethodType}
 _CACHED = type(functools.lru_cache(None)(len))
-_METHODS = {property: "fget", classmethod: "__func__", staticmethod: "__func__"}
+_METHODS = {property: ("fget", "fset", "fdel", "__doc__"), classmethod: ("__func__",),
+            staticmethod: ("__func__",)}
 _METACLASSES = {"abc", "typing", "typing_extensions", "enum"}  # Python's own, besides type
 _NOT_COPIED = {"__dict__", "__weakref__", "_abc_impl", "__classdictcell__"}
 _STATE = ["__defaults__", "__kwdefaults__", "__doc__", "__name__", "__qualname__", "__module__"]
-_STATE += ["__annotate__" if "__annotate__" in vars(FunctionType) else "__annotations__"]  # 3.14
+_NOTES = "__annotate__" if "__annotate__" in vars(FunctionType) else "__annotations__"  # 3.14
+_STATE += [_NOTES]
 _STATE += ["__type_params__"] * hasattr(FunctionType, "__type_params__")  # 3.12
 
 
@@ -47,10 +49,20 @@ def _keep(batch, old, new):
     elif kind is FunctionType is type(old):
         same = old.__qualname__ == new.__qualname__
         keep = _keep_function
+    elif kind in _METHODS and type(old) is kind:
+        before, after = _parts(old), _parts(new)
+        kept = list(map(functools.partial(_keep, batch), before, after))
+        return new if _identical(kept, after) else old if _identical(kept, before) else kind(*kept)
     else:
         return new
-    made_here = _module_of(new) == _module_of(old) and _module_of(new) in batch.views
-    return keep(batch, old, new) if same and made_here and id(old) not in batch.claimed else new
+    module = _module_of(new)
+    made_here = same and type(module) is str and module in batch.views and _module_of(old) == module
+    return keep(batch, old, new) if made_here and id(old) not in batch.claimed else new
+
+
+def _parts(value):
+    """Return what a property, classmethod or staticmethod is made of; of all else itself."""
+    return [getattr(value, name) for name in _METHODS[type(value)]] if type(value) in _METHODS else [value]
 
 
 def _keep_function(batch, old, new):
@@ -61,6 +73,8 @@ def _keep_function(batch, old, new):
         _forward(batch, old, new)
         return new
     batch.pair(new, old)
+    if was is code and not (_extras_of(old) or _extras_of(new)):
+        return old
     if was is not code:
         batch.do(setattr, old, "__code__", code, old=was)
     had, before, after = old.__dict__, _state_of(old), _state_of(new)
@@ -76,6 +90,12 @@ def _keep_function(batch, old, new):
         if before is not after is not _MISSING:
             batch.do(_set_cell, mine, _keep(batch, before, after), old=before)
     return old
+
+
+def _extras_of(function):
+    """Return whether a function has more to it than its code."""
+    return function.__defaults__ or function.__kwdefaults__ or function.__dict__ \
+        or function.__closure__ or getattr(function, _NOTES)
 
 
 def _fits(was, code):
@@ -115,7 +135,10 @@ def _forward(batch, old, new):
     code = (call_async if new.__code__.co_flags & 0x80 else call).__code__  # CO_COROUTINE
     code = code.replace(co_freevars=old.__code__.co_freevars, co_name=new.__name__)
     state = [None, {"__new__": new}, *_state_of(new)[2:]], {**new.__dict__, "__wrapped__": new}
-    batch.do(setattr, old, "__code__", code, old=old.__code__)
+    import warnings
+    with warnings.catch_warnings():  # 3.13 warns where a generator becomes a plain function
+        warnings.simplefilter("ignore", DeprecationWarning)
+        batch.do(setattr, old, "__code__", code, old=old.__code__)
     batch.do(_set_state, old, state, old=(_state_of(old), dict(old.__dict__)))
 
 
@@ -157,16 +180,16 @@ def _keep_class(batch, old, new):
             batch.do(type.__setattr__, old, "__bases__", bases, old=_bases(old))
     except TypeError:
         becomes = False
-    if not becomes or _layout(old) != _layout(new):
+    same = same_bases and before.keys() == after.keys()
+    if not becomes or not same and _layout(old) != _layout(new):
         batch.pair(new, new)
         batch.claimed.add(id(old))
         batch.replaced.append((old, new))
         return new
     batch.pair(new, old)
-    for value in after.values():  # the cell behind super(), which methods share, is used at once
-        function = getattr(value, _METHODS[type(value)]) if type(value) in _METHODS else value
-        for cell in function.__closure__ or () if _is_function(function) else ():
-            if _content(cell) is new:
+    for function in filter(_is_function, itertools.chain(*map(_parts, after.values()))):
+        for cell in function.__closure__ or ():
+            if _content(cell) is new:  # behind super(): it is used at once
                 cell.cell_contents = old
     if "_member_map_" in after and "_member_map_" in before:
         _keep_members(batch, old, before["_member_map_"], new, after)
@@ -268,11 +291,12 @@ def _exchange(successors, exact, do):
     if exact and pairs:
         found = gc.get_referrers(*[pair.new for pair in pairs])
     elif pairs:
-        found, successors = gc.get_objects(), {pair.new: pair for pair in pairs}
+        found = gc.get_objects()  # code of other files may be equal, too
+        successors = {(pair.new.co_filename, pair.new): pair for pair in pairs}
     for function in found:
         if _is_function(function):
             code = function.__code__
-            pair = successors.get(id(code) if exact else code)
+            pair = successors.get(id(code) if exact else (code.co_filename, code))
             if pair is not None and _fits(code, pair.kept):
                 do(setattr, function, "__code__", pair.kept, old=code)
 
@@ -505,10 +529,11 @@ _cells = []  # Versions of a notebook's cells
 
 def _facts_of_main():
     """Return the facts of the running script's source, and of a notebook's cells."""
-    path, imports, froms = _namespace_of("__main__").get("__file__"), [], []
+    path, imports, froms = _namespace_of("__main__").get("__file__"), [], {}
     for version in [*_cells, _runs.get(path) or Version(None, None, path)]:
         imports += version.facts.imports
-        froms += version.facts.froms
+        for base, pairs in version.facts.froms.items():
+            froms[base] = froms.get(base, []) + pairs
     return _NO_FACTS._replace(imports=imports, froms=froms)
 
 
@@ -524,11 +549,11 @@ def _rename_elsewhere(batch):
 
 def _rename_in(batch, namespace, facts, taken):
     package = _package(namespace)
-    for module, level, attribute, bound in facts.froms:
-        view, star = batch.views.get(_absolute(module, level, package)), attribute == "*"
-        names = () if view is None else _exported(view.live) if star else [attribute]
-        for name in names:
-            bound = name if star else bound
+    for (module, level), pairs in facts.froms.items():
+        view = batch.views.get(_absolute(module, level, package))
+        if view is not None and ("*", "*") in pairs:
+            pairs = [*pairs, *[(name, name) for name in _exported(view.live)]]
+        for name, bound in pairs if view is not None else ():
             old, new = view.old.get(name, _MISSING), view.live.get(name, _MISSING)
             had = namespace.get(bound, _MISSING)
             if had is old and new is not old and new is not _MISSING and name not in view.hidden:

@@ -18,10 +18,10 @@ class Unloaded(collections.namedtuple("Unloaded", "names alive")):
         return not self.alive
 
     def __str__(self):
-        lines = [f"unloaded {len(self.names)}: {_listing(self.names)}"]
+        text = f"unloaded {len(self.names)}: {_listing(self.names)}"
         for name, holders in self.alive.items():
-            lines.append(f"{name} is still held by {', '.join(holders) or _NOT_FOUND}")
-        return "\n".join(lines)
+            text += f"\n{name} is still held by {', '.join(holders) or _NOT_FOUND}"
+        return text
 
 
 def deep_unload(module: Module, *, include: Names = (), exclude: Names = (),
@@ -34,6 +34,7 @@ def deep_unload(module: Module, *, include: Names = (), exclude: Names = (),
     unloaded, ImportError for importers outside; then nothing has changed.
     """
     name = module = _named(module)  # from here on nothing in this frame holds it
+    import linecache
     with _lock:
         scope = _Scope(include, exclude, name)
         for each in _to_unload(name, scope, force):
@@ -53,7 +54,7 @@ def deep_unload(module: Module, *, include: Names = (), exclude: Names = (),
                 del _namespace_of(parent)[child]
             if spec.has_location:
                 _drop_bytecode(spec.origin)
-                _forget_lines(spec.origin)
+                linecache.cache.pop(spec.origin, None)
                 _runs.pop(spec.origin, None)
         del modules
         for clear in _namespace_of("typing").get("_cleanups", ()):
