@@ -2,39 +2,43 @@
 #
 # Copyright (c) 2026 the deepreload authors
 #
-# Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated
-# documentation files (the "Software"), to deal in the Software without restriction, including without limitation the
-# rights to use, copy, modify, merge, publish, distribute, sublicense, and/or sell copies of the Software, and to permit
-# persons to whom the Software is furnished to do so, subject to the following conditions: the above copyright notice and
-# this permission notice shall be included in all copies or substantial portions of the Software. THE SOFTWARE IS PROVIDED
-# "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF
-# MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT
-# HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE,
-# ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+# Permission is hereby granted, free of charge, to any person obtaining a copy of this software
+# and associated documentation files (the "Software"), to deal in the Software without
+# restriction, including without limitation the rights to use, copy, modify, merge, publish,
+# distribute, sublicense, and/or sell copies of the Software, and to permit persons to whom the
+# Software is furnished to do so, subject to the following conditions: the above copyright notice
+# and this permission notice shall be included in all copies or substantial portions of the
+# Software. THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED,
+# INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE
+# AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM,
+# DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM,
+# OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
 """Reload and unload modules deeply: the module, all it imports, and what the program holds of them.
 
-    deep_reload(pkg)                    execute pkg and what it imports again, leaves first
-    reload_changed()                    execute what changed on disk and what imports it
-    python -m deepreload script.py      run a script and swap in every module that is saved
+    deep_reload(pkg)                    execute pkg and all it imports again, leaves first
+    reload_changed()                    execute what changed on disk, and what imports it
+    python -m deepreload script.py      run a script, and swap in every module that is saved
 
-After a reload the modules hold what a new process importing the same files would give them; the module objects,
-functions, classes and enum members that the program holds stay the same objects and run the new code.  A module that
-fails to parse, to import or to run undoes the whole reload.
+How: the code of each module is executed in the live module, in a namespace that hides what the old
+code has left; what it binds is paired with the old object of that name, which is brought up to date
+and stays; import statements execute first what they name; a log undoes all of it where a module fails.
 
-What it will not do: execute the standard library, installed packages, extension modules or ``__main__`` again unless
-they are named; undo what module bodies do outside the reloaded modules (files, sockets, lists in other modules); change
-the frames that are running; put a class whose slots, layout or metaclass changed behind the old class object; follow a
-definition that moves to another module.
+What it will not do (the README says what to do instead): undo what module bodies do elsewhere;
+change frames that are running; keep the identity of classes that a framework's metaclass has made;
+execute the standard library, installed packages, extension modules or ``__main__`` unless named.
 """
+# mypy: ignore-errors
+# pyright: basic, reportGeneralTypeIssues=false, reportAttributeAccessIssue=false
+from __future__ import annotations
 
-import atexit
 import builtins
-import collections.abc
+import collections
 import functools
 import gc
-import importlib.machinery
 import importlib.util
+import itertools
 import opcode
+import operator
 import os
 import re
 import sys
@@ -42,237 +46,251 @@ import threading
 import time
 import types
 import weakref
-from _abc import _get_dump
 from importlib import _bootstrap
-from itertools import chain, compress
-from operator import attrgetter, is_, itemgetter
+from importlib.machinery import (
+    BuiltinImporter, ExtensionFileLoader, FrozenImporter, ModuleSpec, SourceFileLoader, all_suffixes)
+from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 
-__version__ = "1.0"
-__all__ = ["deep_reload", "deep_unload", "reload_changed", "is_changed", "watch", "import_graph", "reload_order",
-           "ReloadError"]
+__version__ = "2.0"
+__all__ = ["deep_reload", "deep_unload", "reload_changed", "is_changed", "watch", "import_graph",
+           "reload_order", "ReloadError"]
+
+TYPE_CHECKING = False  # type checkers take it for typing's, whose import takes its time
+if TYPE_CHECKING:
+    from typing import Any, Callable, Iterable, Union
+    Names = Union[str, Iterable[str]]
+    Module = Union[ModuleType, str]
 
 # The data, in the order in which a reload makes it:
-#   Facts     what a code object says of its module: imports in order, names it binds (from its bytecode or its source)
-#   _seen     {path: Seen}: the code that was last executed from each file, what the file was then, and the names that
-#             importlib.reload() has left of older code
-#   Source    what a module's file says now: spec, code, facts
-#   _Table    what is known of the modules in a scope as long as the same ones are loaded: stamps of files, edges, plans
-#   Edges     the imports of one module of them: of which code, while it held which modules, {name: late}
-#   Plan      {name: Source} of the modules to execute; their import statements say in which order
-#   Batch     one reload under way: the plan, what is not executed yet, and the log that undoes everything
-#   View      the namespace that one module's code sees while the batch executes it
+#   Version   one version of a file: its stat when it was read, its code, the facts of the code
+#   _runs     {path: the Version that was executed last}
+#   _Table    the loaded modules of a scope, their files, and who imports whom
+#   Source    a module to execute: its name, spec and path, and the Version to execute
+#   Batch     one reload: the Sources that are not executed yet, and a log of (function, arguments)
+#             that undoes what was done
+#   View      the namespace that the code of one module sees: the live one, less what is hidden
+#   pairs     {id(new): Pair}: what the code has made, and the old object that stays for it
 Import = collections.namedtuple("Import", "name level names late")
-Facts = collections.namedtuple("Facts", "imports froms imported binds globals inspects dynamic")
-Seen = collections.namedtuple("Seen", "signature settled code facts left", defaults=(frozenset(),))
-Source = collections.namedtuple("Source", "name spec path signature code facts")
-Edges = collections.namedtuple("Edges", "code modules edges")
+Facts = collections.namedtuple("Facts", "imports froms binds sets looks lazy")
+Source = collections.namedtuple("Source", "name spec path version")
 
 _MISSING = object()
 _lock = threading.RLock()
-_UNKNOWN = Seen(None, False, None, None)
-_NO_EDGES = Edges(_MISSING, None, {})
-_seen = {}
-_batch = None
-_grown = 0  # blocks of memory that reloads have left allocated since they last collected all garbage
-_compiled = None  # {path: signature} of the files that a run of the command line has compiled, failed imports included
+_batch = None  # the Batch under way
+_runs = {}
+_held_back = {}  # {name: {path: stat}}: what reload_changed() has left out, until one is saved
+_said = {}  # {name: text of the last error}
+_report = None  # called with (path, stat) of each file that runs or fails: the command line's
 
 
 class ReloadError(ImportError):
-    """A reload that was undone: every module, class and function is as before the call.
+    """A reload that failed, and what could not be reloaded is as it was before.
 
-    `name` is the module that failed, `path` its file, `__cause__` the original exception.
+    `name` is the module that failed, `path` its file, `__cause__` the exception, its traceback
+    beginning in the user's code; `reloaded` are the names that were reloaded all the same.
     """
 
+    name: str
+    path: str | None
+    reloaded: list[str] = []
 
-# -- reloading ----------------------------------------------------------------------------------------------------------
 
-def deep_reload(module, *, include=(), exclude=()):
+# -- what is called from outside -----------------------------------------------------------------
+
+def deep_reload(module: Module, *, include: Names = (), exclude: Names = ()) -> ModuleType:
     """Execute `module` and all it imports again, leaves first, as a new process would.
 
-    `module` is a loaded module or its dotted name; of a package all loaded submodules are executed again too.
-    `include` and `exclude` are names or globs (one or several; a name covers its submodules, `exclude` wins): modules
-    outside the scope to reload as well, and modules to leave alone.  Return the module, the same object as before.
-    Raise TypeError or ImportError for what cannot be reloaded, ReloadError if a module fails: then nothing has changed.
+    `module` is a loaded module or its dotted name; of a package all loaded submodules are executed
+    again too.  `include` and `exclude` are names or globs, one or several (a name covers its
+    submodules, `exclude` wins): modules to reload that are not the user's own, and modules to leave
+    alone.  Return the module, which is the same object as before.
+
+    Raise TypeError or ImportError for what cannot be reloaded, and ReloadError if a module fails:
+    then nothing has changed.
     """
     name = _named(module)
     with _lock:
-        if _batch is not None:  # called by a module that is being reloaded: an import like any other
-            _batch.enter(name)
+        if _batch is not None:  # called by a module that is being reloaded: an import like others
+            _batch.imported(name)
         else:
-            Batch(lambda: _plan_deep(name, include, exclude), joins=True).execute()
+            scope = _Scope(include, exclude, name)
+            try:
+                Batch(scope, *_to_reload_deeply(name, scope)).execute()
+            except ReloadError as error:
+                raise error.with_traceback(None)  # its cause has the user's
         return sys.modules[name]
 
 
-def reload_order(module, *, include=(), exclude=()):
-    """Return the names that `deep_reload` with these arguments would execute, in the order in which they would finish."""
+def reload_order(module: Module, *, include: Names = (), exclude: Names = ()) -> list[str]:
+    """Return what `deep_reload` with these arguments would execute, in the order of finishing.
+
+    Raise what it would raise before it executes anything.
+    """
     name = _named(module)
     with _lock:
-        return _plan_deep(name, include, exclude).order()
+        sources, starts = _to_reload_deeply(name, _Scope(include, exclude, name))
+
+        def below(name):
+            targets = [*_parents(name), *_eager(name, sources[name].version)]
+            return [target for target in targets if target in sources]
+
+        return _order(starts, below)
 
 
-def import_graph(*, include=(), exclude=()):
-    """Return {name: [names it imports]} of the loaded modules in scope, each list in the order of the imports."""
+def reload_changed(*, include: Names = (), exclude: Names = ()) -> list[str]:
+    """Execute again what changed on disk, and what imports it: one step of polling.
+
+    `include` and `exclude` are as for `deep_reload`.  Return the names executed, in order; [] if
+    there was nothing to do.  What fails stays at its last good version until a file concerned is
+    saved; the rest is reloaded, and then ReloadError says what is held back.
+    """
     with _lock:
-        plan = Plan(_Scope(include, exclude))
-        names = plan.scope.loaded()
-        return {name: [t for t in plan.imports(plan.load(name)) if t in names and t != name] for name in names}
+        if _batch is not None:
+            return []
+        scope = _Scope(include, exclude)
+        changed = _changed(scope)
+        return _reload_what_works(scope, changed) if changed else []
+
+
+def is_changed(module: Module) -> bool:
+    """Return whether the file of a loaded module (or its name) differs from what runs.
+
+    A touch makes no difference, nor does an edit of comments or layout once it was looked at.
+    Raise TypeError or ImportError as `deep_reload` does.
+    """
+    name = _named(module)
+    with _lock:
+        return _differs(name) is not None
+
+
+def import_graph(*, include: Names = (), exclude: Names = ()) -> dict[str, list[str]]:
+    """Return {name: [names it imports]} of the loaded modules in scope, in the order of imports."""
+    with _lock:
+        names = _Scope(include, exclude).loaded()
+        graph = {name: _imports(name, packages=False) for name in names}
+        return {name: [each for each in targets if each in graph] for name, targets in graph.items()}
+
+
+# -- B. scope: the modules that are the user's own -----------------------------------------------
+# Guarantees that the standard library, installed packages, extension modules, the script and this
+# module are never executed again unless they are named, and that bad input gets one clear sentence.
+
+# What modules and classes are for Python itself, whatever they make of attribute access
+_dict_of = ModuleType.__dict__["__dict__"].__get__
+_vars_of_class = type.__dict__["__dict__"].__get__
+_name_of, _qualname, _bases, _mro = [
+    type.__dict__[name].__get__ for name in ("__name__", "__qualname__", "__bases__", "__mro__")]
+_STDLIB = os.path.normcase(os.path.dirname(os.__file__)) + os.sep
+_INSTALLED = re.compile(r"[\\/](?:site|dist)-packages[\\/]")
+_USED = {value.__name__ for value in list(globals().values()) if type(value) is ModuleType}
+
+
+def _is_module(obj):
+    return issubclass(type(obj), ModuleType)  # isinstance() would ask proxies
+
+
+def _is_class(obj):
+    return issubclass(type(obj), type)
+
+
+def _is_function(obj):
+    return type(obj) is FunctionType
+
+
+def _namespace_of(name):
+    """Return the namespace of a loaded module; {} for anything else that sys.modules holds."""
+    module = sys.modules.get(name)
+    return _dict_of(module) if _is_module(module) else {}
+
+
+def _spec_of(name):
+    """Return the spec of a loaded module, or None: a module may put anything there."""
+    spec = _namespace_of(name).get("__spec__")
+    return spec if issubclass(type(spec), ModuleSpec) else None
+
+
+def _path_of(spec):
+    return spec.origin if spec is not None and spec.has_location else None
+
+
+@functools.lru_cache(None)
+def _parents(name):
+    """Return the names of the packages above a module, outermost first."""
+    parts = name.split(".")
+    return tuple(".".join(parts[:i]) for i in range(1, len(parts)))
 
 
 def _named(module):
-    """The name in sys.modules of what the caller asked for, or the error that says what to do."""
-    if not isinstance(module, (str, types.ModuleType)):
-        raise TypeError(f"expected a module or its dotted name, not {type(module).__name__}")
-    name = module if isinstance(module, str) else getattr(_spec_of(module), "name", None) or _dict_of(module).get("__name__") or "?"
-    if not name:
-        raise TypeError("expected a module or its dotted name, not an empty string")
+    """Return the name of what the caller asked for, or raise the error that says what to do."""
+    name = module
+    if isinstance(module, ModuleType):
+        namespace = _dict_of(module)
+        name = getattr(namespace.get("__spec__"), "name", None) or namespace.get("__name__")
+    if not isinstance(name, str) or not name:
+        what = "an empty string" if name == "" else type(module).__name__
+        raise TypeError(f"expected a module or its dotted name, not {what}")
     found = sys.modules.get(name)
+    reason = found and _fixed(name, found)
     if found is None:
-        raise ImportError(f"module {name!r} is not loaded: import it first", name=name)
-    if isinstance(module, types.ModuleType) and found is not module:
-        raise ImportError(f"this module {name!r} is not in sys.modules any more: import it again and pass that one", name=name)
-    reason = _fixed(name, found)
+        reason = "is not loaded: import it first"
+    elif name is not module and module is not found:
+        reason = "is not in sys.modules any more: import it again and pass that one"
     if reason:
         raise ImportError(f"{name!r} {reason}", name=name)
     return name
 
 
 def _fixed(name, module):
-    """Why this entry of sys.modules is never executed again, or None."""
+    """Return why an entry of sys.modules is never executed again, or None."""
     if name in ("__main__", "__mp_main__"):
         return "is the running script: put what you want to reload into a module"
-    if module is sys.modules.get(__name__) or name == __name__:
+    if name == __name__ or module is sys.modules.get(__name__):
         return "is the reloader itself: restart the process to change it"
-    if not issubclass(type(module), types.ModuleType):
-        return f"is a {type(module).__name__} in sys.modules, not a module: reload the module that put it there"
-    spec = _spec_of(module)
+    if not _is_module(module):
+        return (f"is a {type(module).__name__} in sys.modules, not a module: reload the module "
+                "that put it there")
+    spec = _spec_of(name)
     if spec is None:
         return "has no __spec__: it was not imported from a file, make it anew instead"
+    loader = spec.loader
     if type(module) is importlib.util._LazyModule:
         return "is not loaded yet: use it first"
-    loader = spec.loader
-    if loader in (importlib.machinery.BuiltinImporter, importlib.machinery.FrozenImporter):
+    if loader in (BuiltinImporter, FrozenImporter):
         return "is compiled into the interpreter: it can be neither executed again nor unloaded"
-    if isinstance(loader, importlib.machinery.ExtensionFileLoader):
-        return "is an extension module, which can be neither initialised twice nor unloaded: restart the process to change it"
+    if isinstance(loader, ExtensionFileLoader):
+        return ("is an extension module, which can be neither initialised twice nor unloaded: "
+                "restart the process to change it")
     if loader is not None and not (hasattr(loader, "exec_module") or hasattr(loader, "get_code")):
         return "has a loader without exec_module(), which cannot execute it again"
     if name in _USED:
         return "is what the reloader itself runs on: restart the process to change it"
     if spec.name != name:
         return f"is another name of {spec.name!r}: use that one"
-    if getattr(spec, "_initializing", False) and _batch is None:
+    if _on_the_way(name) and _batch is None:
         return "is being imported: wait until that is done"
     return None
 
 
-_USED = {value.__name__ for value in list(globals().values()) if type(value) is types.ModuleType}
-_dict_of = types.ModuleType.__dict__["__dict__"].__get__
-
-
-def _namespace_of(name):
-    """The namespace of a loaded module; {} for anything else that sys.modules holds."""
-    module = sys.modules.get(name)
-    return _dict_of(module) if issubclass(type(module), types.ModuleType) else {}
-
-
-@functools.lru_cache(None)
-def _parents(name):
-    """The packages above name, outermost first."""
-    parts = name.split(".")
-    return tuple(".".join(parts[:i]) for i in range(1, len(parts)))
-
-
-def _plan_deep(name, include, exclude):
-    scope = _Scope(include, exclude, name)
-    if name not in scope:
-        raise ImportError(f"{name!r} is excluded: take it out of exclude to reload it", name=name)
-    known = scope.table().plans.get(name)
-    if known is not None and known.holds():
-        return known.copy()
-    plan = Plan(scope, skip=_parents(name))
-    plan.gather([name] + [each for each in list(sys.modules) if each.startswith(name + ".") and each in scope])
-    source = plan.sources[name]
-    if source.spec is None:
-        raise ReloadError(f"{name}: its file {source.path} is gone; nothing was reloaded", name=name, path=source.path)
-    plan.visit_late()
-    if all(map(_runs, plan.sources.values())):  # what runs anew may import something else
-        plan.table.plans[name] = plan.copy()
-    return plan
-
-
 class _Scope:
-    """The modules that may be executed again: the user's own, what is included, and the package of the named one."""
+    """What may be executed again: the user's own modules, what is included, what is named."""
 
-    def __init__(self, include=(), exclude=(), named=None):
+    def __init__(self, include=(), exclude=(), named=""):
         self.include, self.exclude = _patterns("include", include), _patterns("exclude", exclude)
-        self.top = named and named.partition(".")[0]
+        self.top, self.above = named.partition(".")[0], _parents(named)
 
     def __contains__(self, name):
         module = sys.modules.get(name)
-        return module is not None and not _fixed(name, module) and self.covers(name, _dict_of(module)["__spec__"])
-
-    def covers(self, name, spec):
-        if _matches(name, self.exclude):
+        if module is None or _fixed(name, module) or _matches(name, self.exclude):
             return False
-        return name.partition(".")[0] == self.top or _matches(name, self.include) or _is_own(spec)
+        if name.partition(".")[0] == self.top or _matches(name, self.include):
+            return True
+        spec = _spec_of(name)
+        places = [spec.origin] if spec.has_location else spec.submodule_search_locations or [None]
+        return not any(map(_is_foreign, places))
 
     def loaded(self):
-        """The names of the loaded modules in scope, in the order of sys.modules."""
-        return self.table().names
-
-    def table(self):
-        modules = list(sys.modules.values())
-        key = tuple(sys.modules), tuple(map(id, modules)), list(map(type, modules)).count(importlib.util._LazyModule)
-        table = _tables.get((self.include, self.exclude, self.top))
-        if table is None or table.key != key:
-            if len(_tables) > 8:
-                _tables.clear()
-            table = _tables[self.include, self.exclude, self.top] = _Table(key, [name for name in key[0] if name in self])
-            if any(getattr(_spec_of(module), "_initializing", False) for module in list(sys.modules.values())):
-                table.key = None  # what another thread is importing comes into scope without a change of sys.modules
-        return table
-
-
-class _Table:
-    """What is known of the modules in a scope, as long as the same modules are loaded."""
-
-    def __init__(self, key, names):
-        self.key, self.names = key, {name: _file_of(_spec_of(sys.modules.get(name))) for name in names}
-        self.parents = {name.rpartition(".")[0] for name in list(sys.modules)}
-        self.stamps = {}  # {path: what os.stat said of it when nothing there had changed}
-        self.edges, self.linked = {}, {}  # {name: Edges of the code that runs}, those in dependents: {name: {target: late}}
-        self.dependents = collections.defaultdict(dict)  # {target: {importer: late}}, brought up to date when it is asked for
-        self.plans = {}  # {name: the last plan for a deep reload of it}
-        modules = [module for module in list(sys.modules.values()) if issubclass(type(module), types.ModuleType)]
-        self.alive = [weakref.ref(module, self.outlive) for module in modules]
-
-    def outlive(self, reference):
-        self.key = None  # another module may come to the same name and the same address
-
-    @functools.cached_property
-    def at(self):
-        """{path of a file or folder: [names of the modules that a change there may concern]}"""
-        at = {}
-        for name, path in self.names.items():
-            spec, places = _spec_of(sys.modules[name]), ()
-            if not _opaque(spec):
-                places = path, os.path.dirname(path)  # a package may appear beside a module of its name
-            elif path is None:
-                places = [folder for folder in spec.submodule_search_locations or () if isinstance(folder, str)]
-            for place in places:
-                at.setdefault(place, []).append(name)
-        return at
-
-    def link(self, name, edges):
-        """Say who imports whom anew for the imports of one module."""
-        for target in self.linked.get(name, ()):
-            self.dependents[target].pop(name, None)
-        for target, late in edges.items():
-            self.dependents[target][name] = late
-        self.linked[name] = edges
-
-
-_tables = {}
+        """Return the names of the loaded modules in scope, in the order of sys.modules."""
+        return list(_table(self).paths)
 
 
 def _patterns(option, value):
@@ -284,709 +302,419 @@ def _patterns(option, value):
 
 
 def _matches(name, patterns):
+    """Return whether a name, or one of its packages, matches one of the globs."""
     if not patterns:
         return False
     from fnmatch import fnmatchcase
-    return any(fnmatchcase(part, pattern) for part in (*_parents(name), name) for pattern in patterns)
+    candidates = itertools.product((*_parents(name), name), patterns)
+    return any(fnmatchcase(part, pattern) for part, pattern in candidates)
 
 
-_STDLIB = os.path.normcase(os.path.dirname(os.__file__)) + os.sep
-_INSTALLED = re.compile(r"[\\/](?:site|dist)-packages[\\/]")
-
-
-def _is_own(spec):
-    """Whether a spec is of the user's own source: not of the standard library, not of an installed package."""
-    places = [spec.origin] if spec.has_location else list(spec.submodule_search_locations or ())
-    return bool(places) and all(isinstance(p, str) and not _in_stdlib(p) and not _INSTALLED.search(p + os.sep) for p in places)
+def _is_foreign(path):
+    """Return whether a file is of the standard library, or of an installed package."""
+    return not isinstance(path, str) or _in_stdlib(path) or bool(_INSTALLED.search(path + os.sep))
 
 
 def _in_stdlib(path):
-    return isinstance(path, str) and os.path.normcase(path).startswith(_STDLIB) and not _INSTALLED.search(path + os.sep)
+    if not isinstance(path, str) or not os.path.normcase(path).startswith(_STDLIB):
+        return False
+    return not _INSTALLED.search(path + os.sep)
 
 
-# -- reading modules ----------------------------------------------------------------------------------------------------
+# -- A. what runs: the code that was executed from each file, and its facts ----------------------
+# Guarantees that _runs names the very code objects that functions hold, as nothing else tells it
+# once a file was edited.  Relies on SourceFileLoader.get_code() being what imports get code from.
 
-def _signature(path):
-    """What os.stat says of a file, for comparing with != only; None for no file."""
+_EXEC_MODULE = SourceFileLoader.exec_module
+_stamp = operator.attrgetter("st_mtime_ns", "st_ctime_ns", "st_size", "st_ino")
+
+
+class Version:
+    """One version of a module's file; `code` is None where only the loader can execute it."""
+
+    def __init__(self, stat, code, path=None):
+        self.stat = stat if code is None or _settled(stat) else None  # None: look at what it says
+        self.code, self.exact = code, True  # whether functions hold these very code objects
+        self.left = frozenset()  # names of earlier versions that are still there
+        self.path = path
+
+    @functools.cached_property
+    def facts(self):
+        code = self.code
+        try:
+            if code is None and self.path is not None:  # its loader executes by itself
+                with open(self.path, "rb") as file:
+                    code = compile(file.read(), self.path, "exec", dont_inherit=True)
+        except (OSError, SyntaxError, TypeError, ValueError):
+            pass
+        return _NO_FACTS if code is None else _facts(code)
+
+
+def _stat(path):
+    """Return what os.stat() says of a file, for comparing with != only; None if there is none."""
     try:
         return _stamp(os.stat(path))
     except (OSError, ValueError, TypeError):
         return None
 
 
-def _file_of(spec):
-    return spec.origin if spec is not None and spec.has_location else None
+def _settled(stat):
+    """Return whether a later edit would show in the stat: the file system's clock has gone on.
 
-
-_stamp = attrgetter("st_mtime_ns", "st_ctime_ns", "st_size", "st_ino")
-
-
-def _settled(signature):
-    """Whether a later edit would show in the signature: the clock of the file system has moved on since the last one.
-
-    The kernel's clock ticks every few milliseconds; a time of whole seconds is that of a coarse file system (FAT, HFS+).
+    The kernel's clock ticks every few milliseconds; whole seconds are those of FAT or HFS+.
     """
-    newest = max(signature[:2])
+    newest = max(stat[:2]) if stat else time.time_ns()
     return time.time_ns() - newest > (50_000_000 if newest % 1_000_000_000 else 2_000_000_000)
 
 
-def _note_executions():
-    """Hear of the code of every module that is executed.
+def _tell(path, stat):
+    if _report is not None and path and not _in_stdlib(path):
+        _report(path, stat)
 
-    Nothing else tells, after a file was edited, what is running: which names were its own, and whether it changed at all.
+
+def _note_what_runs():
+    """Have the import system tell the code of every module that it executes.
+
+    Loaders that execute by themselves tell nothing: of their files the stat is noted as the module
+    is made, since at the first look it may be too late.
     """
-    get_code = importlib.machinery.SourceFileLoader.get_code
-    if not hasattr(get_code, "deepreload_notes"):
-        importlib.machinery.SourceFileLoader.get_code = get_code = _noting(get_code)
-    get_code.deepreload_notes[__name__] = _note  # each copy of this file in a process has an entry, however often it is executed
+    inner_get_code, inner_module_from_spec = SourceFileLoader.get_code, _bootstrap.module_from_spec
 
-
-def _noting(get_code):
-    """What stands in the place of SourceFileLoader.get_code."""
-    executes, notes = importlib.machinery.SourceFileLoader.exec_module.__code__, {}
-
-    def noting_get_code(self, fullname):
-        caller = sys._getframe(1)
-        inner = caller.f_code.co_name == "get_code"  # of a subclass, which may make other code of it
-        if (caller.f_back if inner else caller).f_code is not executes:
-            return get_code(self, fullname)
-        code, signature, before = None, None, _signature(self.path)  # before the file is read
-        try:
-            code = get_code(self, fullname)
-            signature = before
-        finally:
-            for note in list(notes.values()):
-                note(self, fullname, signature, None if inner else code)
+    def get_code(self, fullname):
+        path, frame = self.path, sys._getframe(1)
+        while frame.f_code.co_name == "get_code":  # of a subclass, or of another copy of this file
+            frame = frame.f_back
+        if frame.f_code is not _EXEC_MODULE.__code__ or _in_stdlib(path):
+            return inner_get_code(self, fullname)
+        stat = _stat(path)  # before the file is read
+        _tell(path, stat)
+        code, before = inner_get_code(self, fullname), _runs.get(path)
+        known = type(self).get_code is SourceFileLoader.get_code and not _executes_itself(self)
+        version = _runs[path] = Version(stat, code if known else None, path)
+        if before is not None and before.code is not None:  # importlib.reload() leaves old names
+            version.left = before.left.union(before.facts.binds)
         return code
 
-    # its frame must pass for one of the import system's, which Python takes out of tracebacks
-    noting_get_code.__code__ = noting_get_code.__code__.replace(co_filename=executes.co_filename)
-    noting_get_code.deepreload_notes = notes
-    return noting_get_code
+    def module_from_spec(spec):
+        if spec.has_location and _executes_itself(spec.loader) and not _in_stdlib(spec.origin):
+            _runs[spec.origin] = Version(_stat(spec.origin), None, spec.origin)
+            _tell(spec.origin, _runs[spec.origin].stat)
+        return inner_module_from_spec(spec)
 
-
-def _note(loader, name, signature, code):
-    """Keep the code that is about to be executed as `name`, if it is known, and what its file was."""
-    path, facts = loader.path, None
-    if _compiled is not None:
-        _compiled[path] = signature or _signature(path)
-    before = _seen.get(path, _UNKNOWN)
-    if signature is None or before.signature not in (None, signature) and _runs_as_another(path, name):
-        return
-    if code is not None and not _knows_bytecode() and not _in_stdlib(path):
-        facts = _read_source(path)  # later the file may be another
-    left = before.left.union(_facts(before.code, path).binds) if name in sys.modules and before.code not in (None, code) else ()
-    _seen[path] = Seen(signature, _settled(signature), code, facts, frozenset(left))
-
-
-def _runs_as_another(path, name):
-    """Whether a module of another name runs this file as it was before: it has changed until that is reloaded, too."""
-    return any(other != name and getattr(_spec_of(module), "origin", None) == path for other, module in list(sys.modules.items()))
-
-
-def _load(name, spec):
-    """Find and compile what a module's file says now; a Source without spec is a module whose file is gone."""
-    path = _file_of(spec)
-    signature = _signature(path)
-    if signature and spec is _spec_of(sys.modules.get(name)):
-        _running(name, spec, signature)  # which may be what the file says
-    found = _spec_now(name, spec, path, signature)
-    if found is None:
-        return Source(name, None, path, None, None, _NO_FACTS)
-    if found is not spec:
-        spec, path = found, _file_of(found)
-        signature = _signature(path)
-    code = _code_of(name, spec, path, signature)
-    return Source(name, spec, path, signature, code, _facts(code, path))
-
-
-def _spec_now(name, spec, path, signature):
-    """The spec itself, or what the finders say if its file is gone or has become a package; None if they find nothing."""
-    if path is None:
-        folders = spec.submodule_search_locations or ()  # of a namespace package
-        moved = any(os.path.isfile(os.path.join(folder, "__init__.py")) for folder in folders if isinstance(folder, str))
-    else:
-        moved = (signature is None or _became_package(path)) and not _opaque(spec)
-    return _find_spec(name) if moved else spec
-
-
-def _opaque(spec):
-    """A module that is not a file of its own: from a zip archive, made by an importer of its own, a namespace package."""
-    return not spec.has_location or not hasattr(spec.loader, "get_filename") or not hasattr(spec.loader, "path_stats")
-
-
-def _became_package(path):
-    return path.endswith(".py") and not path.endswith("__init__.py") and os.access(path[:-3] + os.sep + "__init__.py", os.F_OK)
-
-
-def _find_spec(name, path=_MISSING):
-    """Ask the finders for a module's spec, whatever sys.modules says; None if there is none."""
-    if path is _MISSING:
-        parent = name.rpartition(".")[0]
-        path = _dict_of(sys.modules[parent]).get("__path__", ()) if parent else None
-    return _bootstrap._find_spec(name, path)
-
-
-def _code_of(name, spec, path, signature):
-    """The module's code as its file is now: what runs already, the bytecode where it cannot lie, or compiled from source."""
-    loader = spec.loader
-    if loader is None or not hasattr(loader, "get_code") or _executes_itself(loader):
-        return None
-    seen = _seen.get(path, _UNKNOWN)
-    if seen.code is not None and seen.settled and seen.signature == signature is not None:
-        return seen.code
-    if hasattr(loader, "archive"):  # a zip archive is read by the directory that it had at first
-        sys.modules["zipimport"]._zip_directory_cache.pop(loader.archive, None)
-        loader = type(loader)(os.path.join(loader.archive, loader.prefix))
-    if getattr(type(loader), "get_code", None) is not importlib.machinery.SourceFileLoader.get_code or _bytecode_is_sound(spec, signature):
-        return loader.get_code(name)
-    return loader.source_to_code(loader.get_data(path), path)
+    # Python takes the frames of the import system out of tracebacks: this has to pass for one
+    filename = _EXEC_MODULE.__code__.co_filename
+    get_code.__code__ = get_code.__code__.replace(co_filename=filename)
+    SourceFileLoader.get_code, _bootstrap.module_from_spec = get_code, module_from_spec
 
 
 def _executes_itself(loader):
-    """Whether a loader has an exec_module of its own, which only itself can stand for."""
-    return getattr(type(loader), "exec_module", None) not in (None, importlib.machinery.SourceFileLoader.exec_module)
+    """Return whether a loader has an exec_module() of its own, which nothing can stand for."""
+    return getattr(type(loader), "exec_module", _EXEC_MODULE) is not _EXEC_MODULE
 
 
-def _drop_bytecode(specs):
-    """Remove the bytecode files with which the next import might run old code."""
-    for spec in specs:
-        signature = _signature(_file_of(spec))
-        if signature and spec.cached and not _bytecode_is_sound(spec, signature):
-            try:
-                os.unlink(spec.cached)
-            except OSError:
-                pass
+def _running(name):
+    """Return the Version that a loaded module runs, or None where there is no file.
+
+    Of one imported before this module, that is what the file says when it is first asked for.
+    """
+    spec = _spec_of(name)
+    path = _path_of(spec)
+    if path is not None and path not in _runs:
+        stat, code = _stat(path), None
+        try:
+            code = _code_of(spec, stat)
+        except Exception:  # a loader's, or the file is of no use
+            pass
+        _runs[path] = Version(stat, code, path)
+        _runs[path].exact = False
+    return _runs.get(path)
 
 
-def _bytecode_is_sound(spec, signature):
-    """A .pyc knows its source by size and whole seconds only: trust one that is younger than the last change of the source."""
-    written = _signature(spec.cached) if spec.cached and signature else None
-    return bool(written) and written[0] - max(signature[:2]) > 50_000_000 and _settled(signature)
+def _read(name, spec):
+    """Return the Version that a module's file holds now: the one that runs if it says the same."""
+    path, runs = _path_of(spec), _running(name)
+    stat, known = _stat(path), runs is not None and runs.code is not None
+    if known and runs.stat == stat is not None:
+        return runs
+    version = Version(stat, _code_of(spec, stat), path)
+    if known and version.code is not None and _same_code(runs.code, version.code):
+        runs.stat = version.stat
+        _tell(path, stat)
+        return runs
+    return version
 
 
-# -- what a code object says --------------------------------------------------------------------------------------------
+def _code_of(spec, stat):
+    """Return a module's code as its file is now; None where only the loader can execute it."""
+    loader, path = spec.loader, spec.origin
+    if hasattr(loader, "archive"):  # zipimport knows the archive as it was at first
+        import zipimport
+        zipimport._zip_directory_cache.pop(loader.archive, None)
+        loader = zipimport.zipimporter(os.path.join(loader.archive, loader.prefix))
+    elif not hasattr(loader, "get_code") or _executes_itself(loader):
+        return None
+    elif type(loader) is SourceFileLoader and not _is_sound(path, stat):
+        _drop_bytecode(path)
+        return loader.source_to_code(loader.get_data(path), path)
+    return loader.get_code(spec.name)
 
-_NO_FACTS = Facts((), (), frozenset(), {}, {}, frozenset(), None)
-_IMPORT_NAME, _IMPORT_FROM, _STORE_NAME, _STORE_GLOBAL, _DELETE_NAME, _LOAD_NAME, _LOAD_CONST, _LOAD_SMALL_INT, _EXTENDED_ARG = (
-    opcode.opmap.get(name, 256) for name in ("IMPORT_NAME", "IMPORT_FROM", "STORE_NAME", "STORE_GLOBAL", "DELETE_NAME", "LOAD_NAME",
-                                             "LOAD_CONST", "LOAD_SMALL_INT", "EXTENDED_ARG"))  # 256 is in no code
-_AT_TOP, _NESTED, _IMPORTS = (  # for bytes.translate(): 1 for the instructions to look at
-    bytes(op in wanted for op in range(256))
-    for wanted in ((_STORE_NAME, _STORE_GLOBAL, _DELETE_NAME), (_STORE_GLOBAL,), (_IMPORT_NAME, _IMPORT_FROM)))
-_NAME_SHIFT = 2 if sys.version_info >= (3, 15) else 0  # PEP 810 keeps flags in the low bits of IMPORT_NAME's argument
-_PROBE = "import a.b\nfrom . import c as d\nfrom ..e import *\ndef f():\n import g\n global h\n h = 1\nclass k:\n from l import m"
-_PROBE_SAYS = ((("a.b", 0, (), False), ("", 1, ("c",), False), ("e", 2, ("*",), False), ("l", 0, ("m",), False), ("g", 0, (), True)),
-               (("", 1, "c", "d"), ("e", 2, "*", "*")))
+
+def _is_sound(path, stat):
+    """Return whether there is bytecode of a file that cannot be that of an older source.
+
+    It knows its source by size and whole seconds only: what is as young as that proves nothing.
+    """
+    written = _stat(_bytecode_path(path))
+    return bool(written) and written[0] - max(stat[:2]) > 50_000_000 and _settled(stat)
+
+
+def _bytecode_path(path):
+    try:
+        return importlib.util.cache_from_source(path)
+    except NotImplementedError:
+        return ""
+
+
+def _drop_bytecode(path):
+    """Remove the bytecode of a file: a new process, too, might run it."""
+    try:
+        os.unlink(_bytecode_path(path))
+    except OSError:
+        pass
+
+
+# What a code object says. Instructions are words of two bytes in all Pythons so far; before each
+# IMPORT_NAME stand the instructions that load its level and its names.
+
+_NO_FACTS = Facts((), {}, {}, frozenset(), False, False)
+_OPS = {opcode.opmap.get(name, -1): name for name in (
+    "IMPORT_NAME", "IMPORT_FROM", "STORE_NAME", "STORE_GLOBAL", "LOAD_NAME", "LOAD_CONST",
+    "LOAD_SMALL_INT")}
+_LOOKS = {"globals", "locals", "vars", "dir"}
+_LAZY_BITS = 2 if sys.version_info >= (3, 15) else 0  # PEP 810 keeps flags in IMPORT_NAME
 _IN_FUNCTION = 1  # CO_OPTIMIZED: set for functions, not for modules and class bodies
 
 
-def _facts(code, path=None):
-    """What code says; of the code that a file runs, this is read once.
+def _facts(code):
+    """Return what a module's code says: Facts(imports, froms, binds, sets, looks, lazy).
 
-    It is read from the bytecode; where this Python has another one than is known here, from the source.
+    `imports` is [Import], `froms` {(module, level): [(attribute, name bound)]} of the module's own
+    statements, `binds` {name: times} what these bind, `sets` the names bound by `global`, past the
+    view, `looks` whether the module looks at its own namespace, `lazy` whether it imports lazily.
     """
-    if code is None:
-        return _NO_FACTS
-    seen = _seen.get(path, _UNKNOWN)
-    if seen.code is code and seen.facts is not None:
-        return seen.facts
-    facts = _read_code(code) if _knows_bytecode() else _read_source(path or code.co_filename)
-    if seen.code is code:
-        _seen[path] = Seen(seen.signature, seen.settled, code, facts, seen.left)
+    facts = Facts([], {}, {}, set(), [], [])
+    if "__lazy_modules__" in code.co_names:
+        facts.lazy.append(True)
+    waiting = [(code, False)]
+    for each, late in waiting:  # to which the loop adds
+        if each is code or _IMPORTS.search(each.co_code):  # or an argument that looks like one
+            _scan(each, facts, each is code, late)
+        for inner in _codes_in(each):
+            at_once = not inner.co_flags & _IN_FUNCTION or inner.co_name.endswith("comp>")
+            waiting.append((inner, late or not at_once))
+            if inner.co_name.endswith("comp>"):
+                facts.looks.extend(_LOOKS.intersection(inner.co_names))
     return facts
 
 
-def _knows_bytecode(known=[]):
-    """Whether instructions are encoded as this file thinks, tried once on a probe whose facts are known."""
-    if not known:
-        try:
-            facts = _read_code(compile(_PROBE, "", "exec"))
-            known.append((facts.imports, facts.froms) == _PROBE_SAYS and {*"adfhk"} <= set(facts.binds))
-        except (LookupError, ValueError):
-            known.append(False)
-    return known[0]
+_IMPORTS = re.compile(b"[%c%c]" % (opcode.opmap["IMPORT_NAME"], opcode.opmap["STORE_GLOBAL"]), re.S)
 
 
-def _read_code(code):
-    """The facts of a module's code and of all code inside it."""
-    imports, froms, binds, set_globally, inside = [], [], {}, {}, [(code, False)]
-    _scan(code, code.co_code, False, imports, binds, set_globally, froms)
-    for outer, late in inside:  # to which the loop adds
-        for inner in outer.co_consts:
-            if type(inner) is types.CodeType:
-                within, raw = late or inner.co_flags & _IN_FUNCTION != 0, inner.co_code
-                inside.append((inner, within))
-                if _IMPORT_NAME in raw or _STORE_GLOBAL in raw:  # or an argument that looks like one, which the scan passes over
-                    _scan(inner, raw, within, imports, binds, set_globally)
-    none = _TELLING.isdisjoint(chain.from_iterable([each.co_names for each, _ in inside]))
-    telling = () if none else [each for each, _ in inside if not _TELLING.isdisjoint(each.co_names)]
-    at_once = [each for each in telling if each is code or each.co_name.endswith(("comp>", "genexpr>"))]
-    inspects = _INSPECTORS.intersection(chain.from_iterable([each.co_names for each in at_once]))
-    imports.sort(key=_late)
-    return Facts(tuple(imports), tuple(froms), frozenset(map(_bound, froms)), binds, set_globally, inspects, _dynamic(code, telling))
+def _scan(code, facts, top, late):
+    """Add what one code object says to the facts; `top` is for the module's own code."""
+    skipped = _type_checking(code) if "TYPE_CHECKING" in code.co_names else ()
+    words, names = _words(code), code.co_names
+    for index, (offset, op, arg) in enumerate(words):
+        what = _OPS.get(op)
+        if what == "IMPORT_NAME":
+            level, wanted = [_constant(code, word) for word in words[index - 2:index]]
+            base = names[arg >> _LAZY_BITS], level or 0
+            if not any(start <= offset < end for start, end in skipped):
+                facts.imports.append(Import(*base, wanted or (), late))
+            if top and arg & 1 and _LAZY_BITS:
+                facts.lazy.append(True)
+            if top and wanted == ("*",):
+                facts.froms.setdefault(base, []).append(("*", "*"))
+        elif what == "STORE_GLOBAL":
+            facts.sets.add(names[arg])
+        elif what == "IMPORT_FROM" and top and wanted:  # without, it is `import a.b as c`
+            pair = names[arg], names[words[index + 1][2]]
+            facts.froms.setdefault(base, []).append(pair)
+        elif what == "LOAD_NAME" and top and names[arg] in _LOOKS:
+            facts.looks.append(True)
+        if top and what in ("STORE_NAME", "STORE_GLOBAL"):
+            facts.binds[names[arg]] = facts.binds.get(names[arg], 0) + 1
 
 
-def _dynamic(code, telling):
-    """((text, late), ...) of the strings that may be names for import_module(); None if no code names that."""
-    importers = [each for each in telling if not _IMPORTERS.isdisjoint(each.co_names)]
-    if not importers:
-        return None
-    in_functions = {(const, True) for each in importers for const in _dotted(each.co_consts)}
-    late = False if code in importers else _AT_RUN_TIME
-    return tuple((const, late) for const in _dotted(code.co_consts)) + tuple(sorted(in_functions))
+def _words(code):
+    """Return [(offset, opcode, argument)] without the EXTENDED_ARG prefixes."""
+    raw, words, high = code.co_code, [], 0
+    for offset in range(0, len(raw), 2):
+        arg = raw[offset + 1] | high
+        high = arg << 8 if raw[offset] == opcode.EXTENDED_ARG else 0
+        if raw[offset] != opcode.EXTENDED_ARG:
+            words.append((offset, raw[offset], arg))
+    return words
 
 
-_bound = itemgetter(3)
-_late = attrgetter("late")
-_IMPORTERS = {"import_module", "__import__"}
-_AT_RUN_TIME = 0.5  # for `late`: between what is executed with the module and (True) with its functions
-_INSPECTORS = {"globals", "locals", "vars", "dir", "exec", "setattr"}  # what can bind names unseen, or look at them
-_LOOKS = {"globals", "locals", "vars", "dir"}
-_TELLING = _IMPORTERS | _INSPECTORS
+def _constant(code, word):
+    """Return the constant that an instruction loads; None is loaded by one of its own."""
+    _, op, arg = word
+    if _OPS.get(op) == "LOAD_CONST":
+        return code.co_consts[arg]
+    return arg if _OPS.get(op) == "LOAD_SMALL_INT" else None
 
 
-def _dotted(constants):
-    """The strings among constants, and in the tuples among them, that may be names of modules."""
-    flat = [const for each in constants for const in (each if type(each) is tuple else (each,))]
-    return [const for const in flat if type(const) is str and const.replace(".", "a").isidentifier()]
-
-
-def _scan(code, raw, late, imports, binds, set_globally, froms=None):
-    """Collect what one code object imports and binds; `froms` is for the module's own code only."""
-    ops, args, names, consts = _instructions(code, raw)
-    top = froms is not None
-    for arg in compress(args, ops.translate(_NESTED)) if _STORE_GLOBAL in ops else ():
-        if top or names[arg] not in binds:
-            set_globally[names[arg]] = top  # past the view: by the module itself, or by functions only
-    for arg in compress(args, ops.translate(_AT_TOP if top else _NESTED)):
-        binds[names[arg]] = binds.get(names[arg], 0) + 1
-    for index in compress(range(len(ops)), ops.translate(_IMPORTS)) if _IMPORT_NAME in ops else ():
-        if ops[index] == _IMPORT_NAME:
-            name, level = names[args[index] >> _NAME_SHIFT], _constant(ops, args, consts, index - 2)
-            fromlist = _constant(ops, args, consts, index - 1) or ()
-            imports.append(Import(name, level, fromlist, late))
-            if top and fromlist == ("*",):
-                froms.append((name, level, "*", "*"))
-        elif top and fromlist:  # else it is `import a.b as c`
-            froms.append((name, level, names[args[index]], names[args[index + 1]]))
-
-
-def _instructions(code, raw):
-    """The opcodes of code, their arguments, and the names and constants that these count, without the EXTENDED_ARG prefixes."""
-    if "TYPE_CHECKING" in code.co_names:
-        return _disassembled(code)
-    ops, args = raw[::2], raw[1::2]
-    if _EXTENDED_ARG in ops:
-        plain, high = [], 0
-        for op, arg in zip(ops, args):
-            arg |= high
-            high = arg << 8 if op == _EXTENDED_ARG else 0
-            if op != _EXTENDED_ARG:
-                plain.append((op, arg))
-        ops, args = bytes([op for op, arg in plain]), [arg for op, arg in plain]
-    return ops, args, code.co_names, code.co_consts
-
-
-def _disassembled(code):
-    """The same by `dis`, which knows where jumps go, without what stands under `if TYPE_CHECKING:`: it is not executed."""
+def _type_checking(code):
+    """Return [(start, end)] of what stands under `if TYPE_CHECKING:`, which is not executed."""
     import dis
-    skipped, found = set(), [i for i in dis.get_instructions(code) if i.opname not in ("TO_BOOL", "EXTENDED_ARG", "CACHE")]
-    for load, jump in zip(found, found[1:]):
-        if load.argval == "TYPE_CHECKING" and load.opname.startswith("LOAD") and jump.opname.endswith("IF_FALSE"):
-            skipped.update(range(load.offset, jump.argval))
-    found = [i for i in found if i.offset not in skipped]
-    ops = bytes([i.opcode if i.argval in code.co_names else _LOAD_CONST for i in found])  # no others are asked for
-    args = [index << _NAME_SHIFT if op == _IMPORT_NAME else index for index, op in enumerate(ops)]
-    values = [i.argval for i in found]
-    return ops, args, values, values
+    found = [each for each in dis.get_instructions(code) if each.opname not in ("TO_BOOL", "CACHE")]
+    return [(jump.offset, jump.argval) for load, jump in zip(found, found[1:])
+            if load.argval == "TYPE_CHECKING" and jump.opname.endswith("IF_FALSE")]
 
 
-def _constant(ops, args, consts, index):
-    """The constant that an instruction loads."""
-    if ops[index] == _LOAD_CONST:
-        return consts[args[index]]
-    if ops[index] == _LOAD_SMALL_INT:
-        return args[index]
-    raise LookupError(f"instruction {ops[index]} before an import")
-
-
-def _read_unbound(code, names, never):
-    """Those of the names that code inside a module's reads as globals before the module has bound them: class bodies and
-    comprehensions, which are executed at once, any of them; functions those that it never binds."""
-    if not _may_read(code, names, never):
-        return set()
-    import dis
-    found, unbound, reads = set(), set(names), _READS if code.co_name != "<module>" else ()
-    for instruction in dis.get_instructions(code):
-        value = instruction.argval
-        if type(value) is types.CodeType:
-            found |= _read_unbound(value, unbound if _at_once(value) else never, never)
-        elif instruction.opname in reads:
-            found |= {value} & unbound
-        elif instruction.opname == "STORE_NAME":
-            unbound.discard(value)
-    return found
-
-
-def _may_read(code, names, never):
-    """Whether one of the names stands in code where it matters: this is much faster to find out."""
-    if code.co_name != "<module>" and not names.isdisjoint(code.co_names):
-        return True
-    inside = [(c, names if _at_once(c) else never) for c in code.co_consts if type(c) is types.CodeType]
-    return any([wanted and _may_read(c, wanted, never) for c, wanted in inside])
-
-
-def _at_once(code):
-    return not code.co_flags & _IN_FUNCTION or code.co_name.endswith("comp>")
-
-
-_READS = ("LOAD_NAME", "LOAD_GLOBAL", "LOAD_FROM_DICT_OR_GLOBALS")
-
-
-def _guarded(source):
-    """The names that a module's code reads in `try: x` with `except NameError:`: these survive a reload."""
-    if source.code is None or "NameError" not in source.code.co_names:
-        return frozenset()
-    import ast
+@functools.lru_cache(None)
+def _check_bytecode():
+    """Raise ReloadError where instructions are encoded in a way that this file does not know."""
     try:
-        nodes = list(ast.walk(ast.parse(source.spec.loader.get_source(source.spec.name))))
-    except (AttributeError, OSError, SyntaxError, TypeError, ValueError):
-        return frozenset()
-    guards = [n for n in nodes if isinstance(n, ast.Try) and any("NameError" in ast.dump(h.type) for h in n.handlers if h.type)]
-    return {n.value.id for guard in guards for n in guard.body if isinstance(n, ast.Expr) and isinstance(n.value, ast.Name)}
+        facts = _facts(compile("from ..a.b import c as d", "", "exec"))
+    except (LookupError, ValueError):
+        facts = _NO_FACTS
+    if facts[:3] != ([("a.b", 2, ("c",), False)], {("a.b", 2): [("c", "d")]}, {"d": 1}):
+        raise ReloadError(f"deepreload {__version__} does not know the bytecode of this Python: "
+                          "copy a newer one; nothing was reloaded", name=__name__)
 
 
-def _read_source(path):
-    """The facts from a source file, for a Python whose bytecode this file does not know."""
-    import ast
-    try:
-        with open(path, "rb") as file:
-            scopes = [(ast.parse(file.read()), False)]
-    except (OSError, SyntaxError, ValueError):
-        return _NO_FACTS
-    facts = Facts([], [], (), {}, {}, set(), set())
-    for scope, late in scopes:
-        scopes += _read_scope(scope, late, facts)
-    facts.imports.sort(key=_late)
-    dynamic = None if _IMPORTERS.isdisjoint(facts.dynamic) else tuple((text, _AT_RUN_TIME) for text in _dotted(sorted(facts.dynamic)))
-    return facts._replace(imports=tuple(facts.imports), imported=frozenset(map(_bound, facts.froms)), dynamic=dynamic)
+def _codes_in(code):
+    return [const for const in code.co_consts if type(const) is CodeType]
 
 
-def _read_scope(scope, late, facts):
-    """Add what a module, class or function does itself to the facts; return [(scope, late)] of those inside it."""
-    import ast
-    top, nodes = type(scope) is ast.Module, list(_nodes_of(scope))
-    declared = {name for node in nodes if type(node) is ast.Global for name in node.names}
-    for node in nodes:
-        if type(node) in (ast.Import, ast.ImportFrom):
-            _read_import(node, top, late, facts)
-        elif type(node) in (ast.Name, ast.Attribute):
-            name = {getattr(node, "id", getattr(node, "attr", None))}
-            facts.dynamic.update(name & _IMPORTERS)
-            facts.inspects.update(name & _INSPECTORS if top else ())
-        elif type(node) is ast.Constant and type(node.value) is str:
-            facts.dynamic.add(node.value)
-    bound = [name for node in nodes for name in _names_bound(node) if top or name in declared]
-    for name in declared.intersection([*bound, *facts.binds]):
-        facts.globals.setdefault(name, top or name in facts.binds)
-    for name in bound:
-        facts.binds[name] = facts.binds.get(name, 0) + 1
-    functions = ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda
-    return [(node, late or isinstance(node, functions)) for node in nodes if isinstance(node, (*functions, ast.ClassDef))]
+_LINES = "co_linetable" if hasattr(_words.__code__, "co_linetable") else "co_lnotab"  # 3.10
 
 
-def _nodes_of(scope):
-    """Yield what stands in a module, class or function, in the order of the source, but not what is in scopes of their own
-    or under `if TYPE_CHECKING:`, where it is not executed."""
-    import ast
-    stack = list(ast.iter_child_nodes(scope))[::-1]
-    while stack:
-        node = stack.pop()
-        yield node
-        if isinstance(node, ast.If) and getattr(node.test, "id", getattr(node.test, "attr", "")) == "TYPE_CHECKING":
-            stack += node.orelse[::-1]
-        elif isinstance(node, ast.comprehension):  # its variables are its own
-            stack += [*node.ifs, node.iter]
-        elif not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)):
-            stack += list(ast.iter_child_nodes(node))[::-1]
+def _same_code(one, other):
+    """Return whether two code objects are equal, line numbers (which == may leave out) included."""
+    same = one == other and getattr(one, _LINES) == getattr(other, _LINES)
+    return one is other or same and all(map(_same_code, _codes_in(one), _codes_in(other)))
 
 
-def _read_import(node, top, late, facts):
-    import ast
-    if type(node) is ast.Import:
-        facts.imports.extend(Import(alias.name, 0, (), late) for alias in node.names)
-        return
-    module, level, names = node.module or "", node.level, [(alias.name, alias.asname or alias.name) for alias in node.names]
-    facts.imports.append(Import(module, level, tuple(name for name, bound in names), late))
-    facts.froms.extend((module, level, *pair) for pair in names if top)
-
-
-def _names_bound(node):
-    """The names that a node of a syntax tree binds."""
-    import ast
-    if isinstance(node, (ast.Import, ast.ImportFrom)):
-        return [alias.asname or alias.name.partition(".")[0] for alias in node.names if alias.name != "*"]
-    if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
-        return [node.id]
-    name = None if isinstance(node, ast.alias) else getattr(node, "name", None)  # of a function, class, except clause, pattern
-    return [name] if isinstance(name, str) else []
-
-
-# -- the plan -----------------------------------------------------------------------------------------------------------
-
-class Plan:
-    """The modules to execute: `sources` in the order in which they are started, unless an import statement comes before;
-    `finished` are those of them that have been visited, in the order in which a fresh import would finish them."""
-
-    def __init__(self, scope, skip=()):
-        self.scope, self.table, self.skip = scope, scope.table(), set(skip)
-        self.sources, self.finished, self.late, self.read, self.passed = {}, [], [], {}, {}
-        self.holding, self.dependents = {}, None  # {name: the modules that a module held}
-
-    def copy(self):
-        """This plan as it was made, whatever a reload adds to it."""
-        other = Plan(self.scope, self.skip)
-        other.sources, other.passed, other.holding = dict(self.sources), self.passed, self.holding
-        return other
-
-    def holds(self):
-        """Whether this plan would be made again: the files are what runs, and the modules hold the same modules."""
-        sources = self.sources.values()
-        paths = [source.path for source in sources]
-        seen = [_seen.get(path, _UNKNOWN) for path in paths]
-        return all([each.code is not None and each.code is source.code and each.settled for each, source in zip(seen, sources)]) \
-            and _stamps(paths) == [each.signature for each in seen] and not any(map(_became_package, paths)) \
-            and all([_signature(source.path) == source.signature for source in filter(None, self.passed.values())]) \
-            and all([held == _modules_in(name) for name, held in self.holding.items()])
-
-    def gather(self, names):
-        """Add modules that are to be executed anyway, and what else they import; of their imports of each other only cycles matter."""
-        self.sources.update([(name, self.load(name)) for name in names])
-        plain = {name for name in names if name not in self.table.parents and not _is_package(self.sources[name])}
-        inside, outside, afterwards = {name: [] for name in names}, {}, {}
-        for source in list(self.sources.values()):
-            self.holding[source.name] = modules = _modules_in(source.name)
-            for target, late, _ in self.targets(source, modules, plain) if source.spec is not None else ():
-                if not late:
-                    inside[source.name].append(target)
-                if late or target not in inside and (target in sys.modules or not _runs(source)):
-                    (afterwards if late else outside)[target] = None
-        self.late += afterwards
-        for target in outside:
-            self.visit(target)
-        finished = dict.fromkeys([*filter(self.sources.__contains__, list(sys.modules)), *self.sources])
-        starts = self.starts(self.sources, finished, lambda name: inside[name] if name in inside else self.at_once(name), names[0])
-        self.sources = {name: self.sources[name] for name in starts}
-
-    def visit(self, root):
-        """Walk what root imports, depth first, with a stack of its own: chains may be thousands of modules long."""
-        stack = self.start(root)
-        while stack:
-            below = next(filter(None, map(self.start, stack[-1][1])), None)
-            if below:
-                stack += below
+def _without_lines(code):
+    """Return code without what tells where it stands in the file."""
+    consts, raw, words = list(code.co_consts), bytearray(code.co_code), _words(code)
+    for (offset, op, arg), (_, store, name) in zip(words, words[1:]):
+        if _OPS.get(store) == "STORE_NAME" and code.co_names[name] == "__firstlineno__":  # 3.13
+            if _OPS.get(op) == "LOAD_CONST":
+                consts[arg] = None
             else:
-                self.finished.append(stack.pop()[0])
+                raw[offset + 1] = 0
+    consts = [_without_lines(each) if type(each) is CodeType else each for each in consts]
+    lines = {_LINES: b"", "co_firstlineno": 1}
+    return code.replace(co_consts=tuple(consts), co_code=bytes(raw), **lines)
 
-    def start(self, name):
-        """[(name, iterator over what its own code imports)], or [] for what has been met already or is not executed."""
-        source = None if name in self.sources or name in self.skip else self.load(name)
-        if source is None:
-            return []
-        self.sources[name] = source
-        targets, runs = [], _runs(source)
-        for target, late in self.edges(source).items():
-            if late:
-                self.late.append(target)
-            elif not runs or target in sys.modules:  # what has run without importing it will do so again
-                targets.append(target)
-        return [(name, iter(targets))]
 
-    def order(self, names=None, skip=None):
-        """The names in the order in which they, and what they import, would finish; by default all that are to be executed."""
-        other = Plan(self.scope, self.skip if skip is None else skip)
-        other.read = self.read
-        for name in self.sources if names is None else names:
-            for each in (*_parents(name), name):
-                if each in self.sources:
-                    other.visit(each)
-        return other.finished
+# -- C. what changed, and who imports it ---------------------------------------------------------
+# Guarantees that a look at files of which none was saved costs one stat each, and that a broken
+# file holds up only what needs its new version.  Relies on the facts of the code that runs.
 
-    def below(self, root, wanted):
-        """What root imports of the names in `wanted`, directly or not, and root, leaves first."""
-        names = self.order([root], sys.modules.keys() - wanted)
-        return self.starts(names, names, self.at_once)
 
-    def at_once(self, name):
-        """What a module's own code imports."""
-        return [target for target, late in self.edges(self.load(name)).items() if not late]
+class _Table:
+    """What is known of the modules in a scope, as long as the same modules are loaded."""
 
-    def starts(self, names, finished, targets, named=None):
-        """The names in the order in which to start them, if imports have finished them as `finished` says: of a cycle first what the
-        script's imports come to first, or else what is named, or else what finished last, as there the import came in."""
-        place = {name: index for index, name in enumerate(finished)}
-        back = [name for name, here in place.items()
-                if any([place.get(each, -1) > here for each in (*targets(name), name.rpartition(".")[0])])]
-        if not back:
-            return list(names)
-        edges = {name: [each for each in (*targets(name), *_parents(name)) if each in place] for name in place}
-        users = {name: [] for name in place}
-        for name, found in edges.items():
-            for each in found:
-                users[each].append(name)
-        script, entries = self.from_script(edges), {}
-        for name in back:
-            if name not in entries:
-                cycle = _reach([name], edges.get).keys() & _reach([name], users.get).keys()
-                last = named if named in cycle else max(cycle, key=place.get)
-                entries.update(dict.fromkeys(cycle, min(cycle & script.keys(), key=script.get, default=last)))
-        return list(dict.fromkeys(each for name in names for each in (entries.get(name, name), name)))
+    def __init__(self, scope, modules):
+        self.paths = {name: _path_of(_spec_of(name)) for name in modules if name in scope}
+        self.stats = {}  # {path: stat of a file that says what runs}
+        self.targets = {}  # {name: (facts, {target: late})}
+        self.modules = modules
+        if any(map(_on_the_way, modules)):  # which come into scope as they are
+            self.modules = None
 
-    def from_script(self, edges):
-        """{name: place} of the modules in scope, in the order in which the script's imports would start them."""
-        def below(name):
-            targets = edges[name] if name in edges else [target for target, late in _running_edges(self, name).items() if not late]
-            return [each for target in targets for each in (*_parents(target), target) if each in self.table.names]
-        roots = [each for name in _imports_of_main() for each in (*_parents(name), name) if each in self.table.names]
-        return {name: place for place, name in enumerate(_reach(roots, below))}
 
-    def visit_late(self):
-        """Walk what functions import: last, each with its parents before it.
+def _on_the_way(name):
+    """Return whether a module is being imported, or will be when it is used."""
+    lazy = type(sys.modules.get(name)) is importlib.util._LazyModule
+    return lazy or getattr(_spec_of(name), "_initializing", False)
 
-        What nobody has imported yet is not executed; but what it imports may be loaded.
-        """
-        for target in self.late:  # to which each visit adds
-            for name in (*_parents(target), target):
-                if name in self.sources:
-                    continue
-                if name in sys.modules:
-                    self.visit(name)
-                elif name not in self.passed:
-                    self.passed[name] = source = self.load(name)
-                    self.late += self.edges(source) if source is not None else ()
 
-    def load(self, name):
-        """The Source of a module in scope, loaded or new; None for all others."""
-        if name not in self.read:
-            self.read[name], module = None, sys.modules.get(name)
-            try:
-                spec = self.spec_of(name, module)
-                self.read[name] = _load(name, spec) if spec is not None else None
-            except Exception as error:
-                if module is not None:  # whether a new one is imported at all, and in a try statement, its importer decides
-                    raise _failure(error, name, (), getattr(_spec_of(module), "origin", None)) from error
-        return self.read[name]
+_tables = {}
 
-    def spec_of(self, name, module):
-        """The spec of a module in scope, loaded or to be found; None for all others."""
-        if module is not None:
-            return _dict_of(module)["__spec__"] if name in self.table.names or name in self.scope else None
-        parent = name.rpartition(".")[0]
-        above = self.load(parent) if parent else None
-        if name in sys.modules or name in sys.builtin_module_names or parent and not _is_package(above):
+
+def _table(scope):
+    """Return the _Table of a scope; modules are compared by their addresses, which is fast."""
+    modules = {name: id(module) for name, module in list(sys.modules.items())}
+    key = scope.include, scope.exclude, scope.top
+    if key not in _tables or _tables[key].modules != modules:
+        if len(_tables) > 8:
+            _tables.clear()
+        _tables[key] = _Table(scope, modules)
+    return _tables[key]
+
+
+def _changed(scope):
+    """Return {name: stat} of the modules in scope whose files say something else than what runs."""
+    table = _table(scope)
+    paths = list(filter(None, table.paths.values()))
+    try:
+        stats = dict(zip(paths, map(_stamp, map(os.stat, paths))))
+    except (OSError, ValueError):
+        stats = {path: _stat(path) for path in paths}
+    if stats == table.stats:
+        return {}
+    changed = {}
+    for name, path in table.paths.items():
+        if path and (stats[path] is None or stats[path] != table.stats.get(path)):
+            stat = _differs(name)
+            if stat is not None:
+                changed[name] = stat
+            elif _settled(stats[path]):
+                table.stats[path] = stats[path]
+    return changed
+
+
+def _differs(name):
+    """Return the stat of a module's file if it says something else than what runs, else None.
+
+    Code that moved to other lines is put in place here, without being executed.
+    """
+    spec = _spec_of(name)
+    path, runs = _path_of(spec), _running(name)
+    stat = _stat(path)
+    if runs is None or runs.stat == stat is not None:
+        return None
+    if stat is None:  # gone, if only for a moment: unless it is elsewhere now, that is no change
+        found = None if _executes_itself(spec.loader) else _find_spec(name)
+        return _stat(_path_of(found))
+    if stat[2] == 0 and time.time_ns() - stat[0] < 1_000_000_000:
+        return None  # an editor has emptied it, and not written yet
+    if runs.code is not None:
+        try:
+            version = _read(name, spec)
+        except Exception:  # it cannot be read or compiled: the reload says so
+            return stat
+        if version is runs or version.code is None:
+            return None if version is runs else stat
+        if _without_lines(runs.code) == _without_lines(version.code):
+            _move_lines(path, runs, version)
             return None
-        spec = _find_spec(name, above and above.spec.submodule_search_locations)
-        new = spec is not None and self.scope.covers(name, spec) and not isinstance(spec.loader, importlib.machinery.ExtensionFileLoader)
-        return spec if new else None
-
-    def edges(self, source):
-        """{name: late} of all that a module imports: what its code says, and what it holds that its code does not name.
-
-        `late` is false for what the module's own code imports, true for its functions, _AT_RUN_TIME for what is seen only there.
-        """
-        if source.spec is None:
-            return {}
-        modules, known = _modules_in(source.name), self.table.edges.get(source.name)
-        self.holding[source.name] = modules
-        if known is not None and known.code is source.code and known.modules == modules:
-            return known.edges
-        edges = {}
-        for target, late, _ in self.targets(source, modules):
-            if late < edges.get(target, 2):
-                edges.pop(target, None)  # its place is where it is imported
-                edges[target] = late
-        if source.name in self.table.names and _runs(source):
-            self.table.edges[source.name] = Edges(source.code, modules, edges)
-        return edges
-
-    def imports(self, source):
-        """{name: late} of what a module itself imports, in order, without the packages that this brings in."""
-        found = {}
-        for name, late, named in self.targets(source, _modules_in(source.name)) if source.spec else ():
-            if named:
-                found.setdefault(name, late)
-        return found
-
-    def targets(self, source, modules, plain=()):
-        """Yield (name, late, named) of what a module imports; `named` is false for the packages that this brings in: those of the
-        modules in `plain`, which are no packages themselves, are left out."""
-        own = (*_parents(source.name), source.name)  # these packages are there already
-        package = source.name if _is_package(source) else source.name.rpartition(".")[0]
-        for imported, level, names, late in source.facts.imports:
-            base = _absolute(imported, level, package)
-            if base in plain:
-                yield base, late, True
-                continue
-            for name in _parents(base):
-                if not names or name not in own:
-                    yield name, late, not names
-            submodules = self.submodules(base, names) if names else ()
-            yield base, late, names in ((), ("*",)) or len(submodules) < len(names)
-            for name in submodules:
-                yield name, late, True
-            if not names and base in self.table.names and base in self.table.parents and source.code is not None:
-                for name in [f"{base}.{attribute}" for attribute in source.code.co_names]:  # which somebody else has imported
-                    if name in sys.modules:
-                        yield name, _AT_RUN_TIME, False
-        for text, late in source.facts.dynamic or ():
-            name = _absolute(text.lstrip("."), len(text) - len(text.lstrip(".")), package)
-            if name in sys.modules:
-                yield name, late, True
-        for name in self.held(source, modules):
-            yield name, _AT_RUN_TIME, True
-
-    def submodules(self, base, names):
-        """Those of the names imported from base that are submodules, loaded or to be found."""
-        if names == ("*",):
-            exported = _dict_of(sys.modules[base]).get("__all__") if base in self.scope else ()
-            names = [n for n in exported if isinstance(n, str)] if isinstance(exported, (list, tuple)) else ()
-        above = self.load(base) if names else None
-        if not _is_package(above) and base not in self.table.parents:
-            return []
-        binds = above.facts.binds if _is_package(above) else names  # a name that it binds is no submodule unless it is loaded
-        return [f"{base}.{name}" for name in names
-                if f"{base}.{name}" in sys.modules or name not in binds and self.load(f"{base}.{name}")]
-
-    def held(self, source, modules):
-        """Yield the modules that a module's own code has bound without an import statement that names them, and plug-ins."""
-        for name, _ in modules:
-            value = _namespace_of(source.name).get(name)
-            target = _dict_of(value).get("__name__") if type(value) is types.ModuleType else None
-            found = type(target) is str and sys.modules.get(target) is value
-            if found and target != f"{source.name}.{name}" and name in source.facts.binds:
-                yield target
-        if source.facts.dynamic is not None and _is_package(source):
-            yield from [name for name in list(sys.modules) if name.rpartition(".")[0] == source.name]
+    return stat
 
 
-def _is_package(source):
-    return source is not None and source.spec is not None and source.spec.submodule_search_locations is not None
+def _find_spec(name):
+    """Ask the finders for a module's spec, whatever sys.modules says; None if there is none."""
+    _invalidate_finders()
+    parent = name.rpartition(".")[0]
+    return _bootstrap._find_spec(name, _namespace_of(parent).get("__path__") if parent else None)
 
 
-def _modules_in(name):
-    """[(name, id)] of the modules that a loaded module's namespace holds."""
-    namespace, kind = _namespace_of(name).copy(), types.ModuleType
-    return [(name, id(value)) for name, value in namespace.items() if type(value) is kind]
-
-
-def _runs(source):
-    seen = _seen.get(source.path)
-    return seen is not None and seen.code is source.code
+def _invalidate_finders():
+    """Let the finders look at the folders again (importlib's own would import importlib.metadata)."""
+    for finder in list(sys.path_importer_cache.values()):
+        if hasattr(finder, "invalidate_caches"):
+            finder.invalidate_caches()
 
 
 @functools.lru_cache(None)
 def _absolute(name, level, package):
+    """Return the absolute name of what an import statement in a package names."""
     if not level:
         return name
     base = package.rsplit(".", level - 1)
@@ -995,19 +723,258 @@ def _absolute(name, level, package):
     return base[0] + "." + name if name else base[0]
 
 
-def _spec_of(module):
-    """The spec of an entry of sys.modules, or None; a module may have put anything in its place."""
-    spec = _dict_of(module).get("__spec__") if issubclass(type(module), types.ModuleType) else None
-    return spec if issubclass(type(spec), importlib.machinery.ModuleSpec) else None
+def _package(namespace):
+    """Return the package that a module's relative imports start from."""
+    package = namespace.get("__package__")
+    if package is None:
+        spec = namespace.get("__spec__")
+        package = spec.parent if spec is not None else namespace.get("__name__", "")
+    return package
 
 
-def _failure(error, name, undone, path=None):
-    """The ReloadError for an exception: which module, which file and line, what had been tried."""
-    line = None
+def _real_name(name):
+    """Return the name that a loaded module has itself: sys.modules may hold it under others."""
+    real = getattr(_spec_of(name), "name", name)
+    return real if sys.modules.get(real) is sys.modules.get(name) else name
+
+
+def _targets(name, version, packages=True):
+    """Return {target: late} of the loaded modules that a version of a module imports, in order.
+
+    `late` tells that only functions import it.  Modules that its
+    namespace holds count too: they may have been imported by import_module().  So do, unless
+    `packages` is false, the packages that `from a.b import c` imports on the way.
+    """
+    namespace, found = _namespace_of(name), []
+    package, facts = _package(namespace), version.facts if version is not None else _NO_FACTS
+    on_demand = "__getattr__" in facts.binds  # PEP 562: by functions, for others
+    for each in facts.imports:
+        base, late = _absolute(each.name, each.level, package), each.late and not on_demand
+        used = version.code.co_names if packages and version.code is not None else ()
+        children = [f"{base}.{child}" for child in each.names or used]
+        children = [child for child in children if child in sys.modules]
+        own = _parents(name) if each.names else ()  # these are there already
+        if packages or not each.names:
+            found += [(above, late) for above in _parents(base) if above not in own]
+        if packages and base not in own or len(children) < len(each.names) or not each.names:
+            found.append((base, late))
+        found += [(child, late) for child in children]
+    for key, value in list(namespace.items()):
+        if type(value) is ModuleType and key in facts.binds:
+            target = _dict_of(value).get("__name__")
+            if sys.modules.get(target) is value and target != f"{name}.{key}":
+                found.append((target, False))
+    targets = {}
+    for target, late in sorted(found, key=operator.itemgetter(1)):
+        target = _real_name(target)
+        if target in sys.modules and target != name:
+            targets.setdefault(target, late)
+    return targets
+
+
+def _eager(name, version):
+    return [target for target, late in _targets(name, version).items() if not late]
+
+
+def _imports(name, packages=True):
+    """Return {target: late} of what a loaded module imports by the code that it runs."""
+    return _targets(name, _running(name), packages)
+
+
+def _imports_of_main():
+    """Return the names of the loaded modules that the script imports, in order."""
+    version = Version(None, None)
+    version.facts = _facts_of_main()
+    return list(_targets("__main__", version))
+
+
+def _order(names, edges):
+    """Return the names and all that edges lead to, leaves first."""
+    order, met, stack = [], set(), [(None, iter(list(names)))]
+    while stack:
+        name, below = stack[-1]
+        target = next((each for each in below if each not in met), None)
+        if target is None:
+            order.append(name)
+            stack.pop()
+        else:
+            met.add(target)
+            stack.append((target, iter(edges(target))))
+    return order[:-1]
+
+
+def _starts(names, edges):
+    """Return the names in the order in which to start them, import statements going first.
+
+    That is first what none of the others imports; then, for cycles, from the end of sys.modules,
+    as what finished last is where the import came in.
+    """
+    imported = {target for name in names for target in edges(name)}
+    loaded = [name for name in list(sys.modules) if name in names]
+    tops = [name for name in loaded if name not in imported]
+    return [*tops, *reversed(loaded)]
+
+
+def _source(name):
+    """Return the Source of a loaded module as its file is now; without a version if that is gone.
+
+    Raise ReloadError if the file cannot be read or compiled.
+    """
+    spec = _spec_of(name)
+    path = _path_of(spec)
+    try:
+        if path and _stat(path) is None and not hasattr(spec.loader, "archive"):
+            spec = _find_spec(name)
+            if spec is None:
+                return Source(name, None, path, None)
+        return Source(name, spec, _path_of(spec), _read(name, spec))
+    except Exception as error:
+        raise _failure(error, name, path) from error
+
+
+def _to_reload_deeply(root, scope):
+    """Return {name: Source} of what deep_reload() executes, and the names to start with."""
+    _check_bytecode()
+    if root not in scope:
+        raise ImportError(f"{root!r} is excluded: take it out of exclude to reload it", name=root)
+    sources, targets, table = {}, {}, _table(scope)
+    inside = dict.fromkeys(name for name in table.paths if name not in scope.above)
+
+    def below(name):
+        sources[name] = _source(name)
+        targets[name] = _known_targets(table, name, sources[name].version)
+        return [target for target in targets[name] if target in inside]
+
+    def eager(name):
+        return [target for target in targets[name] if target in sources and not targets[name][target]]
+
+    named = [root, *[name for name in inside if name.startswith(root + ".")]]
+    _order(named, below)
+    if sources[root].spec is None:
+        raise ReloadError(f"{root}: its file {sources[root].path} is gone; nothing was reloaded",
+                          name=root, path=sources[root].path)
+    first = _order(named, eager)  # what only functions import comes last
+    return sources, [*_starts(first, eager), *_starts(sources, eager)]
+
+
+def _edges_in(scope):
+    """Return {name: [targets]} of what the modules in scope import when they are executed."""
+    table, edges = _table(scope), {}
+    for name in table.paths:
+        targets = _known_targets(table, name, _running(name))
+        edges[name] = [target for target in targets if not targets[target]]
+    return edges
+
+
+def _known_targets(table, name, version):
+    """Return what _targets() has found for these facts before, or finds now."""
+    facts = version and version.facts
+    if name not in table.targets or table.targets[name][0] is not facts:
+        table.targets[name] = facts, _targets(name, version)
+    return table.targets[name][1]
+
+
+def _dependents(edges, names):
+    """Return the names and all that imports them, directly or not."""
+    importers = collections.defaultdict(list)
+    for name, targets in edges.items():
+        for target in targets:
+            importers[target].append(name)
+    return _order(names, importers.__getitem__)
+
+
+def _to_reload_changed(scope, changed, left):
+    """Return {name: Source} of what changed and what imports it, and the names to start with.
+
+    What is left out runs its last good version where something that it imports has changed.
+    """
+    edges, sources = _edges_in(scope), {}
+    for name in _dependents(edges, changed):
+        if name not in left:
+            sources[name] = _source(name)
+        elif _running(name).code is not None:
+            spec = _spec_of(name)
+            sources[name] = Source(name, spec, _path_of(spec), _running(name))
+    return sources, _starts(sources, edges.get)
+
+
+def _reload_what_works(scope, changed):
+    """Reload what changed; leave out what fails, and what is known to fail, and try the rest."""
+    _check_bytecode()
+    files = {path: _stat(path) for path in _table(scope).paths.values() if path}
+    known = {name for name in changed if name in _held_back  # whose errors have been said
+             and _held_back[name].get(_path_of(_spec_of(name))) == changed[name]}
+    left = {name for name in changed if not _worth_a_try(name)}
+    first, names, todo = None, [], [name for name in changed if name not in left]
+    while todo:
+        try:
+            names = Batch(scope, *_to_reload_changed(scope, todo, left)).execute()
+            break
+        except ReloadError as error:
+            blamed = _blamed(error.name, _edges_in(scope), todo)
+            text = _text(error.__cause__ or error)
+            if not known.issuperset(blamed) or _said.get(error.name) != text:
+                first = first or error
+            _said[error.name] = text
+            left.update(blamed)
+            todo = [name for name in todo if name not in left]
+            _hold_back(error, blamed, files)
+    for name in set(names) - left:
+        _held_back.pop(name, None)
+    if first is not None:
+        first.reloaded, others = names, [name for name in changed if name in left - {first.name}]
+        if names:
+            done = f"{_listing(names)} reloaded all the same"
+            first.msg = first.msg.replace("nothing was reloaded", done)
+        if others:
+            first.msg += f"; also held back: {', '.join(others)}"
+        raise first.with_traceback(None)  # its cause has the user's
+    return names
+
+
+def _worth_a_try(name):
+    """Return whether a file that made a module fail was saved since, if one did."""
+    return any(_stat(path) != stat for path, stat in _held_back.get(name, {"": 0}).items())
+
+
+def _blamed(name, edges, todo):
+    """Return which of the changed modules to leave out after a module has failed.
+
+    That is itself if it has changed, else what it imports; of that first what had failed before.
+    """
+    if name in todo:
+        return [name]
+    below = _order([name], lambda each: edges.get(each, ()))
+    found = [each for each in todo if each in below] or todo
+    return [each for each in found if each in _held_back] or found
+
+
+def _hold_back(error, names, files):
+    """Note which files to look at before what was left out is worth another try."""
+    cause = error.__cause__ or error
+    if isinstance(cause, OSError) and cause.filename == _path_of(_spec_of(error.name)):
+        return  # locked for a moment: the next look tries again
+    places = itertools.chain(*map(_where_to_find, names))
+    concerned = {**{path: _stat(path) for path in places}, **_concerned(cause), **files}
+    _held_back.update(dict.fromkeys(names, concerned))
+    for path in concerned:
+        _tell(path, concerned[path])
+
+
+# -- N. errors: what failed, where, and which files are worth another look -----------------------
+# Guarantees that tracebacks begin in the user's code, and that a save which may help is noticed.
+
+_IMPORT_SYSTEM = "<frozen", "<builtin>/frozen"  # its files' names in CPython and in PyPy
+
+
+def _failure(error, name, path, undone=()):
+    """Return the ReloadError for an exception: which module, which file and line, what was tried."""
+    line, what = None, _text(error)
+    _trim(error)
     if isinstance(error, SyntaxError) and error.filename:
         path, line, what = error.filename, error.lineno, error.msg
     else:
-        what, places = _text(error), _places(error.__traceback__)
+        places = _places(error)
         places = [place for place in places if place[0] == path] or places
         path, line = places[-1] if places else (path, None)
     place = f" in {path}" + (f", line {line}" if line else "") if path else ""
@@ -1023,55 +990,109 @@ def _text(obj):
         return "<no text>"
 
 
-def _places(trace):
-    """The (file, line) of a traceback, from the outermost on, without our own and the import system's."""
-    import traceback
-    places = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(trace)]
-    return [place for place in places if place[0] != __file__ and not place[0].startswith(_IMPORT_SYSTEM)]
-
-
-_IMPORT_SYSTEM = "<frozen", "<builtin>/frozen"  # the files of the import system, in CPython and in PyPy
-
-
-def _described(error):
-    """The error to show for what came out of a reload: as it is, or as a ReloadError would say it (SystemExit and the like)."""
-    if isinstance(error, (ReloadError, KeyboardInterrupt)):
-        return error
-    places = _places(error.__traceback__)
-    names = [name for name, module in list(sys.modules.items()) if places and _namespace_of(name).get("__file__") == places[-1][0]]
-    return _failure(error, names[0] if names else "?", (), places[-1][0] if places else None)
-
-
 def _listing(names, most=8):
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    return ", ".join(names[:most]) + f" and {len(names) - most} more" * (len(names) > most)
 
 
-# -- one reload ---------------------------------------------------------------------------------------------------------
+def _trim(error):
+    """Take frames of ours and of the import system out of the tracebacks of an exception.
 
-_DEEPEST = 100  # what imports nested deeper than this want is executed leaves first, or deeper than there is room for:
-_FRAMES = 10  # each level takes six to eight, and those of functions that import
-_SPEC_NAMES = ("__spec__", "__loader__", "__package__", "__file__", "__cached__", "__path__")
-_MODULE_NAMES = {*_SPEC_NAMES, "__name__", "__doc__", "__builtins__"}
-_COMPILED = ("__annotations__", "__annotate__", "__conditional_annotations__")  # made anew by the code, not by name
-_FROZEN_BY_PROGRAM = 5000  # a bare interpreter has up to a few hundred objects frozen
-_freeze, _unfreeze, _freeze_count = [getattr(gc, name, int) for name in ("freeze", "unfreeze", "get_freeze_count")]  # int: PyPy has none
-_allocated = getattr(sys, "getallocatedblocks", int)
+    Return it and all that led to it, each once.
+    """
+    ours, found = (_trim.__code__.co_filename, *_IMPORT_SYSTEM), [error]
+    for each in found:  # to which the loop adds
+        for other in (each.__cause__, each.__context__):
+            if other is not None and all(other is not known for known in found):
+                found.append(other)
+        steps, trace = [], each.__traceback__
+        while trace is not None:
+            if not trace.tb_frame.f_code.co_filename.startswith(ours):
+                steps.append(trace)
+            trace = trace.tb_next
+        for step in reversed(steps):
+            trace = types.TracebackType(trace, step.tb_frame, step.tb_lasti, step.tb_lineno)
+        each.__traceback__ = trace
+    return found
+
+
+def _places(error):
+    """Return the (file, line) of an exception's traceback, from the outermost on."""
+    import traceback
+    places = [(frame.f_code.co_filename, line)
+              for frame, line in traceback.walk_tb(error.__traceback__)]
+    return [place for place in places if not place[0].startswith("<")]
+
+
+def _user_traceback(error):
+    """Return the traceback of an exception as text, as it is in the user's code."""
+    import traceback
+    if isinstance(error, ReloadError):
+        error = error.__cause__ or error
+    _trim(error)
+    return "".join(traceback.format_exception(type(error), error, error.__traceback__))
+
+
+def _concerned(error):
+    """Return {path: stat} of the files whose save, or appearance, is worth another try."""
+    paths = []
+    for each in _trim(error):
+        paths += [path for path, line in _places(each)]
+        if isinstance(each, (SyntaxError, OSError)):
+            paths.append(each.filename)
+        if isinstance(each, ImportError):
+            child = re.match(r"cannot import name '(\w+)'", _text(each))
+            missing = f"{each.name}.{child[1]}" if child else each.name
+            if missing and (child or isinstance(each, ModuleNotFoundError)):
+                paths += _where_to_find(missing)
+            paths.append(each.path)
+    paths = [os.fsdecode(path) for path in paths if isinstance(path, (str, bytes, os.PathLike))]
+    return {path: _stat(path) for path in paths if not path.startswith("<")}
+
+
+def _where_to_find(name):
+    """Return the files and folders in which a missing module could appear."""
+    places = [os.path.join(folder, *name.split(".")) for folder in sys.path]
+    parent, _, child = name.rpartition(".")
+    places += [os.path.join(folder, child) for folder in _namespace_of(parent).get("__path__", ())]
+    ends = "", os.sep + "__init__.py", *all_suffixes()
+    return [place + end for place in places for end in ends]
+
+
+# -- D. batch: one reload, all or nothing ---------------------------------------------------------
+# Guarantees that a failure, or an interrupt at any line, leaves everything as it was: each step is
+# in the log before it is taken.  The program's own import statements give the order: while a batch
+# runs, those of its thread execute first what is pending.
+
+_DEEPEST = 60  # modules importing each other, before those below are executed first
+
+
+class Pair:
+    """An object that was made anew, and the one to use from now on; never patched as a holder."""
+
+    __slots__ = "new", "kept"
+
+    def __init__(self, new, kept):
+        self.new, self.kept = new, kept
 
 
 class Batch:
-    """One reload: makes a plan, executes its modules in place, and keeps a log that undoes it all."""
+    """One reload: executes Sources in place, and keeps a log that undoes it all."""
 
-    def __init__(self, make_plan, joins=False):
-        self.make_plan, self.plan, self.joins, self.log = make_plan, None, joins, []
-        self.pending, self.views, self.finished, self.stack = {}, {}, [], []
-        self.failed, self.gone, self.pairs, self.claimed, self.replaced = {}, {}, {}, set(), []
-        self.collects, self.bound, self.left_classes = False, set(), False
-        self.undecorated, self.nested = (), {}
-        self.error, self.at, self.caches = None, ("?", None), []
-        self.thread, self.opened, self.started, self.committed = threading.get_ident(), False, False, False
+    def __init__(self, scope, sources, starts):
+        self.scope, self.sources, self.starts = scope, sources, starts
+        self.pending, self.views, self.failed = dict(sources), {}, {}
+        self.joined = _table(scope).paths if scope.top else ()  # what deep_reload() follows
+        self.finished, self.stack, self.log = [], [], []
+        self.error, self.at = None, ()
+        self.pairs, self.undone, self.claimed, self.replaced, self.caches = {}, {}, set(), [], []
+        self.shapes_changed = self.committed = self.opened = False
+        self.thread, self.collects = threading.get_ident(), gc.isenabled()
+        self.modules, self.count, self.deepest = dict(sys.modules), len(sys.modules), _DEEPEST
+        self.originals = builtins.__import__, _bootstrap._gcd_import
+        self.hooks = self.import_statement, self.import_module
 
     def execute(self):
-        """Run and commit, or undo; return the names executed.  Twice closed, lest an interrupt in the first leaves a rest."""
+        """Reload, or leave everything as it was; return the names in the order of finishing."""
         try:
             try:
                 try:
@@ -1081,529 +1102,241 @@ class Batch:
                 finally:
                     self.close()
             finally:
-                self.close()
-        except Exception as error:
-            if self.committed or not self.started or isinstance(error, ReloadError):
+                self.close()  # once more, lest an interrupt in the first has left a rest
+        except (Exception, SystemExit) as error:
+            if self.committed or not self.at or isinstance(error, ReloadError):
                 raise
-            raise _failure(error, self.at[0], self.finished, self.at[1]) from error
+            raise _failure(error, *self.at, self.finished) from error
         return self.finished
 
     def open(self):
-        self.collects, self.opened = gc.isenabled(), True
-        gc.disable()  # the commit collects once
-        self.plan = self.make_plan()
-        self.pending = dict(self.plan.sources)
-        self.start()
-
-    def start(self):
-        """Call the hooks of the modules, and take over the import statements."""
         global _batch
-        self.new, self.count = set(), len(sys.modules)
-        self.modules, self.lists = dict(sys.modules), [(lst, list(lst)) for lst in (sys.meta_path, sys.path_hooks, sys.path)]
-        self.frozen, self.blocks = _freeze_count(), _allocated()
-        _invalidate_finders()
-        self.import_, self.gcd_import, self.build_class = builtins.__import__, _bootstrap._gcd_import, builtins.__build_class__
-        self.deepest = min(_DEEPEST, (sys.getrecursionlimit() - _depth()) // _FRAMES)
-        self.restated = _Restated(self)
-        self.restating = functools.partial(self.build_class, metaclass=self.restated) if getrefcount else self.build_class
-        self.started, _batch = True, self
-        hooks = [name for name in self.plan.sources if "__unload__" in _namespace_of(name)]
-        for name in self.plan.order()[::-1] if hooks else ():
+        self.opened, _batch = True, self
+        gc.disable()  # what the reload makes stays among the young objects until the commit
+        for each in (sys.path, sys.meta_path, sys.path_hooks):
+            self.log.append((each.__setitem__, slice(None), list(each)))
+        for name in [name for name in self.modules if name in self.sources][::-1]:
             _call_hook(name)
-        _freeze()  # from here on gc.get_objects() are the objects that the reload makes
-        builtins.__import__, _bootstrap._gcd_import = self.hooked_import, self.hooked_gcd_import
-        self.lend(builtins.__import__, self.import_)
-        self.lend(self.restating, self.build_class)
+        builtins.__import__, _bootstrap._gcd_import = self.hooks
+        _invalidate_finders()
 
     def close(self):
         """Leave nothing of the reload behind in the interpreter."""
+        global _batch
         if not self.opened:
             return
-        if _batch is self:
-            self.end()
-        if self.collects:
-            gc.enable()
-        self.opened = False
-
-    def end(self):
-        """Undo what was not committed, and give the import statements back."""
-        global _batch
         self.unhook()
-        if self.committed:
-            for cached in self.caches:
-                type(cached).cache_clear(cached)
-            _clear_lines(source.path for source in self.plan.sources.values())
-        else:
-            builtins.__import__ = self.import_
+        if not self.committed:
             self.roll_back()
-            for source in self.plan.sources.values():
-                if source.spec is not None:
-                    source.spec._initializing = False  # an interrupt may have come before run_module got to it
+        dropped = not self.committed
         for view in self.views.values():
             view.show()
-        self.views, self.pairs, self.replaced = {}, {}, []
-        self.error = view = None  # a view knows an old namespace, an error our frames
-        self.collect()
-        _batch = None
-
-    def collect(self):
-        """Collect what nobody is to meet any more, and all when reloads have left much: freezing resets what Python counts."""
-        global _grown
-        if not self.committed:
-            gc.collect()  # the new versions of classes must not be met in __subclasses__()
-        _unfreeze()
-        _grown = max(0, _grown + _allocated() - self.blocks)
-        if self.left_classes or _grown > _allocated() / 4:
-            gc.collect()
-            _grown = 0
-        if self.frozen > _FROZEN_BY_PROGRAM:
-            _freeze()
+            dropped = dropped or any(map(_is_class, view.dropped))
+        view = None
+        for source in self.sources.values():
+            if source.spec is not None:
+                source.spec._initializing = False
+        for cached in self.caches if self.committed else ():
+            _CACHED.cache_clear(cached)
+        self.views, self.pairs, self.undone, self.log, self.error = {}, {}, {}, [], None
+        self.replaced, self.hooks = [], (None, None)
+        if dropped:
+            gc.collect()  # else classes are met in __subclasses__()
+        if self.collects:
+            gc.enable()
+        _batch, self.opened = None, False
 
     def unhook(self):
-        """Give the import and class statements back."""
-        if builtins.__import__ == self.hooked_import:  # a module may have put its own there
-            builtins.__import__ = self.import_
-        _bootstrap._gcd_import = self.gcd_import
-        self.build_by(self.build_class)
-        self.restated = self.restating = None  # which hold the batch
-
-    def lend(self, ours, original):
-        """Pair a function of ours in builtins with Python's: a module may hold what it finds there."""
-        self.pairs[id(ours)] = ours, original
+        """Give the import statements back; what a module has put there itself stays."""
+        if builtins.__import__ is self.hooks[0]:
+            builtins.__import__ = self.originals[0]
+        if _bootstrap._gcd_import is self.hooks[1]:
+            _bootstrap._gcd_import = self.originals[1]
 
     def run(self):
-        for name in list(self.plan.sources):
-            if name in self.pending and name in self.modules:
-                self.enter(name)  # modules that are new come in by the import statements that want them
+        for name in self.starts:
+            if name not in self.failed:  # an import statement has caught that
+                self.enter(name)
 
-    # Imports while the batch runs: the reloading thread's import statements execute first what is still pending.
+    # Import statements, and import_module()
 
-    def hooked_import(self, name, globals=None, locals=None, fromlist=(), level=0):
-        if _batch is self and threading.get_ident() == self.thread and type(name) is str:
-            base = _absolute(name, level, self.package(globals) or "") if level else name
-            if base not in self.views or self.failed:
-                self.imported(base)
-            view = self.views.get(base) if fromlist else None
-            if fromlist and "__path__" in (_namespace_of(base) if view is None else view.live):
-                for child in fromlist:
-                    self.imported_from(base, child)
-            elif view is not None:
-                if "*" in fromlist:
-                    view.drop_stale()
-                if sys.modules.get(base) is view.module:  # all that the import system would find out
-                    return view.module
-            builder = self.build_by(self.build_class)
-            try:
-                return self.import_(name, globals, locals, fromlist, level)
-            finally:
-                self.build_by(builder)
-                if len(sys.modules) != self.count:
-                    self.note_new()
-        return self.import_(name, globals, locals, fromlist, level)
+    def import_statement(self, name, globals=None, locals=None, fromlist=(), level=0):
+        mine = self.is_mine(name)
+        if mine:
+            base = _absolute(name, level, _package(globals or {}))
+            self.imported(base)
+            for child in fromlist or ():
+                self.imported_from(base, child)
+        try:
+            return self.originals[0](name, globals, locals, fromlist, level)
+        finally:
+            if mine and len(sys.modules) != self.count:  # what is new counts as reloaded
+                self.count, known = len(sys.modules), {*self.modules, *self.finished}
+                new = [each for each in list(sys.modules) if each not in known]
+                self.finished += [each for each in new if each in self.scope]
 
-    def note_new(self):
-        """Add the modules in scope that an import statement has brought in to those executed."""
-        self.count = len(sys.modules)
-        for name, module in list(sys.modules.items()):
-            if name not in self.modules and name not in self.new and name in self.plan.scope:
-                self.new.add(name)
-                self.finished.append(name)
-
-    def hooked_gcd_import(self, name, package=None, level=0):
-        if _batch is self and threading.get_ident() == self.thread and type(name) is str:
+    def import_module(self, name, package=None, level=0):
+        if self.is_mine(name):
             self.imported(_absolute(name, level, package or ""))
-        return self.gcd_import(name, package, level)
+        return self.originals[1](name, package, level)
 
-    def build_by(self, builder):
-        """Let class statements be carried out by a function; return the one before.  What a module has put there stays."""
-        before = builtins.__build_class__
-        if before is not builder and getattr(before, "func", before) is self.build_class:
-            builtins.__build_class__ = builder
-        return before
-
-    @staticmethod
-    def package(globals):
-        package = globals.get("__package__")
-        if package is None:
-            spec = globals.get("__spec__")
-            package = spec.parent if spec is not None else globals.get("__name__", "")
-        return package
+    def is_mine(self, name):
+        return _batch is self and threading.get_ident() == self.thread and type(name) is str
 
     def imported(self, base):
+        """Execute what an import of a name is about to find."""
         for name in (*_parents(base), base):
-            if name not in self.views and name not in self.bound:
-                self.enter(name)
-                if self.is_gone(name):
-                    raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-                if name in self.modules and name not in self.views:  # its package is executed again, itself it is not
-                    self.bound.add(name)
-                    self.bind_child(name, sys.modules.get(name, self.modules[name]))
+            if name not in self.views:
+                self.enter(_real_name(name))
 
     def imported_from(self, base, child):
-        view = self.views.get(base)
+        """Execute what `from base import child` is about to find, if that is a module."""
+        view, namespace, name = self.views.get(base), _namespace_of(base), f"{base}.{child}"
         if child == "*":
             if view is not None:
-                view.drop_stale()
-            exported = _namespace_of(base).get("__all__", ())
-            for name in exported if isinstance(exported, (list, tuple)) else ():
-                self.imported_from(base, name)
-            return
-        name = f"{base}.{child}"
-        if name in sys.modules and (view is None or not view.has(child) or view.live[child] is sys.modules[name]):
+                view.drop_hidden()
+            for each in _exported(namespace) if "__all__" in namespace else ():
+                self.imported_from(base, each)
+        module = sys.modules.get(name)
+        hidden = view is not None and child in view.hidden
+        if module is not None and (hidden or namespace.get(child, module) is module):
             self.enter(name)
-            if self.is_gone(name):
-                raise ImportError(f"cannot import name {child!r} from {base!r}", name=base)
 
-    def lose_submodules(self, package):
-        """What is a package no more has no submodules in a fresh process."""
-        for name in [name for name in list(sys.modules) if name.startswith(package + ".") and name in self.plan.scope]:
-            self.pending.pop(name, None)
-            self.gone[name] = sys.modules[name]
+    # Executing modules
 
-    def is_gone(self, name):
-        """Whether a module has lost its file, and nothing else has come to its name meanwhile."""
-        return name in self.gone and sys.modules.get(name) is self.gone[name]
-
-    def enter(self, name, nested=False):
-        """Execute a module that is still pending, its parents before it; where imports nest deep, what it imports first."""
-        if name in self.gone:
-            return
-        over = len(self.stack) - self.deepest
-        if over >= 0 and not over & over - 1 and name in self.pending and not nested:  # 0, 1, 2, 4...: cycles may go deeper all the same
-            for below in self.plan.below(name, self.pending.keys()):
-                self.enter(below, nested=True)
-        if name in self.failed:
+    def enter(self, name):
+        """Execute a module if it is pending, its packages first, and where it must, its imports."""
+        if name in self.failed:  # and is imported once more
             self.pending[name] = self.failed.pop(name)
-        elif name not in self.pending:
-            joins = self.joins and name in self.modules and name not in self.views and name not in self.plan.skip
-            source = self.plan.load(name) if joins else None
-            if source is None:
-                return
-            self.plan.sources[name] = self.pending[name] = source  # only the execution shows that it is imported
-        for parent in _parents(name):
-            if parent in self.pending and parent not in self.plan.skip:
-                self.enter(parent)
-        source = self.pending.pop(name, None)
-        if source is not None and source.spec is None:
-            self.gone[name] = self.modules.get(name)
-        elif source is not None and name in self.modules:
+        elif name in self.joined and name not in self.sources and name not in self.scope.above:
+            self.sources[name] = self.pending[name] = _source(name)
+        for parent in _parents(name) if name in self.pending else ():
+            self.enter(parent)
+        source = self.pending.get(name)
+        too_deep = len(self.stack) >= self.deepest
+        if source is not None and source.version is not None:
+            if too_deep or _is_lazy(source.version):
+                self.enter_below(name, _DEEPEST // 2 if too_deep else 1)
+        if self.pending.pop(name, None) is None:
+            return
+        if source.spec is None:  # its file is gone: the import system says so
+            self.forget(name)
+        else:
             self.run_module(source)
 
-    def run_module(self, source):
-        name, module = source.name, self.modules[source.name]
-        self.views[name] = view = View(self, source)
-        self.stack.append(name)
-        spec, builder = source.spec, builtins.__build_class__
-        maker = self.restated.makers.pop(self.thread, None)  # of the class whose body imports this
+    def enter_below(self, name, step):
+        """Execute what a module imports first: imports nest too deep, or are lazy."""
+        def below(name):
+            targets = _eager(name, self.pending[name].version)
+            return [target for target in targets if target in self.pending]
+
+        deepest, self.deepest = self.deepest, sys.maxsize
         try:
-            view.prepare()
-            spec._initializing = True
-            self.build_by(self.restating)
+            for each in _order([name], below)[:-1:step]:  # what is between is imported by these
+                self.enter(each)
+        finally:
+            self.deepest = deepest
+
+    def run_module(self, source):
+        name = source.name
+        view = self.views[name] = View(self, source)
+        self.stack.append(name)
+        try:
+            view.open()
             view.execute()
             view.finish()
         except BaseException as error:
             if self.error is not error:
                 self.error, self.at = error, (name, source.path)
             self.failed[name] = source
-            self.forget_run(view)
+            view.give_up()
             raise
         finally:
-            spec._initializing = False
-            self.build_by(builder)
-            self.restated.makers[self.thread] = maker
+            source.spec._initializing = False
             self.stack.pop()
-        self.bind_child(name, sys.modules.get(name, module))  # the module may have put something else in its place
+        parent, _, child = name.rpartition(".")
+        if parent in self.views:
+            self.views[parent].bind_child(child, sys.modules.get(name, view.module))
         self.finished.append(name)
 
-    def forget_run(self, view):
-        """A failed import may be caught, and tried again: that starts anew."""
-        view.show()
-        _restore_namespace(view.live, view.old)
-        for new, kept in list(self.pairs.values()):
-            if _module_of(kept) == view.name:
-                self.claimed.discard(id(kept))
-                del self.pairs[id(new)]
-        self.views.pop(view.name, None)
-
-    def bind_child(self, name, module):
-        """An import ends by binding the submodule in its package, over whatever the package has bound so far."""
-        parent, _, child = name.rpartition(".")
-        view = self.views.get(parent)
-        if view is not None:
-            view.bind_child(child, module)
-
-    def commit(self):
-        """Pair, replace and rename what is left, each step in the log; then forget the log."""
-        self.unhook()
-        for name in self.failed:  # an import statement has caught it: a fresh process has no such module
-            self.gone[name] = self.modules[name]
-        self.replace_leftovers()
-        self.follow()
-        self.update_closures()
-        self.rename_elsewhere()
-        for view in [view for view in self.views.values() if not view.fresh]:
-            view.drop_stale()
-        for name, module in self.gone.items():
-            self.forget(name, module)
-        for source in self.plan.sources.values():
-            if source.path and source.code is not None and source.name not in self.gone:
-                self.note(source)
-        if any(view.old.get("__spec__") is not view.source.spec for name, view in self.views.items() if name != "__main__"):
-            _tables.clear()
-        self.committed = True
-        self.log.clear()
-
-    def note(self, source):
-        """Remember what the module of a file runs from now on."""
-        seen, signature = _seen.get(source.path, _UNKNOWN), source.signature
-        if not (seen.code is source.code and seen.settled and seen.signature == signature):
-            now = Seen(signature, signature is not None and _settled(signature), source.code, source.facts)
-            self.do(_restore_item, _seen, source.path, now, old=_seen.get(source.path, _MISSING))
-
-    def forget(self, name, module):
-        if sys.modules.get(name) is module:
-            del sys.modules[name]  # which a roll-back restores, whatever the log says
-        parent, _, child = name.rpartition(".")
-        namespace = _namespace_of(parent)
-        if namespace.get(child) is module:
-            self.do(_restore_item, namespace, child, _MISSING, old=module)
-
-    def roll_back(self):
-        while self.log:
-            undo, *args = self.log[-1]
-            try:
-                try:
-                    undo(*args)
-                except Exception:
-                    undo(*args)
-            except Exception:
-                _log().exception("could not undo %s", undo.__name__)
-            self.log.pop()
-        for lst, saved in self.lists:
-            if lst != saved:
-                lst[:] = saved
-        self.drop_new_modules()
-        _restore_namespace(sys.modules, self.modules, others=True)
-
-    def drop_new_modules(self):
-        """Forget what the reload has imported, but for packages with compiled parts: initialising these again would fail.
-
-        What is still being imported is another thread's, whose import would fail.
-        """
-        new = [name for name in list(sys.modules) if name not in self.modules]
-        specs = {name: _spec_of(sys.modules.get(name)) for name in new}
-        stays = {name.partition(".")[0] for name, spec in specs.items() if getattr(spec, "_initializing", False)
-                 or isinstance(getattr(spec, "loader", None), importlib.machinery.ExtensionFileLoader)}
-        for name in [name for name in new if name.partition(".")[0] not in stays]:
-            module = sys.modules.pop(name, None)
-            parent, _, child = name.rpartition(".")
-            if module is not None and _namespace_of(parent).get(child) is module:
-                _namespace_of(parent).pop(child, None)
-
-    # What the commit does, each step in the log
+    # The end
 
     def do(self, function, *args, old):
-        """Call a function that sets its last argument; the log says to call it with the old value instead."""
+        """Call a function that sets its last argument; the log says to set the old value again."""
         self.log.append((function, *args[:-1], old))
         function(*args)
 
     def pair(self, new, kept):
-        self.pairs[id(new)] = new, kept
+        self.pairs[id(new)] = Pair(new, kept)
         self.claimed.add(id(kept))
 
-    def replace_leftovers(self):
-        """Replace the new versions of kept objects wherever something else holds them; most are garbage by now.
-
-        First in the objects made since the freeze; if that does not free them, all their holders are asked for.
-        """
-        leftovers, plain = [], []
-        leftovers += _alive(self.watched(leftovers, plain))
-        plain.append((lambda: 0, None))  # held by this list alone
-        counts = list(map(getrefcount or id, map(itemgetter(0), plain)))
-        leftovers += [_Pair(*pair) for pair, count in zip(plain, counts) if count > counts[-1]]
-        plain.clear()
-        if leftovers:
-            watched = [(weakref.ref(new), kept) for new, kept in leftovers if _is_class(new) or _is_function(new) or type(new) in _LENT]
-            _Replacer(leftovers).replace_in(gc.get_objects())
-            leftovers.clear()
-            leftovers += _alive(watched)
-        if leftovers:
-            self.left_classes = True
-            _unfreeze()
-            _Replacer(leftovers).replace(_referrers([new for new, kept in leftovers]))
-
-    def watched(self, leftovers, plain):
-        """End the pairs and return [(weak reference to the new version, kept)]; what is sure to be held is a leftover at once.
-
-        Functions without closures are `plain`: a count tells, which is much faster.  A cell may hold one of the classes.
-        """
-        pairs, watched, self.pairs = [pair for pair in self.pairs.values() if pair[0] is not pair[1]], [], {}
-        function, weak = getrefcount and types.FunctionType, weakref.getweakrefcount
-        for pair in pairs:
-            new, kept = pair
-            if (not new.__closure__ if type(new) is function else type(new) in _LENT) and not weak(new):
-                plain.append(pair)
-                continue
-            known = _weak_references(new)
-            leftovers += [_Pair(reference, _alike(reference, kept)) for reference in known]
-            try:
-                (leftovers if known else watched).append(_Pair(new if known else weakref.ref(new), kept))
-            except TypeError:  # a member that is an int, say
-                leftovers.append(_Pair(new, kept))
-        return watched
-
-    def follow(self):
-        """Where a new class has taken over, let instances and subclasses follow."""
-        self.left_classes |= bool(self.replaced)
-        if self.replaced:
-            _unfreeze()
-        for old, new, reason in self.replaced:
-            stuck = 0
-            for obj in gc.get_objects():
-                if type(obj) is old:
-                    try:
-                        self.do(_set_class_of, obj, new, old=old)
-                    except TypeError:
-                        stuck += 1
-            for sub in type.__subclasses__(old):
-                try:
-                    self.do(_set_bases, sub, tuple([new if base is old else base for base in _bases(sub)]), old=_bases(sub))
-                except TypeError:
-                    stuck += 1
-            _log().warning("%s.%s: %s: a new class takes its place%s", new.__module__, new.__qualname__, reason,
-                           f"; {stuck} of its instances and subclasses keep the old one" if stuck else "")
-
-    def update_closures(self):
-        """Give functions that a changed function has made its new code; only the collector knows where they are."""
-        if self.nested:
-            _unfreeze()
-        for function in gc.get_referrers(*[old for old, new in self.nested.values()]) if self.nested else ():
-            if _is_function(function):
-                old, new = self.nested.get(id(function.__code__), (None, None))
-                if old is not None:
-                    self.do(_set_code, function, new, old=old)
-
-    def rename_elsewhere(self):
-        """Bind anew what modules that are not executed again have imported by name."""
-        taken = {id(old): (old, new) for old, new, reason in self.replaced}
-        self.tails = {name.rpartition(".")[2] for name in self.views} | {""}
-        main = _namespace_of("__main__")
-        facts = _facts_of_main(main)
-        names = self.importers() if not taken else _Scope(named=next(iter(self.views), None)).loaded()
-        others = [name for name in names if name not in self.views]
-        self.rename_in(main, facts, taken if facts else {**taken, **self.changed_objects(others)})
-        for name in others:  # no module any more, if another thread's import of it has failed meanwhile
-            self.rename_in(_namespace_of(name), _running_source(name).facts, taken)
-
-    def importers(self):
-        """The modules that may have names of those executed: what imports them, and what is outside the scope."""
-        inside, executed, dependents = self.plan.table.names, self.views.keys(), self.plan.dependents
-        if dependents is None:  # of a deep reload, which has asked nobody: mostly there are few others
-            importers = [name for name in inside if name not in executed and name in sys.modules
-                         and not executed.isdisjoint(_running_edges(self.plan, name))]
-        else:
-            importers = {importer for name in executed for importer in dependents.get(name, ()) if importer in sys.modules}
-        return [*importers, *[name for name in _Scope(named=next(iter(self.views), None)).loaded() if name not in inside]]
-
-    def changed_objects(self, importers):
-        """{id(old): (old, new)} of the objects that are no longer what a name meant, nor what any name means where the script
-        may have it from: not in its importers, which may hold what is old."""
-        changed = {}
+    def commit(self):
+        """Bring up to date what other places hold, each step in the log."""
+        self.unhook()
+        for name in self.failed:  # an importer has caught it: a new process has no such module
+            self.forget(name)
+        _follow_code(self)
+        _replace_leftovers(self)
+        _follow_classes(self)
+        _rename_elsewhere(self)
         for view in self.views.values():
-            for name, value in view.old.items():
-                new = view.live.get(name, value)
-                if new is not value and type(value) not in _CONSTANTS and not name.startswith("__"):
-                    changed[id(value)] = value, new
-        for name in sys.modules.keys() - {"__main__", *importers} if changed else ():
-            for value in list(_namespace_of(name).values()):
-                changed.pop(id(value), None)
-        return changed
+            view.drop_rest()
+        for source in self.sources.values():
+            if source.path and source.name in self.views:
+                known = _runs.get(source.path, _MISSING)
+                self.do(_restore_item, _runs, source.path, source.version, old=known)
+                _tell(source.path, source.version.stat)
+        if self.shapes_changed:
+            _clear_caches()
+        self.committed = True
 
-    def rename_in(self, namespace, facts, objects):
-        package = self.package(namespace) or "" if namespace else ""
-        for module, level, attribute, bound in facts.froms if facts else ():
-            if module.rpartition(".")[2] in self.tails:
-                self.rename(namespace, bound, self.views.get(_absolute(module, level, package)), attribute)
-        for item in facts.imports if facts else ():
-            view = item.names == ("*",) and self.views.get(_absolute(item.name, item.level, package))
-            for name in () if view is None or view is False else view.old:
-                self.rename(namespace, name, view, name)
-        for name, value in list(namespace.items()) if objects else ():
-            if id(value) in objects:
-                self.do(_restore_item, namespace, name, objects[id(value)][1], old=value)
+    def forget(self, name):
+        """Do without a module, as a new process would; roll_back() restores it."""
+        module = sys.modules.pop(name, None)
+        self.pending.pop(name, None)
+        parent, _, child = name.rpartition(".")
+        if module is not None and _namespace_of(parent).get(child) is module:
+            self.do(_restore_item, _namespace_of(parent), child, _MISSING, old=module)
 
-    def rename(self, namespace, bound, view, attribute):
-        if view is None or attribute not in view.old or not view.has(attribute):
-            return
-        old, new = view.old[attribute], view.live[attribute]
-        if namespace.get(bound, _MISSING) is old and new is not old:
-            self.do(_restore_item, namespace, bound, new, old=old)
-
-
-getrefcount = getattr(sys, "getrefcount", None)
-
-
-class _Pair(collections.namedtuple("_Pair", "new kept")):
-    """What to replace by what; of a kind that a _Replacer never changes."""
-
-    __slots__ = ()
-
-
-def _alive(watched):
-    """The pairs, of those of weak references, whose object something holds that is not garbage itself."""
-    if watched:
-        gc.collect()
-    return [_Pair(ref(), kept) for ref, kept in watched if ref() is not None]
+    def roll_back(self):
+        while self.log:
+            function, *args = self.log[-1]
+            try:
+                function(*args)
+            except Exception:
+                _log().exception("could not undo a step")
+            self.log.pop()
+        new, stays = [name for name in list(sys.modules) if name not in self.modules], set()
+        for name in new:  # packages with compiled parts cannot be imported again
+            spec = _spec_of(name)
+            if isinstance(getattr(spec, "loader", 0), ExtensionFileLoader) or _on_the_way(name):
+                stays.add(name.partition(".")[0])
+        for name in new:
+            if name.partition(".")[0] not in stays:
+                self.forget(name)
+        self.log.clear()
+        _restore_namespace(sys.modules, self.modules, others=True)
+        self.pairs.update(self.undone)
+        _replace_leftovers(self, gains=False)  # in registries elsewhere
 
 
-def _weak_references(obj):
-    """The weak references to an object that somebody may hold: the one in its bases' __subclasses__() is Python's own."""
-    found, own = weakref.getweakrefs(obj), len(_bases(obj)) if _is_class(obj) else 0
-    counts = list(map(getrefcount, found)) if getrefcount else [0] * len(found)
-    return [w for w, count in zip(found, counts) if w.__callback__ or not own or count > own + 2]  # found, and the question
+def _is_lazy(version):
+    """Return whether imports of a module are lazy (PEP 810), which needs Python 3.15."""
+    return bool(version.facts.lazy) or getattr(sys, "get_lazy_imports", str)() == "all"
 
 
-def _alike(reference, kept):
-    """A weak reference of the same kind, with the same callback, to the kept object."""
-    other = weakref.ref.__new__(type(reference), kept, reference.__callback__)
-    for member, value in _members(reference):  # the key of a WeakValueDictionary's
-        member.__set__(other, value)
-    if hasattr(other, "__dict__"):
-        other.__dict__.update(reference.__dict__)
-    return other
-
-
-_LENT = {types.MethodType, functools.partial} if getrefcount else set()  # what Batch.lend() pairs
-_CONSTANTS = (int, float, complex, str, bytes, bool, type(None), tuple, frozenset, type(...), types.ModuleType)
-
-
-def _set_bases(cls, bases):
-    bases = tuple(dict.fromkeys(bases))  # a kept class and its new version may have been among them
-    if not _identical(_bases(cls), bases):
-        type.__setattr__(cls, "__bases__", bases)
-
-
-def _identical(one, other):
-    return len(one) == len(other) and all(map(is_, one, other))
-
-
-def _facts_of_main(namespace):
-    """What the running script's source imports; None in an interactive session, where there is no source."""
-    if "__file__" not in namespace:
-        return None
-    for frame in sys._current_frames().values():
-        while frame is not None:
-            if frame.f_globals is namespace and frame.f_code.co_name == "<module>" and not frame.f_code.co_filename.startswith("<"):
-                return _facts(frame.f_code, frame.f_code.co_filename)
-            frame = frame.f_back
-    path = namespace.get("__file__")
+def _call_hook(name):
+    hook = _namespace_of(name).get("__unload__")
     try:
-        if path in _seen and _seen[path].code is not None:
-            return _facts(_seen[path].code, path)
-        with open(path, "rb") as file:
-            return _facts(compile(file.read(), path, "exec", dont_inherit=True), path)
-    except (OSError, TypeError, ValueError, SyntaxError):
-        return None
+        if hook is not None:
+            hook()
+    except Exception:
+        _log().exception("%s.__unload__() failed", name)
+
+
+def _log():
+    import logging
+    return logging.getLogger("deepreload")
 
 
 def _restore_item(mapping, key, value):
@@ -1614,627 +1347,388 @@ def _restore_item(mapping, key, value):
 
 
 def _restore_namespace(namespace, saved, others=False):
-    """Give a namespace its old entries back, in their old order, and take all others away, or leave them behind these."""
+    """Give a dict its old entries back, in their order; take others away, or leave them behind."""
+    for name in [name for name in list(namespace) if name not in saved and not others]:
+        namespace.pop(name, None)
     for name, value in saved.items():
         if namespace.get(name, _MISSING) is not value:
             namespace[name] = value
-    new = [name for name in list(namespace) if name not in saved]
-    for name in () if others else new:
-        namespace.pop(name, None)
-    names = [*saved, *new] if others else list(saved)
-    if names != list(namespace):
-        for name in names:  # one by one: other threads find all others
-            namespace[name] = namespace.pop(name)
+    names = [*saved, *[name for name in list(namespace) if name not in saved]]
+    for name in names if names != list(namespace) else ():
+        namespace[name] = namespace.pop(name)  # one by one: other threads find all others
 
 
-def _call_hook(name):
-    hook = _namespace_of(name).get("__unload__")
-    if hook is not None:
-        try:
-            hook()
-        except Exception:
-            _log().exception("%s.__unload__() failed", name)
+def _set_class_of(obj, cls):
+    """Change an object's class past what it makes of `__class__`; TypeError if Python refuses."""
+    object.__dict__["__class__"].__set__(obj, cls)
 
 
-def _depth():
-    """How many calls are under way in this thread."""
-    frame, depth = sys._getframe(), 0
-    while frame is not None:
-        frame, depth = frame.f_back, depth + 1
-    return depth
+# -- E. view: the namespace that a module's code sees ---------------------------------------------
+# Guarantees that other threads find every name at any moment, while the code finds what a new
+# process would give it.  Relies on LOAD_NAME and STORE_NAME asking the mapping that exec() gets.
+
+_ANNOTATIONS = {"__annotations__", "__annotate__", "__conditional_annotations__"}
+_MODULE_NAMES = {"__spec__", "__loader__", "__package__", "__file__", "__cached__", "__path__",
+                 "__name__", "__doc__", "__builtins__", *_ANNOTATIONS}
 
 
-def _invalidate_finders():
-    """Let the path finders look at the folders again (importlib's own function would import importlib.metadata)."""
-    for finder in list(sys.path_importer_cache.values()):
-        if hasattr(finder, "invalidate_caches"):
-            finder.invalidate_caches()
-
-
-def _log():
-    import logging
-    return logging.getLogger("deepreload")
-
-
-def _clear_lines(paths):
-    linecache = sys.modules.get("linecache")
-    for path in paths if linecache else ():
-        linecache.cache.pop(path, None)
-
-
-class _Restated:
-    """Stands for the metaclasses in modules' code: brings the old class up to date where nobody would see a difference.
-
-    Anything else is made by the metaclass, called by C code: it may look at the frames above it.
-    """
-
-    def __init__(self, batch):
-        self.batch, self.makers = batch, {}  # {thread: what its statement calls}: other threads may meet it, too
-
-    @property
-    def __call__(self):
-        return self.makers.pop(threading.get_ident())
-
-    def __prepare__(self, name, bases, **keywords):
-        batch = self.batch
-        batch.build_by(batch.build_class)  # for the statements inside
-        old = self.old_class(sys._getframe(1), name, bases) if _batch is batch and not keywords else None
-        if old is None:
-            maker, namespace, _ = types.prepare_class(name, bases, keywords)
-        else:
-            maker, namespace = functools.partial(self.restate, batch, old), {}
-        self.makers[threading.get_ident()] = maker
-        return namespace
-
-    def old_class(self, frame, name, bases):
-        """The class that a statement in a frame may be about: nobody but Python itself sees such a class being made."""
-        batch, view = self.batch, self.batch.views.get(frame.f_globals.get("__name__"))
-        if view is None or frame.f_code is not view.source.code or threading.get_ident() != batch.thread:
-            return None
-        old = view.old_named(name, None)
-        if type(old) is type and _identical(_bases(old), bases or (object,)) \
-                and id(old) not in batch.claimed and id(old) not in batch.pairs \
-                and _vars_of_class(old).get("__module__") == view.name and _qualname(old) == _name_of(old) == name \
-                and not view.imports(name) and _WITHOUT_SET_NAME.issuperset(map(type, _vars_of_class(old).values())) \
-                and not any(["__init_subclass__" in _vars_of_class(cls) for cls in _mro(old)[1:-1]]):
-            return old
-        return None
-
-    @staticmethod  # not to hold itself
-    def restate(batch, old, name, bases, namespace):
-        """Give the old class what the statement says if these are the same attributes, each of the same kind; slots may be more."""
-        before, after = dict(_vars_of_class(old)), {**namespace, "__doc__": namespace.get("__doc__")}
-        batch.build_by(batch.restating)
-        qualname, cell = after.pop("__qualname__", None), after.pop("__classcell__", None)
-        made = {key: before.pop(key) for key in ("__dict__", "__weakref__") if key in before}
-        if qualname != name or "__slots__" in after or list(before) != list(after) \
-                or list(map(type, before.values())) != list(map(type, after.values())):
-            return type(name, bases, namespace)
-        if cell is not None:  # of super(), in the methods that are new
-            cell.cell_contents = old
-        batch.pairs[id(old)] = old, old  # not claimed: a decorator may yet make another class of it
-        _keep_attributes(batch, old, {**made, **after}, old)
-        return old
-
-
-class _Reloading(types.ModuleType):
-    """What a module is while it is reloaded: the reloading thread does not see the old names that are not bound anew yet."""
+class _Reloading(ModuleType):
+    """What a module is while it is reloaded: its thread does not see what is hidden."""
 
     def __getattribute__(self, name):
         batch = _batch
         if batch is not None and threading.get_ident() == batch.thread:
             view = batch.views.get(_dict_of(self).get("__name__"))
-            if view is not None and view.module is self and name != "__dict__" and view.is_stale(name):
-                if name in view.children:
-                    return view.children[name]
-                if view.has("__getattr__"):
-                    return view.live["__getattr__"](name)
-                raise AttributeError(f"partially initialized module {view.name!r} has no attribute {name!r}")
-        return types.ModuleType.__getattribute__(self, name)
+            if view is not None and name in view.hidden and view.module is self:
+                return view.instead_of(name)
+        return ModuleType.__getattribute__(self, name)
 
 
-class View(collections.abc.MutableMapping):
-    """The namespace in which a module's code is executed: the live one, less the old names that it has not bound again.
+class View(dict):
+    """What the code of a module sees: names of the live namespace, but not those that are hidden.
 
-    Other threads go on finding the old names, in the module and through its functions; the code finds what a fresh process
-    would give it.  Names guarded by `try: x` / `except NameError:` are let through.
+    Hidden are the names that the old code has bound, and the new one has not yet.  Modules that
+    look at their own namespace (`globals()`) start with an empty one; modules that import lazily
+    (PEP 810 wants globals() to be locals()), or that their loader executes, see all.
     """
 
-    __slots__ = ("batch", "source", "name", "module", "facts", "live", "kind", "old", "bound", "again", "children", "fresh", "ended",
-                 "origins", "guarded")
-
     def __init__(self, batch, source):
-        self.batch, self.source, self.name, self.module = batch, source, source.name, batch.modules[source.name]
-        self.facts, self.live, self.kind = source.facts, _dict_of(self.module), type(self.module)
-        self.old, self.bound, self.again, self.children = dict(self.live), set(), {}, {}
-        self.fresh = self.ended = False  # nothing of the old code is left; the code has run to its end
-        self.origins, self.guarded = None, _guarded(source)
+        super().__init__()
+        self.batch, self.source, self.name = batch, source, source.name
+        self.module = sys.modules[source.name]
+        self.live = _dict_of(self.module)
+        self.runs = _running(source.name) or _runs.get(source.path)  # the latter for the script
+        self.old, self.code, self.facts = dict(self.live), source.version.code, source.version.facts
+        self.hidden, self.later, self.children, self.dropped = set(), {}, {}, []
+        self.sees_all = self.code is None or _is_lazy(source.version)
 
-    def prepare(self):
-        """Hide the old names from the reloading thread, and give the module the attributes with which an import starts."""
-        self.batch.log.append((_restore_namespace, self.live, self.old))
-        if self.name == "__main__":  # definitions of the running script: all else stays
-            self.fresh, self.origins = True, ((), _NO_FACTS)
+    def open(self):
+        """Hide the old names from this thread, and give the module what an import starts with."""
+        batch, spec, live, old = self.batch, self.source.spec, self.live, self.old
+        batch.log.append((_restore_namespace, live, old))
+        if self.name == "__main__":  # nothing but its changed definitions
             return
-        if self.kind is types.ModuleType or self.kind.__module__ == self.name:
-            self.batch.do(_set_class_of, self.module, _Reloading, old=self.kind)
-        for name, by_module in self.facts.globals.items():
-            if not by_module and self.is_stale(name):  # bound by a function, if at all, which may bind the same object again
-                del self.live[name]
-                self.bound.add(name)
-        for name in self.misleading():
-            del self.live[name]
-        for name in _COMPILED:
-            self.live.pop(name, None)
-        self.set_attributes(self.source.spec, self.source.path)
-
-    def set_attributes(self, spec, path):
-        """Do to a module what the import system does to a new one."""
-        live, moved, locations = self.live, spec is not self.old.get("__spec__"), spec.submodule_search_locations
-        for name in _SPEC_NAMES if moved else ():
+        if type(self.module) is ModuleType:
+            batch.do(_set_class_of, self.module, _Reloading, old=ModuleType)
+        overloads = _namespace_of("typing").get("_overload_registry", {})
+        if self.name in overloads:
+            batch.do(_restore_item, overloads, self.name, _MISSING, old=overloads[self.name])
+        spec._initializing = True
+        _bootstrap._init_module_attrs(spec, self.module, override=True)
+        if spec is old.get("__spec__") and "__path__" in old:  # a host may have extended it
+            extends = self.code is not None and "__path__" in self.code.co_names and spec.origin
+            live["__path__"] = [os.path.dirname(spec.origin)] if extends else old["__path__"]
+        elif "__path__" in old and spec.submodule_search_locations is None:  # no package any more
+            live.pop("__path__", None)
+            for child in [each for each in sys.modules if each.startswith(self.name + ".")]:
+                batch.forget(child)
+        for name in _ANNOTATIONS:
             live.pop(name, None)
         live["__doc__"] = None
-        _bootstrap._init_module_attrs(spec, self.module, override=True)
-        if locations is None:
-            live.pop("__path__", None)
-            if moved and "__path__" in self.old:
-                self.batch.lose_submodules(self.name)
-        elif path:
-            live["__path__"] = [os.path.dirname(path)] if not _opaque(spec) else list(locations)
-            self.batch.do(setattr, spec, "submodule_search_locations", live["__path__"], old=locations)
+        self.hidden = set() if self.sees_all else self.to_hide()
+        self.update((name, value) for name, value in old.items()
+                    if name not in self.hidden and name not in _MODULE_NAMES)
 
-    def misleading(self):
-        """The old names that class bodies and functions, which do not see the view, would find where a fresh process does not:
-        the new code binds them no more, or only after the class body that reads them."""
-        code, facts = self.source.code, self.facts
-        if code is None or _runs(self.source) or facts.inspects or "*" in facts.imported:
-            return []
-        rest = self.old.keys() - self.bound - _MODULE_NAMES
-        was = self.origin()[1].binds
-        rest = {name for name in rest if name in was and type(self.old[name]) not in (types.ModuleType, _Reloading) and self.is_stale(name)}
-        gone = rest - facts.binds.keys()
-        return _read_unbound(code, rest, gone)
+    def to_hide(self):
+        """Return the old names that a new process would not have yet.
+
+        A module that catches NameError may guard its state (`try: cache`): it sees what it binds.
+        """
+        hidden = set(self.bound_before()).intersection(self.old) - self.facts.sets - _MODULE_NAMES
+        if self.code is not None and "NameError" in self.code.co_names:
+            hidden -= self.facts.binds.keys()
+        for name, value in self.old.items() if "__path__" in self.old else ():
+            child = f"{self.name}.{name}"
+            if value is sys.modules.get(child, self):
+                (hidden.add if child in self.batch.pending else hidden.discard)(name)
+        return hidden
+
+    def bound_before(self):
+        """Return the names that the module's own code has bound: others are somebody else's."""
+        facts = self.runs.facts if self.runs is not None else _NO_FACTS
+        if facts is _NO_FACTS:
+            made = [name for name, value in self.old.items() if _module_of(value) == self.name]
+            return [*made, *self.facts.binds]
+        if facts.looks or self.facts.looks:  # it may have bound names that no statement shows
+            return self.old
+        bound = [*facts.binds, *facts.sets, *self.runs.left]
+        for (module, level), pairs in facts.froms.items():
+            if ("*", "*") in pairs:
+                name = _absolute(module, level, _package(self.old))
+                view = self.batch.views.get(name)
+                bound += _exported(_namespace_of(name) if view is None else view.old)
+        return bound
 
     def execute(self):
-        source, loader = self.source, self.source.spec.loader
-        if source.code is None:
-            self.batch.log.append((_restore_item, _seen, source.path, _seen.get(source.path, _MISSING)))
-            self.empty()
-            if loader is not None and _executes_itself(loader):
-                loader.exec_module(self.module)
-        elif not source.facts.inspects.isdisjoint(_LOOKS):  # it looks at its own namespace: that must hold nothing old
-            self.empty()
-            exec(source.code, self.live)
-        else:
-            exec(source.code, self.live, self)
+        loader = self.source.spec.loader
+        if self.facts.looks:
+            self.drop_hidden()
+        if self.code is not None:
+            exec(self.code, self.live, self.live if self.facts.looks or self.sees_all else self)
+        elif loader is not None:
+            loader.exec_module(self.module)
 
     def finish(self):
-        """Pair what the code bound without the view's knowledge, or more than once."""
-        live, old, self.ended = self.live, self.old, True
-        rest = old.keys() - self.bound - _MODULE_NAMES
-        unseen = [name for name in rest if live.get(name, old[name]) is not old[name]]
-        unseen.sort(key=list(live).index if unseen[1:] else None)  # in the order of their binding
-        for name in unseen + [name for name in self.again if name in live]:
-            live[name] = _keep_bound(self.batch, self, name, live[name])
-        self.bound.update(unseen)
-        for child, module in self.children.items():
-            if self.is_stale(child):
-                live[child] = module
-            self.bound.add(child)
-        if not any(map(self.is_stale, rest)):
-            self.fresh = True
+        """Pair what was bound several times, or past the view."""
+        live, old = self.live, self.old
+        past = [name for name in live if name in self.facts.sets]
+        if self.sees_all or self.facts.looks:
+            past = [name for name in live if name in old and name not in _MODULE_NAMES]
+        for name in [*self.later, *past]:
+            if name in live and name in old:
+                live[name] = _keep(self.batch, old[name], live[name])
+        if self.sees_all:
+            unbound = [name for name in past if live[name] is old[name]]
+            self.hidden = self.to_hide().intersection(unbound) - self.facts.binds.keys()
+        for name in self.facts.sets - self.facts.binds.keys():  # bound by functions, if at all
+            if name in old and live.get(name) is old[name] and type(old[name]) not in _PLAIN:
+                self.hidden.add(name)
+        for child in self.hidden.intersection(self.children):
+            live[child] = self.children[child]
+        self.hidden -= self.children.keys()
+        if not self.hidden:
             self.show()
 
+    def give_up(self):
+        """Forget a failed execution: its importer may catch that, and try again."""
+        self.show()
+        _restore_namespace(self.live, self.old)
+        for key, pair in list(self.batch.pairs.items()):
+            if _module_of(pair.kept) == self.name:
+                self.batch.claimed.discard(id(pair.kept))
+                self.batch.undone[key] = self.batch.pairs.pop(key)
+        del self.batch.views[self.name]
+
     def show(self):
-        """Let the reloading thread see all names again; a module with something else in its place stays what it was."""
+        """Let the reloading thread see all names again."""
         if type(self.module) is _Reloading:
-            self.module.__class__ = types.ModuleType if sys.modules.get(self.name) is self.module else self.kind
+            self.module.__class__ = ModuleType
 
     def bind_child(self, child, module):
-        if self.name in self.batch.stack and self.is_stale(child) and self.live.get(child) is not module:
-            self.children[child] = module  # the statement that follows will most often bind something else
+        """Bind a submodule as the import system does, over what the package has bound.
+
+        While the package runs, others go on seeing the old name: the statement that imports the
+        submodule most often binds something else to it.
+        """
+        if self.name in self.batch.stack and child in self.hidden:
+            self.children[child] = module
         else:
-            self.bound.add(child)
-            self.live[child] = module
+            self.hidden.discard(child)
+            self.live[child] = self[child] = module
 
-    def is_stale(self, name):
-        """Whether a name is what the old code left: a fresh process would not have it yet."""
-        if self.fresh or name in self.bound or name not in self.old:
-            return False
-        value = self.old[name]
-        if self.live.get(name, _MISSING) is not value:
-            return False
-        if type(value) in (types.ModuleType, _Reloading):
-            child = f"{self.name}.{name}"
-            if sys.modules.get(child) is value:  # a package keeps the submodules that are not executed again
-                return child in self.batch.plan.sources
-        return name not in _MODULE_NAMES and name not in self.guarded and name in self.origin()[0] and not self.facts.globals.get(name)
+    def instead_of(self, name):
+        """Return what a new process would find under a hidden name."""
+        if name in self.children:
+            return self.children[name]
+        if "__getattr__" in self.live and "__getattr__" not in self.hidden:
+            return self.live["__getattr__"](name)
+        raise AttributeError(f"partially initialized module {self.name!r} has no attribute {name!r}")
 
-    def origin(self):
-        """The names that the old code has put into the namespace, and the facts of that code; most modules are never asked."""
-        if self.origins is None:
-            self.origins = _names_of(self.source, self.old)
-        return self.origins
+    def drop_hidden(self):
+        for name in self.hidden:
+            _restore_item(self.live, name, self.children.get(name, _MISSING))
+            self.dropped.append(self.old[name])
+        self.hidden = set()
 
-    def old_named(self, qualname, default):
-        """The old object of that name, unless the name may still be given again."""
-        return self.old.get(qualname, default) if self.facts.binds.get(qualname) == 1 or self.ended else default
+    def drop_rest(self):
+        """Drop what the new code has not bound, but for what running frames read: next time."""
+        used = self.hidden and self.hidden & _names_in_use(self.live)
+        self.hidden -= used
+        self.drop_hidden()
+        version = self.source.version
+        self.batch.do(setattr, version, "left", frozenset(used), old=version.left)
 
-    def imports(self, name):
-        """Whether the old or the new code binds a name by an import."""
-        seen = _seen.get(self.source.path)
-        was = self.facts if seen is not None and seen.code is self.source.code else self.origin()[1]
-        if was is _NO_FACTS or "*" in was.imported or name not in was.binds:
-            return _module_of(self.old.get(name)) != self.name
-        return name in was.imported and self.brings(was, name, self.old.get(name)) \
-            or name in self.facts.imported and self.brings(self.facts, name, self.live.get(name))
+    # The mapping that exec() wants
 
-    def brings(self, facts, name, value):
-        """Whether an import has brought what a name holds; `except ImportError:` may have defined it instead."""
-        froms = [item for item in facts.froms if _bound(item) == name]
-        held = [_namespace_of(_absolute(*item[:2], self.live.get("__package__") or "")).get(item[2]) for item in froms]
-        return len(froms) == facts.binds[name] or any(each is value for each in held)
-
-    def has(self, name):
-        """Whether the module has bound the name by now, as far as a fresh process would know."""
-        return name in self.live and not self.is_stale(name)
-
-    def empty(self):
-        """Start with nothing of the old names, as other threads will notice."""
-        self.drop_stale()
-        self.fresh = True
-
-    def drop_stale(self):
-        for name in () if self.fresh else self.old.keys() - self.bound:
-            if self.is_stale(name):
-                value = self.live.pop(name, None)
-                self.batch.left_classes |= _is_class(value) and _bases(value) != (object,)  # else its bases' __subclasses__() tell of it
-
-    # The mapping that exec() wants, and whoever asks for the locals of the module's frame
-
-    def __getitem__(self, name):
-        value = self.live[name]
-        if name not in self.bound and self.is_stale(name):
-            if name in self.children:
-                return self.children[name]
-            if hasattr(builtins, name):
-                return getattr(builtins, name)
-            raise NameError(f"name {name!r} is not defined")
-        return value
+    def __missing__(self, name):
+        if name not in self.hidden:
+            raise KeyError(name)  # the live namespace is asked next
+        if name in self.children or hasattr(builtins, name):
+            return self.children.get(name, getattr(builtins, name, None))
+        raise NameError(f"name {name!r} is not defined")
 
     def __setitem__(self, name, value):
-        if type(value) not in _PLAIN and value is not self.old.get(name):
-            value = self.kept(name, value)
-        self.bound.add(name)
+        if name in self.old and type(value) not in _PLAIN:
+            if self.facts.binds.get(name) == 1:
+                value = _keep(self.batch, self.old[name], value)
+            else:
+                self.later[name] = None
+        super().__setitem__(name, value)
         self.live[name] = value
-
-    def kept(self, name, value):
-        if name in self.batch.undecorated and name in self.old:
-            _keep_bound(self.batch, self, name, value)
-            return self.old[name]
-        if self.facts.binds.get(name) == 1:
-            return _keep_bound(self.batch, self, name, value)
-        self.again[name] = None  # to be paired in this order
-        return value
+        self.hidden.discard(name)
 
     def __delitem__(self, name):
-        if self.is_stale(name):
-            raise NameError(f"name {name!r} is not defined")
-        del self.live[name]
-
-    def __iter__(self):
-        return iter([name for name in list(self.live) if not self.is_stale(name)])
-
-    def __len__(self):
-        return len(list(iter(self)))
+        super().__delitem__(name)
+        self.live.pop(name, None)
 
 
-_PLAIN = {int, str, float, bool, bytes, type(None), tuple, list, dict, set, frozenset, types.ModuleType, _Reloading,
-          types.MemberDescriptorType, types.GetSetDescriptorType}
+def _exported(namespace):
+    """Return the names that a star import takes from a module."""
+    exported = namespace.get("__all__")
+    if isinstance(exported, (list, tuple)):
+        return exported
+    return [name for name in list(namespace) if not name.startswith("_")]
 
 
-def _set_class_of(obj, cls):
-    """Change an object's class past what the classes themselves make of `__class__`; raise TypeError where Python refuses."""
-    if type(obj) is not cls:
-        object.__dict__["__class__"].__set__(obj, cls)
+def _names_in_use(namespace):
+    """Return the names of a module that running frames read, in the functions they call, too."""
+    codes, names = [frame.f_code for frame in _frames() if frame.f_globals is namespace], set()
+    for code in codes:  # to which the loop adds
+        codes += _codes_in(code)
+        new = [name for name in code.co_names if name not in names]
+        codes += [namespace[name].__code__ for name in new if _is_function(namespace.get(name))]
+        names.update(new)
+    return names
 
 
-def _is_class(obj):
-    return issubclass(type(obj), type)  # isinstance() would ask lazy proxies for their __class__
+def _frames():
+    """Yield the frames that run, of all threads."""
+    for frame in sys._current_frames().values():
+        while frame is not None:
+            yield frame
+            frame = frame.f_back
 
 
-def _is_function(obj):
-    return type(obj) is types.FunctionType
+# -- F. keep: old objects stay, brought up to date ------------------------------------------------
+# Guarantees that functions, classes and enum members that the module has made keep their identity.
+# Matches by __module__ and __qualname__; calls nothing of the user's: no ==, getattr, isinstance.
 
-
-def _names_of(source, namespace):
-    """The names in an old namespace that the module's own code has put there, and the facts of that code."""
-    spec = namespace["__spec__"]
-    seen = _running(source.name, spec)
-    if seen is None or seen.code is None:  # nothing is known but what each object says of itself
-        return {n for n, v in namespace.items() if n in source.facts.binds or _module_of(v) == source.name}, _NO_FACTS
-    facts = _facts(seen.code, _file_of(spec))
-    facts = facts._replace(binds={**dict.fromkeys(seen.left, 1), **facts.binds}) if seen.left else facts
-    if not facts.inspects.isdisjoint(_INSPECTORS - {"dir", "locals"}) or "__getattr__" in facts.binds:
-        return set(namespace), facts  # it may have bound names that no statement shows
-    if "*" not in facts.imported:
-        return facts.binds, facts
-    stars = [item for item in facts.imports if item.names == ("*",)]
-    package = namespace.get("__package__") or ""
-    return set(facts.binds).union(*[_star_names(_absolute(item.name, item.level, package), namespace) for item in stars]), facts
-
-
-def _star_names(base, namespace):
-    """The names in a namespace that a star import from base has put there."""
-    batch = _batch
-    view = batch and batch.views.get(base)
-    theirs = view.old if view is not None else _namespace_of(base)
-    return [n for n, v in theirs.items() if n in namespace and namespace[n] is v and not n.startswith("__")]
-
-
-# -- what people hold ---------------------------------------------------------------------------------------------------
-#
-# One mechanism pairs: _keep(batch, old, new) gives the object to use where the reload made `new` and the program may hold
-# `old`: the old one, brought up to date in place, wherever Python allows.  One carries out: _Replacer puts the kept objects
-# into whatever the reload has made with the new ones before they were paired.
-
-_ANNOTATIONS = "__annotate__" if hasattr(types.FunctionType, "__annotate__") else "__annotations__"  # PEP 649: asking would evaluate them
-_FUNCTION_STATE = [name for name in ("__defaults__", "__kwdefaults__", "__doc__", "__name__", "__module__", "__type_params__", _ANNOTATIONS)
-                   if name in types.FunctionType.__dict__]  # besides the code
-_function_state, _annotations = attrgetter(*_FUNCTION_STATE), attrgetter(_ANNOTATIONS)
-_vars_of_class = type.__dict__["__dict__"].__get__
-_DESCRIPTORS = (types.MemberDescriptorType, types.GetSetDescriptorType)
-
-
-def _keep_bound(batch, view, name, value):
-    """The object to bind to a module's name: the old one that value is the new version of, or value."""
-    kind, old = type(value), view.old.get(name)
-    if value is old or id(value) in batch.claimed:
-        return value
-    if kind is types.FunctionType:
-        if type(old) is kind and _same_function(old, value):
-            return _keep_function(batch, old, value)
-        if value.__globals__ is view.live:
-            old = view.old_named(value.__qualname__, old)
-    elif issubclass(kind, type):
-        if not _same_class(old, value):
-            old = view.old_named(_qualname(value), old)
-        twice = id(old) in batch.pairs and name in view.bound
-        if not _is_class(old) or twice or view.imports(name) or _qualname(old) != _qualname(value) \
-                or _vars_of_class(value).get("__module__") not in (view.name, _vars_of_class(old).get("__module__")):
-            return value
-        return _keep_class(batch, old, value)
-    return _keep(batch, old, value)
-
-
-# What a class is for Python itself, whatever its metaclass makes of it
-_name_of, _qualname, _bases, _mro = (type.__dict__[name].__get__ for name in ("__name__", "__qualname__", "__bases__", "__mro__"))
-_set_name = type.__dict__["__name__"].__set__
-_sizes = [type.__dict__[name].__get__ for name in ("__basicsize__", "__itemsize__") if name in type.__dict__]  # PyPy has none
-
-
-def _same(one, other):
-    """Whether two values are the same object, or constants that no program tells apart."""
-    kind = type(one)
-    if one is other or kind is not type(other):
-        return one is other
-    return kind in (str, int, bytes) and one == other or kind is tuple and len(one) == len(other) and all(map(_same, one, other))
-
-
-def _same_part(one, other):
-    """The same of what a function is made of: its own dicts may hold the same."""
-    if type(one) is not dict or type(other) is not dict:
-        return _same(one, other)
-    return len(one) == len(other) and all(map(is_, one, other)) and all(map(_same, one.values(), other.values()))
-
-
-def _same_function(old, new):
-    """Whether one function is a version of the other: the same name in the same place, and a closure of the same shape."""
-    if old.__qualname__ != new.__qualname__ or old.__globals__ is not new.__globals__:
-        return False
-    was, code = old.__code__, new.__code__
-    return (was is code or was.co_name == code.co_name and was.co_freevars == code.co_freevars) \
-        and (old.__module__ == new.__module__ or new.__module__ == new.__globals__.get("__name__"))
+_PLAIN = {int, str, float, bool, bytes, type(None), tuple, list, dict, set, frozenset, ModuleType,
+          _Reloading}
+_DESCRIPTORS = {types.MemberDescriptorType, types.GetSetDescriptorType}
+_NO_RECORDS = {*_PLAIN, *_DESCRIPTORS, FunctionType, MethodType}
+_CACHED = functools._lru_cache_wrapper  # a function in PyPy, and nothing's type
+_METHODS = {property: ("fget", "fset", "fdel", "__doc__"), classmethod: ("__func__",),
+            staticmethod: ("__func__",)}
+_METACLASSES = {"abc", "typing", "typing_extensions", "enum"}  # Python's own, besides type
+_NOT_COPIED = {"__dict__", "__weakref__", "_abc_impl", "__classdictcell__"}
+_STATE = ["__defaults__", "__kwdefaults__", "__doc__", "__name__", "__qualname__", "__module__"]
+_NOTES = "__annotate__" if "__annotate__" in vars(FunctionType) else "__annotations__"  # 3.14
+_STATE += [_NOTES]
+_STATE += ["__type_params__"] * hasattr(FunctionType, "__type_params__")  # 3.12
 
 
 def _module_of(value):
-    """The module in which a class or function was made; None for all else."""
+    """Return the module in which a class or function was made; None for all else."""
     if _is_class(value):
         return _vars_of_class(value).get("__module__")
     return value.__module__ if _is_function(value) else None
 
 
-def _same_class(old, new):
-    return issubclass(type(old), type) and _qualname(old) == _qualname(new) \
-        and _vars_of_class(old).get("__module__") == _vars_of_class(new).get("__module__")
+def _identical(one, other):
+    return len(one) == len(other) and all(map(operator.is_, one, other))
 
 
 def _keep(batch, old, new):
-    """Pair an old object with its new version; return the one to use from now on."""
+    """Return what to use for a new object: the old one, brought up to date, where it has made it."""
     kind = type(new)
     if new is old or kind in _PLAIN:
         return new
     if id(new) in batch.pairs:
-        return batch.pairs[id(new)][1]
-    if kind is types.FunctionType and type(old) is kind and _same_function(old, new):
-        return _keep_function(batch, old, new)
-    if kind in _ATTRIBUTES and type(old) is kind:
-        parts, make = _MADE_OF[kind]
-        before, after = parts(old), parts(new)
-        kept = [now if now is was else _keep(batch, was, now) for was, now in zip(before, after)]
-        return old if all(map(is_, kept, before)) else new if all(map(is_, kept, after)) else make(*kept)
-    if issubclass(kind, type):
-        return _keep_class(batch, old, new) if _same_class(old, new) else new
-    if type(old) is not kind or kind is types.FunctionType:
-        return _keep_inner(batch, old, new)
-    return _keep_wrapper(batch, old, new)
-
-
-_MADE_OF = {  # {kind of object that cannot be changed: (what it is made of, how it is made)}
-    tuple: (tuple, lambda *items: items),
-    frozenset: (tuple, lambda *items: frozenset(items)),
-    property: (attrgetter("fget", "fset", "fdel", "__doc__"), property),
-    classmethod: (lambda method: (method.__func__,), classmethod),
-    staticmethod: (lambda method: (method.__func__,), staticmethod),
-    types.MethodType: (attrgetter("__func__", "__self__"), types.MethodType),
-}
-_ATTRIBUTES = {property, classmethod, staticmethod}
-_WITHOUT_SET_NAME = _PLAIN | _ATTRIBUTES | {types.FunctionType}
-
-
-def _keep_inner(batch, old, new):
-    """A decorator came, went or changed: what is inside is still the same function."""
-    pairs = [(was, now) for was in _layers(old) for now in (_unwrapped(new), new)]  # two closures may hold what is not theirs alone
-    for was, now in pairs + [(was, now) for was in (_unwrapped(old), old) for now in _layers(new)]:
-        if (was is not old or now is not new) and _is_function(was) and _is_function(now) and _same_function(was, now):
-            if hasattr(type(old), "cache_clear"):
-                batch.caches.append(old)
-            kept = _keep_function(batch, was, now)
-            return kept if now is new else new
-    return new
-
-
-def _layers(obj):
-    """What a decorator may have wrapped in an object: `__wrapped__`, what its closure holds, a property's functions; and itself."""
-    parts = _MADE_OF[type(obj)][0](obj) if type(obj) in _ATTRIBUTES else (obj,)
-    return [*map(_unwrapped, parts), *[_content(cell) for cell in _is_function(obj) and obj.__closure__ or ()], obj]
-
-
-def _unwrapped(obj):
-    for _ in range(100):
-        if type(obj) in _PLAIN:
-            break
-        namespace = getattr(type(obj), "__dictoffset__", 1) and not _is_class(obj) and _namespace(obj) or {}
-        if type(obj) in (classmethod, staticmethod):
-            obj = obj.__func__
-        elif type(obj) is property:
-            obj = obj.fget
-        elif "__wrapped__" in namespace:
-            obj = namespace["__wrapped__"]
-        else:
-            break
-    return obj
-
-
-def _keep_wrapper(batch, old, new):
-    """An object around functions (lru_cache, partial, cached_property, a decorator's instance): pair what it wraps."""
-    before, after = _namespace(old), _namespace(new)
-    if before is None or after is None:
+        return batch.pairs[id(new)].kept
+    if type(old) is _CACHED:
+        batch.caches.append(old)
+        kept = kind is _CACHED and _keep(batch, old.__wrapped__, new.__wrapped__)
+        if kept is old.__wrapped__ and old.cache_info()[2] == new.cache_info()[2]:
+            batch.pair(new, old)  # it goes on with the old function, and is cleared
+            return old
+    if _is_class(new) and _is_class(old):
+        same = _qualname(old) == _qualname(new)
+        keep = _keep_class
+    elif kind is FunctionType is type(old):
+        same = old.__qualname__ == new.__qualname__
+        keep = _keep_function
+    elif kind in _METHODS and type(old) is kind:
+        before, after = _parts(old), _parts(new)
+        kept = list(map(functools.partial(_keep, batch), before, after))
+        return new if _identical(kept, after) else old if _identical(kept, before) else kind(*kept)
+    else:
         return new
-    functions = {name: value for name, value in after.items() if _is_function(value)}
-    same = [name for name, value in functions.items() if _is_function(before.get(name)) and _same_function(before[name], value)]
-    for name in same:
-        after[name] = _keep(batch, before[name], after[name])
-    if "__wrapped__" not in same or not hasattr(type(old), "cache_clear"):
-        return new
-    batch.caches.append(old)
-    if _parameters(old) != _parameters(new) or after["__wrapped__"] is not before["__wrapped__"]:
-        return new
-    batch.do(_restore_namespace, before, {**before, **after}, old=dict(before))
-    batch.pair(new, old)
-    return old
+    module = _module_of(new)
+    made_here = same and type(module) is str and module in batch.views and _module_of(old) == module
+    return keep(batch, old, new) if made_here and id(old) not in batch.claimed else new
 
 
-def _namespace(obj):
-    """The dict of an object's own attributes, past a property of that name; None if there is none."""
-    descriptors = [_vars_of_class(cls).get("__dict__") for cls in _mro(type(obj))]
-    own = next((each for each in descriptors if type(each) is types.GetSetDescriptorType), None)
-    namespace = own.__get__(obj) if own is not None else None
-    return namespace if type(namespace) is dict else None
-
-
-def _parameters(cached):
-    return cached.cache_info().maxsize, getattr(cached, "cache_parameters", dict)().get("typed")
+def _parts(value):
+    """Return what a property, classmethod or staticmethod is made of; of all else itself."""
+    return [getattr(value, name) for name in _METHODS[type(value)]] if type(value) in _METHODS else [value]
 
 
 def _keep_function(batch, old, new):
-    """Give the old function the new one's code and state."""
-    if id(old) in batch.claimed:
-        return new
-    batch.pairs[id(new)] = new, old
-    batch.claimed.add(id(old))
+    """Give an old function the code and the state of the new one."""
     was, code = old.__code__, new.__code__
+    if not _fits(was, code):
+        batch.claimed.add(id(old))
+        _forward(batch, old, new)
+        return new
+    batch.pair(new, old)
+    if was is code and not (_extras_of(old) or _extras_of(new)):
+        return old
     if was is not code:
-        if types.CodeType in map(type, code.co_consts):
-            _pair_nested(batch, was, code)
-        batch.log.append((_set_code, old, was))  # without batch.do(): this is what most of a first reload consists of
-        _set_code(old, code)
-    if not _same_state(old, new):
-        _keep_state(batch, old, new)
+        batch.do(setattr, old, "__code__", code, old=was)
+    had, before, after = old.__dict__, _state_of(old), _state_of(new)
+    if "registry" in had and "register" in new.__dict__:  # of functools.singledispatch
+        for cls, function in had["registry"].items():
+            if _module_of(function) not in batch.sources:
+                new.register(cls, function)
+    kept = {name: _keep(batch, had.get(name), value) for name, value in new.__dict__.items()}
+    if had or kept or not all(map(_same_value, before, after)):
+        batch.do(_set_state, old, (after, kept), old=(before, dict(had)))
+    for mine, theirs in zip(old.__closure__ or (), new.__closure__ or ()):
+        before, after = _content(mine), _content(theirs)
+        if before is not after is not _MISSING:
+            batch.do(_set_cell, mine, _keep(batch, before, after), old=before)
     return old
 
 
-def _same_state(old, new):
-    """Whether two functions of the same name are made of the same objects, but for their code; written out, as all are asked."""
-    return (old.__doc__ is new.__doc__ or _same(old.__doc__, new.__doc__)) \
-        and old.__module__ == new.__module__ and old.__name__ == new.__name__ \
-        and (old.__defaults__ is new.__defaults__ or _same(old.__defaults__, new.__defaults__)) \
-        and (old.__kwdefaults__ is new.__kwdefaults__ or _same_part(old.__kwdefaults__, new.__kwdefaults__)) \
-        and (not (old.__dict__ or new.__dict__) or _same_part(old.__dict__, new.__dict__)) \
-        and (not (_annotations(old) or _annotations(new)) or _same_part(_annotations(old), _annotations(new))) \
-        and (old.__closure__ is None or _identical(*[list(map(_content, function.__closure__)) for function in (old, new)]))
+def _extras_of(function):
+    """Return whether a function has more to it than its code."""
+    return function.__defaults__ or function.__kwdefaults__ or function.__dict__ \
+        or function.__closure__ or getattr(function, _NOTES)
 
 
-def _keep_state(batch, old, new):
-    had = dict(old.__dict__)
-    if "registry" in new.__dict__:
-        _keep_dispatch(batch, old, new)
-    kept = {name: _keep(batch, had[name], value) if name in had else value for name, value in new.__dict__.items()}
-    batch.do(_set_function, old, (_function_state(new), kept), old=(_function_state(old), had))
-    for mine, theirs in zip(old.__closure__ or (), new.__closure__ or ()):
-        _keep_cell(batch, mine, theirs)
+def _fits(was, code):
+    """Return whether a function can be given other code: of as many cells, and no generator now."""
+    return was.co_freevars == code.co_freevars and not (was.co_flags ^ code.co_flags) & 0x2A0
 
 
-def _keep_dispatch(batch, old, new):
-    """What modules that are not reloaded have registered with a functools.singledispatch function stays registered."""
-    was, now = old.__dict__.get("registry"), new.__dict__["registry"]
-    for cls, function in was.items() if type(was) is type(now) is types.MappingProxyType else ():
-        if cls not in now and function.__module__ not in batch.plan.sources:
-            new.register(cls, function)
+def _state_of(function):
+    return [getattr(function, name) for name in _STATE]
 
 
-def _set_function(function, state):
-    values, attributes = state
-    for name, had, value in zip(_FUNCTION_STATE, _function_state(function), values):
-        if had is not value:
+def _set_state(function, state):
+    for name, value in zip(_STATE, state[0]):
+        if not _same_value(getattr(function, name), value):
             setattr(function, name, value)
-    _restore_namespace(function.__dict__, attributes)
+    _restore_namespace(function.__dict__, state[1])
 
 
-def _pair_nested(batch, old, new):
-    """Pair the code of the functions in a function, by name and order: the program may hold closures made from it."""
-    named = {}
-    for code in new.co_consts if new is not old else ():
-        if type(code) is types.CodeType:
-            named.setdefault(code.co_name, []).append(code)
-    for code in old.co_consts if named else ():
-        if type(code) is types.CodeType and named.get(code.co_name):
-            version = named[code.co_name].pop(0)
-            held = not code.co_name.endswith(("comp>", "genexpr>"))
-            if held and code.co_freevars == version.co_freevars and not _same_code(code, version):
-                batch.nested[id(code)] = code, version
-            _pair_nested(batch, code, version)
+def _same_value(one, other):
+    """Return whether two values are the same object, or constants that nobody tells apart."""
+    if one is other or type(one) is not type(other):
+        return one is other
+    return type(one) in (str, int) and one == other or type(one) in (tuple, dict) and not (one or other)
 
 
-_KIND_OF_FUNCTION = 0x20 | 0x80 | 0x200  # CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR
+def _forward(batch, old, new):
+    """Let an old function, which cannot be given the new one's code, only call the new one.
 
+    It takes it from a keyword default: a constant of the code would be a cycle that nobody collects.
+    """
+    def call(*args, __new__, **kwargs):
+        return __new__(*args, **kwargs)
 
-def _set_code(function, code):
-    """Set a function's code; where it becomes a generator, or the like, without the warning of Python 3.13 and later."""
-    if not (function.__code__.co_flags ^ code.co_flags) & _KIND_OF_FUNCTION:
-        function.__code__ = code
-        return
+    async def call_async(*args, __new__, **kwargs):
+        return await __new__(*args, **kwargs)
+
+    code = (call_async if new.__code__.co_flags & 0x80 else call).__code__  # CO_COROUTINE
+    code = code.replace(co_freevars=old.__code__.co_freevars, co_name=new.__name__)
+    state = [None, {"__new__": new}, *_state_of(new)[2:]], {**new.__dict__, "__wrapped__": new}
     import warnings
-    with warnings.catch_warnings():
+    with warnings.catch_warnings():  # 3.13 warns where a generator becomes a plain function
         warnings.simplefilter("ignore", DeprecationWarning)
-        function.__code__ = code
-
-
-def _keep_cell(batch, old, new):
-    """Give a kept function's cell the content of the new one's."""
-    was, value = _content(old), _content(new)
-    if value is not _MISSING and was is not value:
-        batch.do(_set_cell, old, _keep(batch, was, value) if type(was) is type(value) else value, old=was)
+        batch.do(setattr, old, "__code__", code, old=old.__code__)
+    batch.do(_set_state, old, state, old=(_state_of(old), dict(old.__dict__)))
 
 
 def _content(cell):
@@ -2252,862 +1746,612 @@ def _set_cell(cell, value):
 
 
 def _keep_class(batch, old, new):
-    """Give the old class the new one's attributes and bases; where Python refuses, the new class takes over."""
-    if id(old) in batch.claimed or id(new) in batch.pairs:
-        return batch.pairs.get(id(new), (new, new))[1]
-    if _kept_class(batch, type(new)) is type(old) is not type(new):  # made by the new version of its metaclass
-        try:
-            _set_class_of(new, type(old))
-        except TypeError:  # the metaclass stays changed
-            pass
-    reason = _move(batch, old, new)
-    if reason is not None:
+    """Give an old class what the new one has, or let the new one take over, where it must.
+
+    A framework's metaclass, or an attribute in C, may keep records of a class that nobody can bring
+    up to date.
+    """
+    before, after, meta = dict(_vars_of_class(old)), dict(_vars_of_class(new)), type(new)
+    bases = tuple([batch.pairs[id(base)].kept if id(base) in batch.pairs else base
+                   for base in _bases(new)])
+    same_bases = _identical(bases, _bases(old))
+    abstract = before.get("__abstractmethods__") != after.get("__abstractmethods__")
+    if abstract or before.keys() != after.keys() or not same_bases:
+        batch.shapes_changed = True
+    own = meta is type or _vars_of_class(meta).get("__module__") in _METACLASSES
+    becomes = type(old) is meta and (own or "_member_map_" in after)
+    becomes = becomes and "__class__" not in {**before, **after}  # of a proxy
+    records = [value for value in after.values() if type(value) not in _NO_RECORDS
+               and not _is_class(value) and _attributes(value) is None]
+    becomes = becomes and all(part is not new for part in gc.get_referents(*records))
+    try:
+        if becomes and not same_bases:
+            batch.do(type.__setattr__, old, "__bases__", bases, old=_bases(old))
+    except TypeError:
+        becomes = False
+    same = same_bases and before.keys() == after.keys()
+    if not becomes or not same and _layout(old) != _layout(new):
         batch.pair(new, new)
         batch.claimed.add(id(old))
-        batch.replaced.append((old, new, reason))
+        batch.replaced.append((old, new))
         return new
     batch.pair(new, old)
-    before, after = _vars_of_class(old), _vars_of_class(new)
+    for function in filter(_is_function, itertools.chain(*map(_parts, after.values()))):
+        for cell in function.__closure__ or ():
+            if _content(cell) is new:  # behind super(): it is used at once
+                cell.cell_contents = old
     if "_member_map_" in after and "_member_map_" in before:
-        _keep_members(batch, old, new)
-    if "_abc_impl" in after or "_abc_registry" in after:
-        _keep_registered(batch, old, new)
-    batch.do(_set_name, old, _name_of(new), old=_name_of(old))
-    _keep_attributes(batch, old, after, new)
-    _detach(new, old)
-    return old
-
-
-def _move(batch, old, new):
-    """Give the old class the bases of the new one; return the reason why it cannot become the new one, if there is one."""
-    bases = tuple([_kept_class(batch, base) for base in _bases(new)])
-    if type(old) is type(new) and _identical(bases, _bases(old)) and "__slots__" not in [*_vars_of_class(old), *_vars_of_class(new)]:
-        return None
-    reason = _refusal(old, new)
-    try:
-        if reason is None:
-            batch.do(_set_bases, old, bases, old=_bases(old))
-    except TypeError as error:
-        reason = str(error)
-    return reason
-
-
-def _keep_attributes(batch, old, after, new):
-    """Give a class the attributes of its new version, the kept ones brought up to date."""
-    before, changed = dict(_vars_of_class(old)), {}
-    batch.log.append((_set_class, old, before))  # whatever changes: what is executed later may change it, too
-    for name, value in after.items():
-        was = before.get(name, _MISSING)
-        if value is not was:
-            kept = _keep(batch, was, value)
-            if kept is not was and not _same(was, kept) and type(kept) not in _DESCRIPTORS:
-                changed[name] = kept
-                if type(kept) is property and hasattr(kept, "__set_name__"):  # from 3.13 on; one made here has not been told its name
-                    kept.__set_name__(old, name)
-    if changed or len(before) != len(after):
-        _point_cell(changed.values(), new, old)
-        _set_class(old, {name: changed.get(name, before.get(name)) for name in after})
-
-
-def _kept_class(batch, cls):
-    """The class that is there for a base or metaclass, which may not have been paired yet: its name is bound twice, or an
-    attribute of a class's own base holds that class."""
-    view = batch.views.get(_vars_of_class(cls).get("__module__")) if id(cls) not in batch.pairs else None
-    name = _qualname(cls)
-    if view is not None and view.live.get(name) is cls and _same_class(view.old.get(name), cls):
-        return _keep_class(batch, view.old[name], cls)
-    return batch.pairs.get(id(cls), (cls, cls))[1]
-
-
-def _detach(new, old):
-    """Make the new version of a kept class a subclass of it, in place of its bases' __subclasses__().
-
-    Until it is replaced and collected, whoever got hold of it has a class that the kept methods, with their super(), fit.
-    """
+        _keep_members(batch, old, before["_member_map_"], new, after)
+    wanted = {name: _keep(batch, before.get(name), value) for name, value in after.items()}
+    batch.do(_set_attributes, old, wanted, old=before)
     if _bases(new)[0] is not object:
-        try:
+        try:  # it must leave its bases' __subclasses__(); and super() in it has to go on working
             type.__setattr__(new, "__bases__", (old,))
         except TypeError:  # its layout differs
             pass
+    return old
 
 
-def _refusal(old, new):
-    """Why the old class cannot become the new one, or None."""
-    return next((f"its {what} changed" for what, of in _SHAPE.items() if of(old) != of(new)), None)
+def _layout(cls):
+    """Return what Python lays out in memory for the instances of a class."""
+    slots = [name for name, value in _vars_of_class(cls).items()
+             if type(value) is types.MemberDescriptorType]
+    special = {name for each in _mro(cls) for name in ("__dict__", "__weakref__")
+               if name in _vars_of_class(each)}
+    return sorted(slots), special, [size.__get__(cls) for size in _SIZES]
 
 
-_SHAPE = {
-    "metaclass": lambda cls: id(type(cls)),
-    "__slots__": lambda cls: {name for name, value in _vars_of_class(cls).items() if type(value) is types.MemberDescriptorType},
-    "layout": lambda cls: [*[of(cls) for of in _sizes],
-                           *[any([name in _vars_of_class(each) for each in _mro(cls)]) for name in ("__dict__", "__weakref__")]],
-}
+_SIZES = [vars(type)[name] for name in ("__basicsize__", "__itemsize__") if name in vars(type)]
 
 
-def _set_class(cls, wanted):
-    """Make a class have just these attributes, past metaclasses and frozen dataclasses that refuse."""
-    current = _vars_of_class(cls)
-    for name, value in wanted.items():
-        if current.get(name, _MISSING) is not value and type(value) not in _DESCRIPTORS:
-            _set_attribute(cls, name, value)
-    for name in [name for name in current if name not in wanted and type(current[name]) not in _DESCRIPTORS]:
-        _set_attribute(cls, name, _MISSING)
+def _set_attributes(cls, wanted):
+    """Make a class have just these attributes, past metaclasses that refuse, one by one."""
+    current = dict(_vars_of_class(cls))
+    for name, value in {**current, **wanted}.items():
+        if name not in _NOT_COPIED and type(value) not in _DESCRIPTORS:
+            if current.get(name, _MISSING) is not wanted.get(name, _MISSING):
+                _set_attribute(cls, name, wanted.get(name, _MISSING))
 
 
-def _set_attribute(cls, name, value):
-    """Set or delete an entry of a class's own namespace."""
-    over = [_vars_of_class(meta)[name] for meta in _mro(type(cls)) if name in _vars_of_class(meta)]
-    if not over or over[0] is _vars_of_class(type).get(name) or not hasattr(type(over[0]), "__set__"):
-        type.__delattr__(cls, name) if value is _MISSING else type.__setattr__(cls, name, value)
-        return
-    for namespace in gc.get_referents(cls):  # a property of the metaclass stands before the class's own entry
-        if type(namespace) is dict and namespace.get("__module__") is _vars_of_class(cls)["__module__"] and name in namespace:
-            _restore_item(namespace, name, value)
-            type.__setattr__(cls, "__module__", namespace["__module__"])  # lets Python drop what it has cached of the class
-            return
-
-
-def _point_cell(values, new, old):
-    """Let the __class__ cell behind super(), which the methods share, hold the kept class."""
-    for function in [layer for value in values for layer in _layers(value) if _is_function(layer)]:
-        for cell in function.__closure__ or ():
-            if _content(cell) is new:
-                cell.cell_contents = old
-
-
-def _keep_members(batch, old, new):
-    """Enum members keep their identity by name, as far as what they are (an int, a str) lets them change."""
-    mapped = {}
-    plain = old._member_type_ is object
-    for name, member in new._member_map_.items():
-        kept = old._member_map_.get(name)
-        if kept is None or not plain and not (type(kept._value_) is type(member._value_) and kept._value_ == member._value_):
-            kept = member
-        if mapped.get(id(member), (member, member))[1] is member:  # of its names, the first that had a member decides
-            mapped[id(member)] = member, kept
-    for member, kept in mapped.values():
-        namespace, state = kept.__dict__, dict(member.__dict__)
-        state.update({k: old for k, v in state.items() if v is new})
-        batch.do(_restore_namespace, namespace, state, old=dict(namespace))
-        if kept is member:
-            _set_class_of(member, old)
-        else:
-            batch.pair(member, kept)
-    for value in list(_vars_of_class(new).values()):
-        _Replacer([pair for pair in mapped.values() if pair[0] is not pair[1]]).patch(value)
-
-
-def _keep_registered(batch, old, new):
-    """Classes from modules that are not reloaded stay registered with an abstract base class."""
-    for reference in _get_dump(old)[0]:
-        cls = reference()
-        if cls is not None and cls.__module__ not in batch.plan.sources:
-            type(new).register(new, cls)
-
-
-class _Replacer:
-    """Puts kept objects in the place of their new versions in the objects that a reload has made."""
-
-    def __init__(self, pairs):
-        self.pairs, self.owners = {id(pair[0]): pair for pair in pairs}, None  # {id(new): _Pair}, {id(namespace): its class}
-
-    def owner(self, namespace):
-        """The class whose own namespace this is, if any: Python caches what is in a class, so never write past the class."""
-        if self.owners is None:
-            classes = [obj for obj in gc.get_objects() if _is_class(obj)]
-            self.owners = {id(part): cls for cls in classes for part in gc.get_referents(cls) if type(part) is dict}
-        return self.owners.get(id(namespace))
-
-    def find(self, obj):
-        pair = self.pairs.get(id(obj))
-        return obj if pair is None else pair[1]
-
-    def has(self, objects):
-        return not self.pairs.keys().isdisjoint(map(id, objects))
-
-    def replace_in(self, objects):
-        """Patch those of the objects that hold or are instances of one to replace."""
-        classes = {pair.new for pair in self.pairs.values() if _is_class(pair.new)}
-        self.replace([obj for obj in objects if type(obj) in classes or self.has(gc.get_referents(obj))])
-
-    def replace(self, holders):
-        """Patch the holders; go on with what holds the holders that cannot be patched themselves (tuples, methods)."""
-        for _ in range(8):
-            patched = [(holder, self.patch(holder)) for holder in holders]
-            rebuilt = [_Pair(holder, other) for holder, other in patched if other is not holder]
-            if not rebuilt:
-                return
-            self.pairs = {id(pair.new): pair for pair in rebuilt}
-            holders = _referrers([pair.new for pair in rebuilt])
-
-    def patch(self, holder):
-        """Replace in one object; return it, or what has to stand in its place."""
-        kind, find = type(holder), self.find
-        if kind in _MADE_OF:
-            parts, make = _MADE_OF[kind]
-            return make(*map(find, parts(holder))) if self.has(parts(holder)) else holder
-        for value, setter, *place in _parts(holder):
-            if find(value) is not value:
-                try:
-                    setter(*place, find(value))
-                except TypeError:  # the class of an int, bases of another layout: it stays what it is
-                    pass
-        if kind is set:
-            for item in [item for item in holder if find(item) is not item]:
-                holder.add(find(item))
-                holder.discard(item)
-        namespace = holder if issubclass(kind, dict) else _namespace(holder)  # from 3.13 on, not always an object that the collector knows
-        if namespace:
-            self.patch_dict(namespace)
-        return holder
-
-    def patch_dict(self, holder):
-        owner = self.owner(holder) if "__module__" in holder and "__doc__" in holder else None
-        if owner is not None:
-            return self.patch(owner)
-        find, moves = self.find, False
-        for key, value in list(dict.items(holder)):
-            moves = moves or find(key) is not key
-            if moves:  # to the end, like all that follow: that keeps their order, and other threads miss at most one for a moment
-                dict.update(holder, {find(key): find(dict.pop(holder, key, value))})
-            elif find(value) is not value and not (type(value) is weakref.ref and key == id(value())):  # a class's __subclasses__()
-                dict.__setitem__(holder, key, find(value))
-
-
-def _parts(holder):
-    """Yield (value, setter, *arguments) for all that an object holds, except by the keys of a dict: setter(*arguments, other)
-    would have it hold another value in that place."""
-    kind = type(holder)
-    yield kind, _set_class_of, holder
-    if issubclass(kind, list):
-        yield from [(item, list.__setitem__, holder, index) for index, item in enumerate(list.__iter__(holder))]
-    elif kind is types.CellType:
-        yield _content(holder), _set_cell, holder
-    elif kind is types.FunctionType:
-        yield holder.__defaults__, setattr, holder, "__defaults__"
-    elif kind is functools.partial:
-        yield from [(value, _set_in_partial, holder, index) for index, value in enumerate(holder.__reduce__()[2])]
-    elif issubclass(kind, type):
-        yield _bases(holder), _set_bases, holder
-        yield from [(value, _set_attribute, holder, name) for name, value in _vars_of_class(holder).items()]
+def _set_attribute(obj, name, value):
+    """Set or delete an attribute of a class or function, past what classes make of that."""
+    kind = type if _is_class(obj) else object
+    if value is _MISSING:
+        kind.__delattr__(obj, name)
     else:
-        yield from [(value, member.__set__, holder) for member, value in _members(holder)]
+        kind.__setattr__(obj, name, value)
+
+
+def _keep_members(batch, old, members, new, after):
+    """Keep enum members by name, as far as what they are (an int, a str) lets them change."""
+    plain, named = after["_member_type_"] is object, after["_member_map_"]
+    for name in sorted(named, key=lambda name: name not in members):  # new names of old ones last
+        member, kept = named[name], members.get(name, named[name])
+        if id(member) not in batch.pairs and id(kept) not in batch.claimed:
+            if not plain and not _same_value(kept._value_, member._value_):
+                kept = member
+            state = {key: old if value is new else value for key, value in member.__dict__.items()}
+            batch.do(_restore_namespace, kept.__dict__, state, old=dict(kept.__dict__))
+            _set_class_of(kept, old)
+            batch.pair(member, kept)
+    for value in after.values():
+        _patch(value, batch.pairs, lambda function, *args, old: function(*args))
+
+
+# -- G. functions follow their code, whoever holds them --------------------------------------------
+# Guarantees that no function goes on running the code of an earlier version of its module: one in a
+# C structure, a closure, a bound method.  A reference count tells whether there is any; if so, the
+# garbage collector finds it.
+
+
+def _follow_code(batch):
+    """Give functions that run an old code object of a changed module its successor."""
+    successors, exact = {}, True
+    for view in batch.views.values():
+        runs, version = view.runs, view.source.version
+        if runs is not None and runs.code and version.code and runs is not version:
+            _pair_code(runs.code, version.code, successors)
+            exact = exact and runs.exact
+    _exchange(successors, exact, batch.do)
+
+
+def _pair_code(old, new, successors):
+    """Pair the code objects in two versions of a code object by name, and order in that name."""
+    named = collections.defaultdict(list)
+    for code in _codes_in(new):
+        named[code.co_name, code.co_flags & _IN_FUNCTION].append(code)
+    for code in _codes_in(old):
+        for successor in named[code.co_name, code.co_flags & _IN_FUNCTION][:1]:
+            named[code.co_name, code.co_flags & _IN_FUNCTION].pop(0)
+            successors[id(code)] = Pair(code, successor)
+            _pair_code(code, successor, successors)
+
+
+def _exchange(successors, exact, do):
+    """Let functions whose code is among the pairs run its successor.
+
+    `exact` says that functions hold these very code objects, not equal copies of them.
+    """
+    pairs, found = list(successors.values()), ()
+    if exact and hasattr(sys, "getrefcount"):
+        unused = Pair(_exchange.__code__.replace(co_name="unused"), None)
+        least = sys.getrefcount(unused.new) + 1  # for the constants of the code around it
+        pairs = [pair for pair in pairs if sys.getrefcount(pair.new) > least]
+    if exact and pairs:
+        found = gc.get_referrers(*[pair.new for pair in pairs])
+    elif pairs:
+        found = gc.get_objects()  # code of other files may be equal, too
+        successors = {(pair.new.co_filename, pair.new): pair for pair in pairs}
+    for function in found:
+        if _is_function(function):
+            code = function.__code__
+            pair = successors.get(id(code) if exact else (code.co_filename, code))
+            if pair is not None and _fits(code, pair.kept):
+                do(setattr, function, "__code__", pair.kept, old=code)
+
+
+def _move_lines(path, runs, version):
+    """Put code that differs in nothing but where it stands in place, without executing it."""
+    successors = {}
+    _pair_code(runs.code, version.code, successors)
+    _exchange(successors, runs.exact, lambda function, *args, old: function(*args))
+    version.left, _runs[path] = runs.left, version
+    _tell(path, version.stat)
+
+
+# -- H. where a class cannot become the new one, its instances and subclasses follow ---------------
+
+
+def _follow_classes(batch):
+    """Let what is of a class that was made anew follow, where Python allows it."""
+    successors, stuck = {id(old): new for old, new in batch.replaced}, collections.Counter()
+    holders = gc.get_referrers(*[old for old, new in batch.replaced]) if successors else ()
+    if successors and sys.version_info < (3, 9):  # instances do not tell their class yet
+        holders = gc.get_objects()
+    for obj in holders:
+        old, new = type(obj), successors.get(id(type(obj)))
+        try:
+            if new is not None:
+                batch.do(_set_class_of, obj, new, old=old)
+            elif old is CellType and id(_content(obj)) in successors:  # behind super()
+                batch.do(_set_cell, obj, successors[id(_content(obj))], old=_content(obj))
+            elif _is_class(obj) and id(obj) not in successors:
+                bases = tuple([successors.get(id(base), base) for base in _bases(obj)])
+                if not _identical(bases, _bases(obj)):
+                    old = next(base for base in _bases(obj) if id(base) in successors)
+                    batch.do(type.__setattr__, obj, "__bases__", bases, old=_bases(obj))
+        except TypeError:
+            stuck[id(old)] += 1
+    for old, new in batch.replaced:
+        if stuck[id(old)]:
+            _log().warning("%s.%s is a new class now; %d of its instances and subclasses keep the "
+                           "old one", new.__module__, _qualname(new), stuck[id(old)])
+
+
+# -- I. leftovers: new versions that somebody has put somewhere before they were paired -------------
+# Guarantees that registries which decorators, metaclasses and __init_subclass__ fill hold the object
+# that the program uses.  Relies on the garbage collector to find who holds what.
+
+
+def _replace_leftovers(batch, gains=True):
+    """Put kept objects in the place of their new versions, wherever these are held."""
+    pairs = [pair for pair in batch.pairs.values() if pair.new is not pair.kept]
+    batch.pairs, watched, leftovers = {}, [], {}
+    while pairs:
+        pair = pairs.pop()
+        try:
+            if not _references_to(pair.new):
+                watched.append((weakref.ref(pair.new), pair))
+                pair.new = None
+                continue
+        except TypeError:  # an enum member that is an int, say
+            pass
+        leftovers[id(pair.new)] = pair
+    gc.collect(1)  # most are garbage, in cycles that the young objects make
+    for reference, pair in watched:
+        pair.new = reference()
+        if pair.new is not None:
+            leftovers[id(pair.new)] = pair
+    for pair in list(leftovers.values()):
+        namespace = _vars_of_class if _is_class(pair.new) else _attributes
+        gained = gains and namespace(pair.new) or {}  # since they were paired
+        for name in gained.keys() - (namespace(pair.kept) or gained).keys() - _NOT_COPIED:
+            batch.do(_set_attribute, pair.kept, name, gained[name], old=_MISSING)
+        for reference in _references_to(pair.new):
+            other = weakref.ref.__new__(type(reference), pair.kept, reference.__callback__)
+            for member, value in _members(reference):  # the key of a WeakValueDictionary's
+                member.__set__(other, value)
+            leftovers[id(reference)] = Pair(reference, other)
+    reference = None
+    contexts = sys.modules.get("contextvars") if leftovers else None
+    for variable, value in contexts.copy_context().items() if contexts else ():
+        if id(value) in leftovers:
+            batch.do(contexts.ContextVar.set, variable, leftovers[id(value)].kept, old=value)
+    value = None
+    for _ in range(8 if leftovers else 0):
+        remade = {}  # what cannot be changed is made anew, and then its holders are patched
+        for holder in gc.get_referrers(*[pair.new for pair in leftovers.values()]):
+            other = _patch(holder, leftovers, batch.do)
+            if other is not holder:
+                remade[id(holder)] = Pair(holder, other)
+        leftovers = remade
+
+
+def _references_to(obj):
+    """Return the weak references to an object, but for that of its bases' __subclasses__()."""
+    found = weakref.getweakrefs(obj)
+    if not _is_class(obj):
+        return found
+    own = len(_bases(obj)) + (3 if sys.version_info < (3, 14) else 2)  # with what is counted here
+    return [each for each in found if each.__callback__ or type(each) is not weakref.ref
+            or getattr(sys, "getrefcount", id)(each) > own]
 
 
 def _members(obj):
-    """[(descriptor, value)] of the slots of an object that are not empty."""
-    classes, found = [cls for cls in _mro(type(obj)) if "__slots__" in _vars_of_class(cls)], []
-    for member in [value for cls in classes for value in _vars_of_class(cls).values() if type(value) is types.MemberDescriptorType]:
+    """Return [(descriptor, value)] of the slots of an object that are not empty."""
+    found = []
+    for cls in [cls for cls in _mro(type(obj)) if "__slots__" in _vars_of_class(cls)]:
+        for member in list(_vars_of_class(cls).values()):
+            try:
+                if type(member) is types.MemberDescriptorType:
+                    found.append((member, member.__get__(obj)))
+            except AttributeError:
+                pass
+    return found
+
+
+def _attributes(obj):
+    """Return the dict of an object's own attributes, past a property of that name; or None."""
+    for cls in _mro(type(obj)):
+        own = _vars_of_class(cls).get("__dict__")
+        if type(own) is types.GetSetDescriptorType:
+            found = own.__get__(obj)
+            return found if type(found) is dict else None
+    return None
+
+
+def _patch(holder, pairs, do):
+    """Replace what is paired in one object; return it, or what has to stand in its place."""
+    kind = type(holder)
+
+    def find(obj):
+        pair = pairs.get(id(obj))
+        return obj if pair is None else pair.kept
+
+    def put(function, *args):
+        """Call a function that sets its last argument, with what stands for that."""
         try:
-            found.append((member, member.__get__(obj)))
-        except AttributeError:
+            if find(args[-1]) is not args[-1]:
+                do(function, *args[:-1], find(args[-1]), old=args[-1])
+        except TypeError:  # a class of another layout: it stays what it is
             pass
-    return found
+
+    if kind is Pair or kind is types.FrameType or holder is pairs:
+        return holder
+    if issubclass(kind, tuple):
+        return tuple.__new__(kind, map(find, tuple.__iter__(holder)))
+    if kind is frozenset:
+        return frozenset(map(find, holder))
+    if kind is MethodType:
+        return MethodType(find(holder.__func__), find(holder.__self__))
+    if kind is getattr(types, "GenericAlias", 0):  # 3.9
+        return kind(holder.__origin__, find(holder.__args__))
+    if kind is getattr(types, "UnionType", 0):  # 3.10
+        return functools.reduce(operator.or_, find(holder.__args__))
+    put(_set_class_of, holder, kind)
+    base = collections.deque if issubclass(kind, collections.deque) else list
+    for index, item in enumerate(list(base.__iter__(holder)) if issubclass(kind, base) else ()):
+        put(base.__setitem__, holder, index, item)
+    for item in list(holder) if kind is set else ():
+        put(_set_item_of_set, holder, item, item)
+    if kind is CellType:
+        put(_set_cell, holder, _content(holder))
+    elif kind is functools.partial:
+        put(_set_args_of_partial, holder, holder.args)
+    elif kind is FunctionType or issubclass(kind, BaseException):
+        name = "__defaults__" if kind is FunctionType else "args"
+        put(setattr, holder, name, getattr(holder, name))
+    elif _is_class(holder):
+        put(type.__setattr__, holder, "__bases__", _bases(holder))
+    for member, value in _members(holder):
+        put(member.__set__, holder, value)
+    namespace = holder if issubclass(kind, dict) else None if _is_class(holder) else _attributes(holder)
+    if namespace:
+        _patch_dict(namespace, find, put, do)
+    return holder
 
 
-def _set_in_partial(partial, index, value):
-    state = list(partial.__reduce__()[2])
-    state[index] = value
-    partial.__setstate__(tuple(state))
+def _set_item_of_set(holder, item, other):
+    holder.discard(item)
+    holder.add(other)
 
 
-def _referrers(objects):
-    """What holds one of the objects in a list: not the list itself, nor the arguments of this very question, as PyPy has it."""
-    holders = []
-    for holder in gc.get_referrers(objects, *objects):  # a comprehension's cell would hold the list
-        if holder is not objects and not (type(holder) is tuple and holder and holder[0] is objects):
-            holders.append(holder)
-    return holders
+def _set_args_of_partial(partial, args):
+    partial.__setstate__((partial.func, args, partial.keywords, partial.__dict__))
 
 
-# -- what changed on disk -----------------------------------------------------------------------------------------------
+def _patch_dict(holder, find, put, do):
+    """Replace keys and values of a dict, in their order; of a class's own, only past the class.
 
-_tried = {}  # {scope: {(function, argument): its answer}} where the last reload failed: another answer is worth another try
-
-
-def is_changed(module):
-    """Whether the file of a loaded module (or its dotted name) differs from what runs; a touch makes no difference.
-
-    Raise TypeError or ImportError as `deep_reload` does.
+    Python caches what is in a class, and 3.12 crashes where its dict is written to.
     """
-    name = _named(module)
-    with _lock:
-        return _is_changed(name, _dict_of(sys.modules[name])["__spec__"])
+    items, owners = list(dict.items(holder)), ()
+    if "__module__" in holder and "__doc__" in holder:
+        owners = [each for each in gc.get_referrers(holder) if _is_class(each)]
+    if any(find(key) is not key for key, value in items):
+        do(_set_items, holder, [(find(key), find(value)) for key, value in items], old=items)
+        return
+    for key, value in items:
+        for owner in owners:
+            put(_set_attribute, owner, key, value)
+        own = type(value) is weakref.ref and key == id(value())  # in a class's __subclasses__()
+        if not owners and not own:
+            put(dict.__setitem__, holder, key, value)
 
 
-def reload_changed(*, include=(), exclude=()):
-    """Execute again what changed on disk and what imports it; one step of polling.
-
-    `include` and `exclude` are as for `deep_reload`.  Return the names executed, in order; [] if there was nothing to do.
-    Raise ReloadError if a module fails: then nothing has changed, and the next save of any file concerned tries again.
-    """
-    with _lock:
-        if _batch is not None:
-            return []
-        scope = _Scope(include, exclude)
-        changed = list(_changes(scope))
-        key = scope.include, scope.exclude
-        questions = {(_signature, _path_of(name)) for name in changed}.union(_tried.get(key, ()))
-        answers = _answers(questions)  # before the reload: a file may be saved while it fails
-        if not changed or answers == _tried.get(key):
-            return []
-        try:
-            batch = Batch(lambda: _plan_changed(scope, changed))
-            batch.execute()
-        except BaseException as error:
-            by_user = isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread()
-            if not by_user:  # else nothing is wrong with the files
-                _tried[key] = {**_answers(_questions(error)), **answers}
-            raise
-        _tried.pop(key, None)
-        return batch.finished
+def _set_items(holder, items):
+    """Give a dict other keys: each is taken out and put in, so that other threads find all others."""
+    kind = collections.OrderedDict if isinstance(holder, collections.OrderedDict) else dict
+    for old, (key, value) in zip(list(kind.keys(holder)), items):
+        kind.pop(holder, old)
+        kind.__setitem__(holder, key, value)
 
 
-def _path_of(name):
-    return _file_of(_spec_of(sys.modules[name]))
+def _clear_caches():
+    """Clear what abc and functools.singledispatch remember of classes whose shape has changed."""
+    abc = sys.modules["abc"]
+    classes = [cls for cls in gc.get_objects() if issubclass(type(cls), abc.ABCMeta)]
+    for cls in sorted(classes, key=lambda cls: len(_mro(cls))):
+        abc.ABCMeta._abc_caches_clear(cls)
+        getattr(abc, "update_abstractmethods", id)(cls)  # 3.10
+    for function in gc.get_referrers(*_codes_in(functools.singledispatch.__code__)):
+        if _is_function(function) and "_clear_cache" in function.__dict__:
+            function._clear_cache()
 
 
-def _changes(scope):
-    """{name: signature} of the loaded modules in scope whose files differ from what runs."""
-    table = scope.table()
-    stamps = dict(zip(table.at, _stamps(table.at)))
-    if stamps == table.stamps:
-        return {}
-    suspects = [path for path, stamp in stamps.items() if stamp is None or stamp != table.stamps.get(path)]
-    changes = {}
-    for name in dict.fromkeys(name for path in suspects for name in table.at[path]):
-        spec = _spec_of(sys.modules[name])
-        if _is_changed(name, spec):
-            changes[name] = _signature(spec.origin)
-        folder = os.path.splitext(spec.origin or "")[0]
-        if folder not in table.at and os.path.isdir(folder):  # where the __init__.py of a package may appear
-            table.at[folder] = [name]
-    for path in suspects:  # all are looked at until they run what their files say
-        stamp, known = stamps[path], _seen.get(path, _UNKNOWN).signature  # there is none for folders
-        if stamp is not None and _settled(stamp) and known in (stamp, None) and changes.keys().isdisjoint(table.at[path]):
-            table.stamps[path] = stamp
-    return changes
+# -- J. names elsewhere: what others have imported by name ------------------------------------------
+# Guarantees that `from conf import RATE` follows in the script, in a notebook's cells, and in modules
+# that are not executed again.  Relies on their code, or source, for which name came from where.
+
+_cells = []  # Versions of a notebook's cells
 
 
-def _stamps(paths):
-    try:
-        return list(map(_stamp, map(os.stat, paths)))
-    except (OSError, ValueError):
-        return list(map(_signature, paths))
+def _facts_of_main():
+    """Return the facts of the running script's source, and of a notebook's cells."""
+    path, imports, froms = _namespace_of("__main__").get("__file__"), [], {}
+    for version in [*_cells, _runs.get(path) or Version(None, None, path)]:
+        imports += version.facts.imports
+        for base, pairs in version.facts.froms.items():
+            froms[base] = froms.get(base, []) + pairs
+    return _NO_FACTS._replace(imports=imports, froms=froms)
 
 
-def _is_changed(name, spec):
-    path = _file_of(spec)
-    signature = _signature(path)
-    found = _spec_now(name, spec, path, signature)
-    if found is not spec:  # a file that is gone for a moment, or a module that became a package
-        return found is not None and (path is None or found.has_location and found.origin != path)
-    seen = _running(name, spec) if not _opaque(spec) else None
-    if seen is None or seen.signature == signature and seen.settled:
-        return False
-    if signature[2] != seen.signature[2]:
-        return not (signature[2] == 0 and time.time_ns() - signature[0] < 1_000_000_000)  # truncated, and not written yet
-    try:
-        code = _code_of(name, spec, path, signature)
-        if code is None and seen.code is not None:  # the loader executes by itself what its base class compiles
-            code = spec.loader.source_to_code(spec.loader.get_data(path), path)
-    except Exception:
-        return True
-    if seen.code is None or not _same_code(code, seen.code):
-        return True
-    _seen[path] = seen._replace(signature=signature, settled=_settled(signature))
-    return False
+def _rename_elsewhere(batch):
+    """Bind anew what the script, and modules that are not executed again, have imported by name."""
+    taken = {id(old): new for old, new in batch.replaced}
+    _rename_in(batch, _namespace_of("__main__"), _facts_of_main(), taken)
+    for name in _Scope(named=next(iter(batch.views), "")).loaded():
+        version = _running(name) if name not in batch.views else None
+        if version is not None:
+            _rename_in(batch, _namespace_of(name), version.facts, taken)
 
 
-def _same_code(one, other):
-    """Whether two code objects are equal to the last line number (which `==` leaves out before Python 3.12)."""
-    nested = zip(one.co_consts, other.co_consts)
-    table = "co_linetable" if hasattr(one, "co_linetable") else "co_lnotab"
-    return one == other and getattr(one, table) == getattr(other, table) \
-        and all(_same_code(a, b) for a, b in nested if type(a) is type(b) is types.CodeType)
+def _rename_in(batch, namespace, facts, taken):
+    package = _package(namespace)
+    for (module, level), pairs in facts.froms.items():
+        view = batch.views.get(_absolute(module, level, package))
+        if view is not None and ("*", "*") in pairs:
+            pairs = [*pairs, *[(name, name) for name in _exported(view.live)]]
+        for name, bound in pairs if view is not None else ():
+            old, new = view.old.get(name, _MISSING), view.live.get(name, _MISSING)
+            had = namespace.get(bound, _MISSING)
+            if had is old and new is not old and new is not _MISSING and name not in view.hidden:
+                batch.do(_restore_item, namespace, bound, new, old=had)
+    for name, value in list(namespace.items()) if taken else ():
+        if id(value) in taken:
+            batch.do(_restore_item, namespace, name, taken[id(value)], old=value)
 
 
-def _running(name, spec, signature=None, compiles=True):
-    """What is known of the code that a module runs; for one imported before deepreload its bytecode file tells."""
-    path = _file_of(spec)
-    seen = _seen.get(path)
-    signature = signature or _signature(path)
-    if signature is None or seen is not None and seen.code is not None:
-        return seen
-    code, header = _bytecode(spec)
-    if code is not None and header != (signature[0] // 1_000_000_000 & 0xFFFFFFFF, signature[2] & 0xFFFFFFFF) \
-            and not sys.dont_write_bytecode and os.access(os.path.dirname(spec.cached), os.W_OK):
-        seen = Seen((-1, -1, header[1], -1), True, code, None)
-    elif seen is None or seen.signature == signature:
-        if code is None or not _bytecode_is_sound(spec, signature):
-            try:
-                code = _code_of(name, spec, path, signature) if compiles else None
-            except Exception:
-                code = None
-        seen = Seen(signature, _settled(signature), code, None)
-    _seen[path] = seen
-    return seen
+# -- K. unloading ----------------------------------------------------------------------------------
+# Guarantees that modules go dependents first, all or none, and that the report tells what is left.
+# Relies on gc: a namespace lives on in functions, a class on its own, when the module is dead.
+# Nothing of the program's is called or compared on the way (`type(x) in (...)` would do that).
 
+_NOT_FOUND = "something that could not be found: look at atexit, signal handlers, compiled code"
+_is_tracked = getattr(gc, "is_tracked", id)  # PyPy tracks all; what is not tracked holds nothing
 
-def _bytecode(spec):
-    """The code in a module's bytecode file, and the (mtime, size) of the source it was made from."""
-    import marshal
-    try:
-        with open(spec.cached, "rb", buffering=0) as file:
-            data = file.read()
-        if data[:4] == importlib.util.MAGIC_NUMBER and data[4:8] == bytes(4):
-            code = marshal.loads(data[16:])
-            return code, (int.from_bytes(data[8:12], "little"), int.from_bytes(data[12:16], "little"))
-    except (OSError, TypeError, ValueError, EOFError):
-        pass
-    return None, None
-
-
-def _plan_changed(scope, changed):
-    """Plan the changed modules and all that import them, in the order in which the program came to import them."""
-    plan = Plan(scope)
-    plan.dependents = dependents = _dependents(plan)
-    others = _by_order_below(plan, changed)
-    affected = _reach([*changed, *others], lambda name: [other for other, late in dependents.get(name, {}).items()
-                                                        if late is not True or _imports_at_once(plan, other, name)])
-    plan.skip = sys.modules.keys() - affected.keys()  # what is not loaded yet may come in
-    loaded = [name for name in list(sys.modules) if name in affected]
-    tops = [name for name in loaded if not any(d in affected and d != name for d in dependents.get(name, ()))]
-    for name in _imports_of_main() + tops + loaded[::-1]:
-        plan.visit(name)
-    return plan
-
-
-def _reach(names, step):
-    """{name: step(name)} of the names and all that these steps lead to, depth first."""
-    reached, stack = {}, list(names)[::-1]
-    while stack:
-        name = stack.pop()
-        if name not in reached:
-            reached[name] = step(name)
-            stack += list(reached[name])[::-1]
-    return reached
-
-
-def _imports_at_once(plan, name, target):
-    """Whether a function that imports target may have been called while its module, or one that imports it, was imported."""
-    source, imports, dynamic = _running_source(name), [], []
-    if source.code is None or not _knows_bytecode():
-        return source.code is not None
-    importers = [_running_source(other).code for other in plan.dependents.get(name, ())]
-    for code in _called(source.code, set().union(*map(_all_names, filter(None, importers)))):
-        _scan(code, code.co_code, False, imports, {}, {})
-        if not _IMPORTERS.isdisjoint(code.co_names):
-            dynamic += [(text, False) for text in _dotted(code.co_consts + source.code.co_consts)]
-    facts = source.facts._replace(imports=imports, dynamic=dynamic)
-    return any(target == each for each, late, named in plan.targets(source._replace(facts=facts), ()))
-
-
-def _all_names(code):
-    return set(code.co_names).union(*[_all_names(inner) for inner in code.co_consts if type(inner) is types.CodeType])
-
-
-def _called(code, names):
-    """What of a module's code may be executed as it is imported: its own, that of its classes, and the functions whose names,
-    or those of their classes, are among `names` or are read by what may be executed."""
-    found, waiting, names, size = [], [("", code)], {*names, "__getattr__"}, None
-    while size != len(found):
-        size, others = len(found), []
-        for owner, each in waiting:  # to which the loop adds
-            if each.co_flags & _IN_FUNCTION and each.co_name[0] != "<" and names.isdisjoint((owner, each.co_name)):
-                others.append((owner, each))
-                continue
-            found.append(each)
-            names.update(_names_read(each))
-            waiting += [(each.co_name, inner) for inner in each.co_consts if type(inner) is types.CodeType]
-        waiting = others
-    return found
-
-
-def _names_read(code):
-    """The names that code reads; a module's or a class's own also name all that it defines."""
-    if code.co_flags & _IN_FUNCTION:
-        return code.co_names
-    ops, args, names, _ = _instructions(code, code.co_code)
-    return [names[arg] for op, arg in zip(ops, args) if op == _LOAD_NAME]
-
-
-def _dependents(plan):
-    """{name: {importer: late}} of the modules in scope, by the code that they run."""
-    table = plan.table
-    for name in table.names:
-        if name in sys.modules:
-            edges = _running_edges(plan, name)
-            if table.linked.get(name) is not edges:
-                table.link(name, edges)
-    return table.dependents
-
-
-def _running_edges(plan, name):
-    """{target: late} of what a loaded module in scope imports, by the code that it runs."""
-    known, running = plan.table.edges.get(name, _NO_EDGES), _seen.get(plan.table.names[name], _UNKNOWN).code
-    return known.edges if known.code is running is not None else plan.edges(_running_source(name))
-
-
-def _running_source(name):
-    """A Source that says what a module runs, whatever its file says now."""
-    spec = _spec_of(sys.modules.get(name))
-    path = _file_of(spec)
-    seen = _running(name, spec) or _UNKNOWN
-    if seen.facts is None and seen.code is None and path and _opaque(spec):
-        seen = _seen[path] = _UNKNOWN._replace(facts=_facts_of_loader(name, spec.loader))
-    return Source(name, spec, path, None, seen.code, seen.facts or _facts(seen.code, path))
-
-
-def _facts_of_loader(name, loader):
-    """The facts of a module in an archive, say: its loader does not tell whether they are still those of what runs."""
-    try:
-        return _facts(loader.get_code(name))
-    except Exception:
-        return _NO_FACTS
-
-
-def _imported(reader, source):
-    """The modules in scope that a module imports when it is executed, in order."""
-    targets = [target for target, late in reader.imports(source).items() if late is not True]
-    return [target for target in targets if target != source.name and reader.load(target)]
-
-
-def _by_order_below(reader, changed):
-    """What comes out by the order of the imports: cycles below the modules that import something else now, or that they imported
-    before; and star imports of packages, there or of one that gets a submodule, which bring in the submodules loaded by then."""
-    now = {name: _imported(reader, reader.load(name)) for name in changed if reader.load(name).spec is not None}
-    before = {name: _imported(reader, reader.load(name)._replace(facts=_running_source(name).facts)) for name in now}
-    imports = _reach([name for name in now if now[name] != before[name]],
-                     lambda name: [*_imported(reader, reader.load(name)), *before.get(name, ())] if name in sys.modules else ())
-    fuller = {name.rpartition(".")[0] for name in imports if name not in sys.modules}  # packages that get another submodule
-    importers = {importer for package in fuller for importer in reader.dependents.get(package, ())}
-    stars = [name for name in importers.union(imports) if name in sys.modules and _has_star_of_package(reader.load(name))]
-    size, below = None, set(imports)
-    while size != len(below):  # what imports nothing of them, or is imported by none of them, is in no cycle
-        size = len(below)
-        below = {name for name in below if not below.isdisjoint(imports[name])}
-        below &= set().union(*[imports[name] for name in below])
-    return below.union(stars)
-
-
-def _has_star_of_package(source):
-    package = Batch.package(_namespace_of(source.name)) or ""
-    stars = [_absolute(item.name, item.level, package) for item in source.facts.imports if item.names == ("*",)]
-    return any("__path__" in _namespace_of(name) for name in stars)
-
-
-def _imports_of_main():
-    """What the script imports, in order; submodules that it imports from packages included."""
-    namespace = _namespace_of("__main__")
-    facts, package = _facts_of_main(namespace), Batch.package(namespace) or ""
-    bases = [(_absolute(item.name, item.level, package), item.names) for item in facts.imports] if facts else []
-    return [each for base, names in bases for each in (base, *[f"{base}.{name}" for name in names]) if each in sys.modules]
-
-
-def _questions(error):
-    """What to ask again after a failure: were the files concerned saved, and are the modules there that were not found?"""
-    questions, errors = set(), [error]
-    for error in errors:  # to which the loop adds; it may lead back
-        files = [path for path, line in _places(error.__traceback__)]
-        if isinstance(error, (SyntaxError, OSError)):
-            files.append(error.filename)
-        if isinstance(error, ImportError):
-            files.append(error.path)
-            submodule = re.match(r"cannot import name '(\w+)'", _text(error))  # which it may be when it comes
-            if submodule or isinstance(error, ModuleNotFoundError):
-                questions.add((_is_there, f"{error.name}.{submodule.group(1)}" if submodule else error.name))
-        files = [os.fsdecode(file) for file in files if isinstance(file, (str, bytes, os.PathLike))]
-        questions.update((_signature, file) for file in files if not file.startswith("<"))
-        errors += [each for each in (error.__cause__, error.__context__) if not any(each is known for known in (None, *errors))]
-    return questions
-
-
-def _answers(questions):
-    return {(function, argument): function(argument) for function, argument in questions}
-
-
-def _is_there(name):
-    """Whether the finders find a module, whatever is loaded."""
-    _invalidate_finders()
-    spec, path = None, None
-    try:
-        for each in (*_parents(name), name):
-            try:
-                spec = _find_spec(each, path)
-            except KeyError:  # of a namespace package, which looks for its parent in sys.modules
-                spec = importlib.machinery.PathFinder._get_spec(each, path)
-            path = _namespace_of(each).get("__path__", spec and spec.submodule_search_locations) or ()
-    except Exception:  # a finder's
-        return False
-    return spec is not None
-
-
-# -- unloading ----------------------------------------------------------------------------------------------------------
 
 class Unloaded(collections.namedtuple("Unloaded", "names alive")):
-    """What `deep_unload` did: `names`, the modules unloaded, in order; `alive`, {name: (holders in words, ...)} of those of
-    which something is still held.  True if all was freed."""
+    """What `deep_unload` did; true if all was freed.
 
-    __slots__ = ()
+    `names` are the modules that were unloaded, in order; `alive` is {name: (holders in words, ...)}
+    of those of which something is still held.
+    """
 
     def __bool__(self):
         return not self.alive
 
     def __str__(self):
-        lines = [f"unloaded {len(self.names)}: {_listing(self.names)}"]
+        text = f"unloaded {len(self.names)}: {_listing(self.names)}"
         for name, holders in self.alive.items():
-            lines.append(f"{name} is still held by " + (", ".join(holders) or "something that could not be found"))
-        return "\n".join(lines)
+            text += f"\n{name} is still held by {', '.join(holders) or _NOT_FOUND}"
+        return text
 
 
-def deep_unload(module, *, include=(), exclude=(), force=False):
-    """Forget a module, its submodules and the modules in scope that only they needed, dependents first.
+def deep_unload(module: Module, *, include: Names = (), exclude: Names = (),
+                force: bool = False) -> Unloaded:
+    """Forget a module, its submodules and what in scope only they needed, dependents first.
 
-    `module` is a loaded module or its dotted name, `include` and `exclude` are as for `deep_reload`.  Return an `Unloaded`:
-    what went, what is still alive, and who holds it.  Raise TypeError or ImportError for what cannot be unloaded, and
-    ImportError if a module outside imports one of them at its top level: `force=True` goes on.  Then nothing has changed.
+    `module` is a loaded module or its dotted name, `include` and `exclude` are as in `deep_reload`,
+    `force` goes on where a module outside imports one of them at its top level.  Return what went,
+    what is still alive, and who holds it.  Raise TypeError or ImportError for what cannot be
+    unloaded, ImportError for importers outside; then nothing has changed.
     """
-    name = _named(module)
-    del module
+    name = module = _named(module)  # from here on nothing in this frame holds it
+    import linecache
     with _lock:
-        if _batch is not None:
-            raise ImportError(f"{name!r} cannot be unloaded while modules are being reloaded: do it afterwards", name=name)
-        if _in_stdlib(_spec_of(sys.modules[name]).origin):
-            raise ImportError(f"{name!r} belongs to the standard library, which cannot be unloaded", name=name)
-        names, outsiders = _plan_unload(name, _Scope(include, exclude, name))
-        if outsiders and not force:
-            reasons = "; ".join(f"{importer} imports {', '.join(names)}" for importer, names in outsiders.items())
-            raise ImportError(f"{name!r} cannot be unloaded: {reasons}; unload these first, or pass force=True", name=name)
-        for each in names:
+        scope = _Scope(include, exclude, name)
+        for each in _to_unload(name, scope, force):
             _call_hook(each)
-        names, outsiders = _plan_unload(name, _Scope(include, exclude, name))  # the hooks may have imported something
-        watched, namespaces = _watched(names)
-        _forget(names)
-        gc.collect()
-        return Unloaded(tuple(names), types.MappingProxyType(_still_alive(name, watched, namespaces)))
-
-
-def _plan_unload(root, scope):
-    """The modules to unload, dependents first, and {outsider: [what it imports of them]}."""
-    edges, above = _edges_of_all(scope), _parents(root)
-    inside = {name for name in list(sys.modules) if (name + ".").startswith(root + ".") and name in scope}
-    below = _reach(inside, lambda name: [target for target in edges.get(name, ()) if target in scope and target not in above])
-    used = _reach(edges.keys() - below.keys(), lambda name: edges.get(name, ()) if name not in inside else ())
-    inside |= below.keys() - used.keys()
-    outsiders = {}
-    for importer, targets in edges.items():
-        names = sorted(target for target in inside.intersection(targets) if targets[target] is False)
-        if names and importer not in inside:
-            outsiders[importer] = names
-    order = Plan(scope, skip=sys.modules.keys() - inside)
-    for name in [root] + [name for name in list(sys.modules) if name in inside]:
-        order.visit(name)
-    return [name for name in reversed(order.finished) if name in sys.modules], outsiders
-
-
-def _edges_of_all(scope):
-    """{name: {target: late}} of all that is loaded, in scope or not; a module counts as a late importer of its package."""
-    plan, edges = Plan(scope), {"__main__": dict.fromkeys(_imports_of_main(), True)}
-    for name, module in list(sys.modules.items()):
-        if not _fixed(name, module) and not _in_stdlib(_spec_of(module).origin):
-            edges[name] = {name.rpartition(".")[0]: True, **plan.edges(_running_source(name))}
-    return edges
-
-
-def _forget(names):
-    """Take modules out of the interpreter's tables, or, if that is interrupted, leave all as it was."""
-    undo, specs = [(_restore_namespace, sys.modules, dict(sys.modules), True)], [_spec_of(sys.modules[name]) for name in names]
-    try:
-        for name in names:
-            parent, _, child = name.rpartition(".")
-            above, module = _namespace_of(parent), sys.modules.pop(name)
-            if parent not in names and above.get(child) is module:
-                undo.append((_restore_item, above, child, module))
-                del above[child]
-        _drop_bytecode(specs)
-        _clear_lines(spec.origin for spec in specs)
-        _invalidate_finders()
-        for clear in getattr(sys.modules.get("typing"), "_cleanups", ()):
+        specs = {each: _spec_of(each) for each in _to_unload(name, scope, True)}  # hooks may import
+        modules = dict(sys.modules)
+        try:
+            for each in specs:
+                del sys.modules[each]
+            _invalidate_finders()
+        except BaseException:
+            sys.modules.update(modules)
+            raise
+        for each, spec in specs.items():
+            parent, _, child = each.rpartition(".")
+            if _namespace_of(parent).get(child) is modules[each]:
+                del _namespace_of(parent)[child]
+            if spec.has_location:
+                _drop_bytecode(spec.origin)
+                linecache.cache.pop(spec.origin, None)
+                _runs.pop(spec.origin, None)
+        del modules
+        for clear in _namespace_of("typing").get("_cleanups", ()):
             clear()  # Optional[C] and the like are cached with their classes
-        for spec in specs:
-            _seen.pop(spec.origin, None)
-            for tried in _tried.values():
-                tried.pop((_signature, spec.origin), None)
-        _tables.clear()  # in PyPy the code that they know holds the namespace it ran in
-    except BaseException:
-        for function, *args in undo:
-            function(*args)
-        raise
+        gc.collect()
+        alive = _still_alive(specs)
+        for each, other in list(sys.modules.items()):
+            if each.startswith(name + ".") and _fixed(each, other):
+                alive[each] = (f"{each} (extension module)",)
+        return Unloaded(tuple(specs), alive)
 
 
-def _watched(names):
-    """{name: weak references to a module and what it made}, and {id: name} of the namespaces, to which there are none."""
-    watched, namespaces = {}, {}
-    for name in names:
-        module = sys.modules[name]
-        namespaces[id(_dict_of(module))] = name
-        made = {id(each): each for each in _dict_of(module).values() if _module_of(each) == name}
-        waiting = list(made.values())
-        for each in filter(_is_class, waiting):  # to which the loop adds classes in classes: they need not hold the namespace
-            for value in _vars_of_class(each).values():
-                if _is_class(value) and _module_of(value) == name and id(value) not in made:
-                    made[id(value)] = value
-                    waiting.append(value)
-        watched[name] = [weakref.ref(each) for each in [module, *made.values()]]
-    return watched, namespaces
-
-
-def _still_alive(root, watched, namespaces):
-    """{name: holders} of the unloaded modules of which something is still held, and of the extension modules that stay."""
-    left = {name: [obj for obj in (ref() for ref in references) if obj is not None] for name, references in watched.items()}
-    for obj in gc.get_objects():
-        if id(obj) in namespaces and type(obj) is dict and obj.get("__name__") == namespaces[id(obj)]:
-            left[obj["__name__"]].append(obj)
-    found = _Holders({id(obj): name for name, objects in left.items() for obj in objects}).search()
-    alive = {name: tuple(found[name]) for name, objects in left.items() if objects}
+def _to_unload(root, scope, force):
+    """Return the names, dependents first; raise ImportError if a module outside imports one."""
+    imports = collections.defaultdict(dict, __main__=dict.fromkeys(_imports_of_main(), True))
     for name, module in list(sys.modules.items()):
-        if name.startswith(root + ".") and _fixed(name, module):
-            alive[name] = (f"{name} (extension module)",)
-    return alive
+        if not _fixed(name, module) and not _in_stdlib(_spec_of(name).origin):
+            imports[name] = {**_imports(name), **dict.fromkeys(_parents(name), False)}
+    own = set(scope.loaded()).difference(_parents(root))
+    inside = sorted(name for name in own if (name + ".").startswith(root + "."))
+    below = _order(inside, lambda name: sorted(own.intersection(imports[name])))
+    used = set(_order(imports.keys() - below, lambda name: imports[name].keys() - inside))
+    names = dict.fromkeys(name for name in reversed(below) if name not in used)
+
+    def at_once(name):
+        return [target for target, late in imports[name].items() if target in names and not late]
+
+    outside = [name for name in imports if name not in names and at_once(name)]
+    if _batch is not None:
+        reason = "cannot be unloaded while modules are being reloaded: do it afterwards"
+    elif _in_stdlib(_spec_of(root).origin):
+        reason = "belongs to the standard library, which cannot be unloaded"
+    elif outside and not force:
+        found = [f"{name} imports {', '.join(sorted(at_once(name)))}" for name in outside]
+        reason = f"cannot be unloaded: {'; '.join(found)}; unload these first, or pass force=True"
+    else:
+        return _order(names, at_once)[::-1]
+    raise ImportError(f"{root!r} {reason}", name=root)
 
 
-def _running_frames():
-    """Yield (name of its thread, frame, line) of what runs."""
-    import traceback
-    threads = {t.ident: t.name for t in threading.enumerate()}
-    for ident, top in sys._current_frames().items():
-        for frame, line in traceback.walk_stack(top):
-            yield threads.get(ident, ident), frame, line
+def _still_alive(specs):
+    """Return {name: (holders in words, ...)} of the modules of which something is still held.
 
-
-class _Holders:
-    """Finds who holds what is left of unloaded modules, in the words of the program: names, keys, attributes, frames.
-
-    The search goes through what the loaded modules hold, the nearest first; then through what the running frames hold; and
-    last through what is left itself, where nothing else has been found to hold something.
+    The search goes to the nearest first, from what the program has words for, then from what its
+    running functions hold.  Where nobody was found, it goes on from the running functions of the
+    standard library, and through what is left itself.
     """
-
-    most, seconds = 20, 5  # holders to name of each module, and steps of the way to one; the time to look for them
-
-    def __init__(self, left):
-        import reprlib
-        self.left, self.rest = left, []  # {id of an object: the name of its module}, and those that have been found
-        self.found = {name: {} for name in left.values()}  # {name: {holder in words: None}}
-        passed_by = [globals(), _namespace_of("threading"), *[frame for thread, frame, line in _running_frames()]]  # which say it
-        self.above = dict.fromkeys(map(id, passed_by))  # {id: its holder, or in words what a search begins with}
-        shortener = reprlib.Repr()
-        shortener.maxstring = shortener.maxother = 200
-        self.repr = shortener.repr  # which minds no key that raises
-        self.own = {id(kind) for kind in globals().values() if _is_class(kind)}
-
-    def search(self):
-        self.until, self.wanted = time.monotonic() + self.seconds, set(self.found)
-        names = sorted(list(sys.modules), key="__main__".__eq__)  # it comes last: what it imports has its name from where it comes
-        self.begin([(str(name), _namespace_of(name)) for name in names])
-        self.begin(self.frames())
-        self.wanted = {name for name, holders in self.found.items() if not holders}
-        self.go_through(self.rest)
-        if time.monotonic() > self.until:
-            given_up = {f"something: the search was given up after {self.seconds} seconds": None}
-            return {name: holders or given_up for name, holders in self.found.items()}
-        return self.found
-
-    @staticmethod
-    def frames():
-        """The variables of the running frames, each with the namespace that its code belongs to."""
-        for thread, frame, line in _running_frames():
-            code, held = frame.f_code, [frame.f_globals]
-            if code.co_filename != __file__ and not _in_stdlib(code.co_filename) and frame.f_locals is not frame.f_globals:
-                held += frame.f_locals.values()
-            where = f"{frame.f_globals.get('__name__', '?')}.{getattr(code, 'co_qualname', code.co_name)}"
-            yield f"frame of {thread} in {where}, line {line}", held
-
-    def begin(self, roots):
-        """Search from (in words, object) on."""
-        objects = []
-        for words, obj in roots:
-            if obj and self.above.setdefault(id(obj), words) is words:
-                objects.append(obj)
-        self.go_through(objects)
-
-    def go_through(self, objects):
-        left, above = self.left, self.above
-        tracked = getattr(gc, "is_tracked", id)  # PyPy tracks all; what others do not track holds nothing
-        for holder in objects:  # to which the loop adds
-            if not self.wanted or time.monotonic() > self.until:
+    left, names = {}, {id(spec): name for name, spec in specs.items()}
+    objects = gc.get_objects()  # kept, as an id lasts as long as its object
+    for obj in objects:
+        spec = obj.get("__spec__") if type(obj) is dict else None
+        name = names.get(id(spec)) or _module_of(obj)
+        if type(name) is str and name in specs:
+            left[id(obj)] = name
+    found = {name: {} for name in left.values()}
+    above = dict.fromkeys(map(id, [globals(), threading._active, *_frames()]))  # passed by
+    until, stages = time.monotonic() + 5, ([], [], [])
+    for stage, words, obj in _beginnings(objects) if left else ():
+        above[id(obj)] = words  # else {id: its holder}
+        stages[stage].append(obj)
+    for most, queue in zip((20, 20, 1), stages):  # holders of a module to name
+        for holder in queue:  # to which the loop adds
+            if time.monotonic() > until:
                 break
-            found = {}
-            for part in holder if type(holder) in (list, tuple) else gc.get_referents(holder):  # which has these from behind
-                if id(part) in left:
-                    found[id(part)] = part
-                elif id(part) not in above and tracked(part) and id(type(part)) not in self.own:
+            for part in gc.get_referents(holder):
+                name = left.get(id(part))
+                if name and len(found[name]) < most:
+                    found[name].update(dict.fromkeys(_ways_to(part, holder, above, most)))
+                if id(part) not in above and _is_tracked(part):
                     above[id(part)] = holder
-                    objects.append(part)
-            for part in found.values():
-                self.note(holder, part)
+                    (stages[2] if name else queue).append(part)
+    return {name: tuple(found[name]) for name in specs if name in found}
 
-    def note(self, holder, part):
-        """Say that something of what is left is held."""
-        found = self.found[self.left[id(part)]]
-        if id(part) not in self.above:
-            self.above[id(part)] = holder
-            self.rest.append(part)
-        if self.left[id(part)] in self.wanted and len(found) < self.most:
-            holder = self.owner(holder)
-            found.update((self.words(holder, link), None) for link in self.links(holder, part)[:self.most])
 
-    def words(self, holder, link):
-        """The way to a holder, and on to what it holds, as far as the program has words for it."""
-        top, way = holder, [link]
-        while type(self.above[id(top)]) is not str:
-            part, top = top, self.owner(self.above[id(top)])
-            above = self.links(top, part)[0]
-            if above:
-                way.append(above)
-            else:
-                way.clear()
-        if type(top) is dict:  # the namespace of a module
-            if len(way) > self.most:
-                way[self.most // 2:-self.most // 2] = [" ... "]
-            return self.above[id(top)] + "".join(reversed(way))
-        if link.startswith(".") and holder is not top and not _is_function(holder):
-            return f"attribute {link[1:]!r} of <{type(holder).__name__} object>"
-        return self.above[id(top)]
-
-    def links(self, holder, part):
-        """How a holder comes to a part of it: .name, [key], or [""] for no words."""
-        kind = type(holder)
+def _ways_to(part, holder, above, most):
+    """Return the ways to a part of a holder, as far as the program has words for them."""
+    ways = [""]
+    while type(holder) is not str:
+        kind, own, before = type(holder), _attributes(holder) or {}, ""
         if issubclass(kind, dict):
-            items = dict.items(holder)
-        elif issubclass(kind, (list, tuple)):
-            items = enumerate(list.__iter__(holder) if issubclass(kind, list) else tuple.__iter__(holder))
-        elif _is_function(holder):
-            items = [("__globals__", holder.__globals__), ("__defaults__", holder.__defaults__), *holder.__dict__.items()]
+            items = list(dict.items(holder))
+        elif kind is list or kind is tuple:
+            items = enumerate(holder)
         else:
-            items = (_vars_of_class(holder) if _is_class(holder) else _namespace(holder) or {}).items()
-        keys = [key for key, value in list(items) if value is part]
-        if issubclass(kind, (dict, list, tuple)) and type(self.above[id(holder)]) is not str:
-            return [f"[{self.repr(key)}]" for key in keys] or [""]
-        return [f".{_text(key)}" for key in keys] or [""]
-
-    def owner(self, holder):
-        """The object or class whose namespace a dict is; anything else itself."""
-        above = self.above[id(holder)]
-        return above if type(holder) is dict and (_is_class(above) or _namespace(above) is holder) else holder
-
-
-# -- automatic mode -----------------------------------------------------------------------------------------------------
-
-_QUIET = 0.05  # seconds without a further save before a reload, so that a checkout of many files comes as one
-_watchers = weakref.WeakSet()
+            items, before = list(own.items()), ".__dict__"
+        if _is_function(holder):
+            items += ("__globals__", holder.__globals__), ("__defaults__", holder.__defaults__)
+        keys = [key for key, value in items if value is part]
+        links = [f"[{key!r}]" if type(key) is str or type(key) is int else "[...]" for key in keys]
+        if type(part) is dict and (part is own or _is_class(holder) or _is_module(holder)):
+            before, links = ".__dict__", [""]
+        ways = [before + link + way for way in ways for link in links[:most]] or [""]
+        part, holder, most = holder, above[id(holder)], 1  # one way to the holder is enough
+    if " " in holder:  # no expression that could go on
+        return [holder]
+    return [holder + re.sub(r"__dict__\['(\w+)'\]|\.__dict__$", r"\1", way)[:300] for way in ways]
 
 
-def watch(interval=0.5, *, include=(), exclude=(), on_reload=None, on_error=None):
+def _beginnings(objects):
+    """Yield (stage, words, object) of where ways begin: an expression, or words with a space."""
+    import logging
+    for thread in threading.enumerate():
+        if issubclass(type(thread), threading.Timer):
+            yield 0, f"pending threading.Timer in {_attributes(thread)['_name']}", thread
+    task = _namespace_of("asyncio").get("Task", ())
+    for obj in objects:
+        if issubclass(type(obj), task):
+            for frame in task.get_stack(obj, limit=1):
+                yield 0, f"asyncio task in {_where(frame)}", task.get_coro(obj)
+    yield 0, "logging.getLogger()", logging.root
+    for name, logger in list(logging.root.manager.loggerDict.items()):
+        yield 0, f"logging.getLogger({name!r})", logger
+    for name in sorted(sys.modules, key="__main__".__eq__):  # last: it imports from others
+        yield 0, name, sys.modules.get(name)
+    for ident, frame in sys._current_frames().items():
+        thread = _attributes(threading._active.get(ident)) or {}
+        while frame is not None:
+            path, held = frame.f_code.co_filename, [frame.f_globals]
+            if frame.f_code.co_flags & _IN_FUNCTION:  # f_locals is Python's own
+                held += frame.f_locals.values()
+            if path != __file__:
+                words = f"frame of {thread.get('_name', ident)} in {_where(frame)}"
+                yield 1 + _in_stdlib(path), words, held
+            frame = frame.f_back
+
+
+def _where(frame):
+    return f"{frame.f_globals.get('__name__')}.{frame.f_code.co_name}, line {frame.f_lineno}"
+
+
+# -- L. watch: the automatic mode, and notebooks ---------------------------------------------------
+
+_QUIET = 0.05  # seconds without a further save before a reload, so that a checkout comes as one
+
+
+def watch(interval: float = 0.5, *, include: Names = (), exclude: Names = (),
+          on_reload: Callable[[list[str]], object] | None = None,
+          on_error: Callable[[BaseException], object] | None = None) -> Watcher:
     """Call `reload_changed` again and again in a daemon thread; return its `Watcher`.
 
-    `interval` is the time between two looks in seconds; `include` and `exclude` are as for `deep_reload`.
-    `on_reload(names)` is called after each reload, `on_error(error)` for a reload that failed; without it, it is logged.
+    `interval` is the time between two looks, in seconds; `include` and `exclude` are as for
+    `deep_reload`.  `on_reload(names)` is called after each reload, `on_error(error)` for each that
+    failed; without it, that is logged.  Raise TypeError for other arguments.
     """
     if type(interval) not in (int, float) or not interval > 0:
         raise TypeError(f"interval takes a number of seconds greater than 0, not {interval!r}")
@@ -3121,48 +2365,46 @@ class Watcher:
     """The automatic mode at work: `stop()` ends it; as a context manager it ends with the block."""
 
     def __init__(self, interval, include, exclude, on_reload, on_error):
-        self._interval, self._scope = min(interval, threading.TIMEOUT_MAX), _Scope(include, exclude)
+        self._interval = min(interval, threading.TIMEOUT_MAX)
+        self._scope = _Scope(include, exclude)
         self._on_reload, self._on_error = on_reload, on_error
+        self._stopped, self._thread = threading.Event(), None
 
     def _start(self):
-        self._changes()  # from here on: what was not known of what runs is what is on disk now
-        self._stopped = threading.Event()
+        self._look()  # from here on: what was not known of what runs is what is on disk now
         _watchers.add(self)
         self._thread = threading.Thread(target=self._watch, name="deepreload", daemon=True)
         self._thread.start()
         return self
 
-    def stop(self):
+    def stop(self) -> None:
         """Stop watching; a reload under way is finished first."""
         self._stopped.set()
         if self._thread is not threading.current_thread():
             self._thread.join()
 
-    def __enter__(self):
+    def __enter__(self) -> Watcher:
         return self
 
-    def __exit__(self, *exc_info):
+    def __exit__(self, *exc_info: object) -> None:
         self.stop()
 
     def _watch(self):
         while not self._stopped.wait(self._interval):
             try:
-                if self._settled(self._stopped.wait) and not self._stopped.is_set():
+                before, found = None, self._look()
+                while found and found != before:
+                    self._stopped.wait(_QUIET)
+                    before, found = found, self._look()
+                if found and not self._stopped.is_set():
                     self._reload()
             except BaseException:  # whatever user code raises: the next save must be seen
                 _log().exception("watching goes on")
 
-    def _settled(self, pause):
-        """Wait until what changed has stopped changing; return it."""
-        before, changes = {}, self._changes()
-        while changes != before:
-            pause(_QUIET)
-            before, changes = changes, self._changes()
-        return changes
-
-    def _changes(self):
+    def _look(self):
+        """Return {name: stat} of what differs from what runs."""
         with _lock:
-            return _changes(self._scope)
+            return _changed(self._scope)
 
     def _reload(self):
         try:
@@ -3174,31 +2416,45 @@ class Watcher:
                 self._on_reload(names)
 
 
+_watchers = weakref.WeakSet()
+
+
 def _log_error(error):
     _log().error("%s", error, exc_info=error.__cause__ or error)
 
 
 def _after_fork():
     global _lock
-    _lock = threading.RLock()  # the parent's other threads, which may hold it, are not in the child
+    _lock = threading.RLock()  # the threads that may hold it are not in the child
     for watcher in list(_watchers):
-        watcher._stopped = threading.Event()  # the same
+        watcher._stopped = threading.Event()
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-def load_ipython_extension(shell):
-    """%load_ext deepreload: every cell starts with a `reload_changed()`."""
+def _swap_main(code, path, stat):
+    """Execute what code does of the script; its other functions follow their place in it."""
+    spec = ModuleSpec("__main__", None)
+    source = Source("__main__", spec, path, Version(stat, code))
     with _lock:
-        _changes(_Scope())
+        Batch(_Scope(), {"__main__": source}, ["__main__"]).execute()
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """`%load_ext deepreload`: every cell begins with a `reload_changed()`."""
+    del _cells[:]
+    for cell in shell.user_ns.get("In", ()):
+        _note_cell(shell, cell)
     shell.events.register("pre_run_cell", _before_cell)
+    print("deepreload: cells begin with a reload of what you have saved")
 
 
-def unload_ipython_extension(shell):
-    """%unload_ext deepreload."""
+def unload_ipython_extension(shell: Any) -> None:
+    """`%unload_ext deepreload`."""
     shell.events.unregister("pre_run_cell", _before_cell)
+    del _cells[:]
 
 
 def _before_cell(info=None):
@@ -3207,442 +2463,322 @@ def _before_cell(info=None):
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        print(_user_traceback(error.__cause__ or error) + f"deepreload: {_described(error)}", file=sys.stderr)
+        print(f"{_user_traceback(error)}deepreload: {error}", file=sys.stderr)
+    _note_cell(sys.modules["IPython"].get_ipython(), info.raw_cell)
 
 
-# -- the command line ---------------------------------------------------------------------------------------------------
+def _note_cell(shell, cell):
+    """Keep the code of a cell, if it may have imported something by name."""
+    if "import" in cell:
+        try:
+            code = compile(shell.transform_cell(cell), "<cell>", "exec", 0x2000)  # may await
+            _cells.append(Version(None, code))
+        except (SyntaxError, ValueError):  # top-level await, or an unfinished cell
+            pass
 
-def main(argv=None):
-    """Run a script or a module, swap in what is saved while it runs, and run it again on the next save after it has ended.
+
+# -- M. the command line ---------------------------------------------------------------------------
+# Guarantees that every run is a new process, in which the script runs as Python runs it.  In that
+# child, as with --once, a Watcher swaps in what is saved.  The child tells the parent the stats of
+# the files it executes, or fails to: the parent sees by itself which differ after its end.
+
+_OWN = "--once --interval --include --exclude --restart --quiet --graph".split()
+_options = None  # what the command line says, with `argv` for the program and its arguments
+
+
+class _NothingToRun(ImportError):
+    """The command line names nothing that can be run; str() says why."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a script, swap in what is saved while it runs, and run it again on a save after its end.
 
     `argv` are the arguments, by default those of the command line.  Return the exit status.
     """
-    options = _parse(argv)
-    try:
-        runner = _Runner(options)
-        return _show_graph(runner, options.graph) if options.graph else runner.loop()
-    except _NothingToRun as error:
-        print(f"deepreload: {error}", file=sys.stderr)
-        return 2
-
-
-class _NothingToRun(ModuleNotFoundError):
-    """The command line names no script and no module; str() says so."""
-
-
-def _parse(argv):
+    global _options
     import argparse
-    parser = argparse.ArgumentParser("deepreload", usage="python -m deepreload [options] script.py [args]\n"
-                                     "       python -m deepreload [options] -m module [args]", description=main.__doc__.partition("\n")[0])
-    parser.add_argument("--interval", type=float, default=0.5, metavar="SECONDS", help="time between two looks at the files (0.5)")
-    parser.add_argument("--include", action="append", default=[], metavar="NAME", help="reload these modules too: a name or glob")
-    parser.add_argument("--exclude", action="append", default=[], metavar="NAME", help="leave these modules alone")
-    parser.add_argument("--once", action="store_true", help="leave when the script ends, with its status")
-    parser.add_argument("--quiet", action="store_true", help="say only what fails")
-    for form, *flags in ("tree", "--graph"), ("dot",), ("mermaid",):  # whole words, as what follows may be the script
-        parser.add_argument(*flags, "--graph=" + form, action="store_const", dest="graph", const=form,
-                            help=f"import, print the import graph as {form} and leave")
-    parser.add_argument("--version", action="version", version=f"deepreload {__version__}")
-    parser.add_argument("-m", dest="module", nargs=argparse.REMAINDER, metavar="module", help="run a module, as python -m does")
-    parser.add_argument("script", nargs=argparse.REMAINDER, help="the script to run, and its arguments")
-    options = parser.parse_args(argv)
-    if not options.interval > 0:
-        parser.error("argument --interval: takes a number of seconds greater than 0")
-    if not (options.module or options.script):
+    parser = argparse.ArgumentParser(
+        "deepreload", usage="python -m deepreload [options] (script.py | -m module) [args]",
+        description="Run a script, swap in what is saved, run it again on a save after its end.")
+    flag = {"action": "store_true"}
+    names = {"action": "append", "default": [], "metavar": "NAME"}
+    for name, how, text in (
+            ("--once", flag, "leave when the script ends, with its status"),
+            ("--interval", {"type": float, "default": 0.5}, "seconds between two looks (0.5)"),
+            ("--include", names, "reload these modules too: a name or glob"),
+            ("--exclude", names, "leave these modules alone"),
+            ("--restart", names, "start again if these are saved; __main__ is the script"),
+            ("--quiet", flag, "say only what fails"),
+            ("--graph", flag, "import the script, and print what imports what"),
+            ("--version", {"action": "version", "version": f"deepreload {__version__}"}, None),
+            ("-m", {"nargs": "...", "dest": "module"}, "run a module, as python -m does"),
+            ("script", {"nargs": "..."}, "the script to run, and its arguments")):
+        parser.add_argument(name, help=text, **how)
+    _options = parser.parse_args(argv)
+    _options.argv = _options.module or _options.script
+    if not _options.argv:
         parser.error("name a script, or -m and a module")
-    return options
+    if not 0 < _options.interval < 1e9:
+        parser.error("argument --interval: takes a number of seconds greater than 0")
+    misplaced = [word for word in _options.argv if word in _OWN]
+    if misplaced:
+        _say(f"{_listing(misplaced)} goes to {_options.argv[0]}: options for deepreload come first")
+    return _run() if _options.once or _options.graph else _supervise()
+
+
+def _say(text, failed=False, trace=""):
+    """Write a message to stderr in one piece, as the script writes too."""
+    stream, text = sys.__stderr__, f"{trace}deepreload: {text}"
+    plain = os.environ.get("TERM", "dumb") == "dumb" or os.environ.get("NO_COLOR")
+    try:
+        if stream.isatty() and not plain:
+            text = f"\033[{31 if failed else 2}m{text}\033[0m"
+        if failed or not _options.quiet:
+            stream.write(text + "\n")
+            stream.flush()
+    except Exception:  # closed, broken, or None from the start
+        pass
+
+
+def _supervise():
+    """Run the program, and again on each save after its end; return its status after a signal."""
+    import ast
+    import signal
+    import subprocess
+    import tempfile
+    running, status, stats, signals = False, 0, {}, set()
+
+    def note(number, frame):
+        if not running:
+            raise SystemExit(status)
+        interrupt = number == signal.SIGINT
+        if number not in signals and not (interrupt and any(map(os.isatty, range(3)))):
+            timer = threading.Timer(3 if interrupt else 0.5, lambda: child.send_signal(number))
+            timer.daemon = True
+            timer.start()  # not at once: nobody tells whether the program has got it, too
+        signals.add(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup: for the child, too
+            signal.signal(number, note)
+    unbuffered = ["-u"] * getattr(sys.stdout, "write_through", False)
+    python = [sys.executable, *subprocess._args_from_interpreter_flags(), *unbuffered]
+    plain = [*python, *["-m"] * bool(_options.module), *_options.argv]  # servers start it again
+    with tempfile.TemporaryDirectory(prefix="deepreload-") as folder:
+        told = os.path.join(folder, "told")
+        program = (f"import sys; sys.path[:] = {sys.path!a}; sys.orig_argv = {plain!a}; "
+                   f"import {__name__} as it; it._options = it.types.SimpleNamespace("
+                   f"**{vars(_options)!a}); sys.exit(it._run({told!a}))")
+        while True:
+            open(told, "w").close()
+            running = True
+            child = subprocess.Popen([*python, "-c", program, *_options.argv], close_fds=False)
+            code = child.wait()
+            running, status = False, 128 - code if code < 0 else code
+            with open(told) as file:
+                stats.update(map(ast.literal_eval, file))
+            if signals or not stats:
+                return status
+            _wait_for_save(code, stats)
+
+
+def _wait_for_save(code, stats):
+    """Say how the program has ended; wait until its files are saved, and stay so for a moment."""
+    import signal
+    names = {-each: f"by signal {each.name}" for each in signal.Signals}
+    how = f"{_options.argv[0]} ended {names.get(code, f'with status {code}')}"
+    if any(_stat(path) not in (None, stats[path]) for path in stats):
+        _say(f"{how}; it was saved meanwhile and runs again")
+    else:
+        _say(f"{how}; it runs again on the next save (Ctrl-C leaves)", failed=code)
+    before, now = None, stats
+    while now == stats or now != before:
+        time.sleep(_options.interval if now == stats else _QUIET)
+        before, now = now, {path: _stat(path) or stats[path] for path in stats}
+    for path, stat in now.items() - stats.items():
+        _drop_bytecode(path)  # it knows its source by whole seconds only
+    stats.update(now)
+
+
+def _run(told=os.devnull):
+    """Run the program here, to its end in Python's own way, or show its graph; return 0 or 2."""
+    global _report
+
+    def _report(path, stat):
+        try:
+            with open(told, "a") as file:
+                file.write(ascii((path, stat)) + "\n")  # at once, as who is killed tells nothing
+        except OSError:  # a daemon, which has outlived the parent
+            pass
+
+    try:
+        if _options.graph:
+            _show_graph()
+        else:
+            runner = _Runner()._start()
+            exec(runner.code, _namespace_of("__main__"))
+        return 0
+    except _NothingToRun as error:
+        open(told, "w").close()  # the parent leaves, too
+        _say(f"cannot run {_options.argv[0]}: {error}", failed=True)
+        return 2
+    except BaseException as error:
+        _trim(error)
+        for path, stat in _concerned(error).items():
+            if path not in _runs:  # else it may have been saved since it was executed
+                _tell(path, stat)
+        hook, trace = sys.excepthook, error.__traceback__  # to which raising adds our frames
+        sys.excepthook = lambda kind, error, _: hook(kind, error.with_traceback(trace), trace)
+        raise
 
 
 class _Runner(Watcher):
-    """Runs the script as __main__, again and again, and swaps in what is saved meanwhile."""
-
-    def __init__(self, options):
-        super().__init__(options.interval, options.include, options.exclude, self.reloaded, self.not_reloaded)
-        self.options, self.argv = options, options.module or options.script
-        self.stderr = sys.stderr
-        self.color = hasattr(sys.stderr, "isatty") and sys.stderr.isatty() and not os.environ.get("NO_COLOR")
-        self.path, self.ran, self.source = None, None, b""  # the script's file, and what it was when it ran
-        self.find, folder, self.is_file = self.located(self.argv[0])
-        safe = getattr(sys.flags, "safe_path", sys.flags.isolated)  # then Python has put nothing there
-        if not safe or not (options.module or self.is_file):
-            sys.path[:not safe] = [folder]
-
-    def located(self, name):
-        """(function that finds the spec of what to run, the folder that comes first on sys.path, whether it is a mere file)."""
-        path, cwd = os.path.abspath(name), os.getcwd()
-        if self.options.module:
-            return lambda: _spec_to_run(name, self.options.graph), cwd, False
-        if _find_spec("__main__", [path]):  # a folder or an archive
-            return lambda: _find_spec("__main__", [path]), path, False
-        if os.path.isfile(name):
-            return lambda: _spec_of_script("__main__", os.path.join(cwd, name)), os.path.dirname(os.path.realpath(name)), True
-        raise _NothingToRun(f"there is no file {name!r} to run")
-
-    def loop(self):
-        outside, name, process = _Outside(), self.argv[0], os.getpid()
-        try:
-            while True:
-                self.run(outside)
-                outside.restore()
-                if self.options.once or os.getpid() != process:  # a child that the script has forked ends here
-                    return self.status
-                then = "it was saved meanwhile and runs again" if self.outdated else "it runs again on the next save"
-                self.say(f"{name} ended with status {self.status}; {then}")
-                while not self.outdated and not self._settled(time.sleep):
-                    time.sleep(self._interval)
-                self.forget()
-        except KeyboardInterrupt:
-            for stream in (sys.stdout, self.stderr):
-                self.write("", stream, end="")
-            os._exit(self.status)  # at once, whatever threads the script has left behind
-
-    def run(self, outside):
-        """One run, from a fresh __main__ to its atexit handlers, its status in self.status."""
-        global _compiled
-        self.failed, self.refused, self.outdated, _compiled = {}, {}, False, {}
-        self.status, failed = 130, set()  # what an interrupt leaves with
-        try:
-            status, failed = self.execute()
-            if self.options.once or not failed:  # what failed is to run again on the next save, whatever its threads do
-                self.join_threads()
-            self.status = status
-        finally:
-            for watcher in list(_watchers):  # ours, and those that the script has left behind
-                watcher.stop()
-            self.refused, passed = {}, {self.path, *map(_path_of, _Scope().loaded())}
-            compiled = {(_signature, path): signature for path, signature in _compiled.items() if path not in passed}
-            self.failed = {**_answers(failed), **compiled}
-            outside.run_exit_functions()
-
-    def execute(self):
-        """Execute the script; return its status, and what to ask before it is worth another run after a failure."""
-        end = SystemExit()
-        try:
-            code = self.start()
-            self._start()
-            exec(code, _dict_of(sys.modules["__main__"]))
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:
-            if isinstance(error, _NothingToRun) and self.path is None:  # else it has run: its file may be gone for a moment only
-                raise
-            end = error  # shown below, where it is handled no more: it would be the context of an error in sys.excepthook
-        try:
-            return self.show(end), set() if isinstance(end, SystemExit) else _questions(end) | {(_signature, self.path)}
-        finally:
-            end = None  # whose traceback leads back to it
-
-    def start(self):
-        """Make a fresh __main__ and return the code to execute in it."""
-        module = types.ModuleType("__main__")
-        for name in {"__main__", "__mp_main__"}.intersection(sys.modules):  # the latter is multiprocessing's name for it
-            sys.modules[name] = module
-        sys.argv[:] = ["-m" if self.options.module else self.argv[0]] + self.argv[1:]
-        spec = self.find()
-        if spec is None:
-            raise _NothingToRun(f"there is no __main__ in {self.argv[0]!r} to run")
-        self.path, known = spec.origin, None if self.is_file else spec
-        if self.options.module:
-            sys.argv[0] = self.path
-        namespace = _dict_of(module)
-        if sys.version_info < (3, 14):
-            namespace["__annotations__"] = {}
-        namespace.update(__builtins__=builtins, __file__=self.path, __cached__=known and known.cached, __spec__=known,
-                         __loader__=spec.loader, __package__=known and known.parent)
-        self.ran, self.source = _signature(self.path), spec.loader.get_data(self.path)
-        code = compile(self.source, self.path, "exec", dont_inherit=True)
-        _seen[self.path] = Seen(self.ran, False, code, None)
-        return code
-
-    @staticmethod
-    def join_threads():
-        for name in ("thread", "process"):  # as threading does first at exit
-            pools = sys.modules.get("concurrent.futures." + name)
-            if pools is not None:
-                pools._python_exit()
-        for thread in threading.enumerate():
-            while not thread.daemon and thread is not threading.current_thread() and thread.is_alive():
-                thread.join(1)  # an interrupt that comes just before a wait begins is noticed when that ends
-
-    def show(self, error, hook=None):
-        """Show an exception as Python does, from the script's frame on; return the status that it leaves with."""
-        if isinstance(error, SystemExit):
-            code = 0 if error.code is None else error.code
-            if isinstance(code, int):
-                return (code if -2**63 <= code < 2**63 else -1) & 0xFF  # as a C long
-            self.write(code, sys.stderr)
-        elif isinstance(error, _NothingToRun):
-            self.say(error, 31)
-        else:
-            trace = error.__traceback__
-            while trace is not None and _is_machinery(trace.tb_frame.f_code.co_filename):
-                trace = trace.tb_next
-            try:
-                (hook or sys.excepthook)(type(error), error.with_traceback(trace), trace)
-            except SystemExit as end:
-                return self.show(end)
-            except Exception as wrong:
-                for text, each in ("Error in sys.excepthook:", wrong), ("\nOriginal exception was:", error):
-                    self.write(text, sys.stderr)
-                    self.show(each, sys.__excepthook__)
-        return 1
-
-    def forget(self):
-        """The next run imports the user's modules anew; all others stay loaded."""
-        names = list(self._scope.loaded())
-        for name in reversed(names):
-            _call_hook(name)
-        _forget([name for name in names if name in sys.modules])
-        _tried.clear()
-
-    # What is saved
-
-    def _changes(self):
-        changes, edited = super()._changes(), self.edited()
-        changes.update(each for each in _answers(self.failed).items() if each[1] not in (None, self.failed[each[0]]))
-        if edited:
-            changes["__main__"] = edited[0]
-        return changes
-
-    def edited(self):
-        """(signature, source) of the script if it was saved since it ran, and since it failed to be swapped in."""
-        signature = _signature(self.path)
-        if signature in (None, self.ran) or self.refused and _answers(self.refused) == self.refused:
-            return None
-        try:
-            with open(self.path, "rb") as file:
-                source = file.read()
-        except OSError:  # gone for a moment
-            return None
-        if source == self.source:  # touched
-            self.ran = signature
-            return None
-        return signature, source
-
-    def _reload(self):
-        """The modules first: what the script imports anew may be among them."""
-        self.began = time.perf_counter()
-        super()._reload()
-        edited = self.edited()
-        if edited:
-            try:
-                self.swap(*edited)
-            except BaseException as error:
-                self.refused = {**_answers(_questions(error)), (_signature, self.path): edited[0]}
-                self.not_reloaded(error)
-
-    def swap(self, signature, source):
-        """Execute the changed definitions and imports of the script, and nothing else of it."""
-        self.began, main = time.perf_counter(), sys.modules["__main__"]
-        try:
-            code, others, undecorated = _changed_definitions(self.source, source, self.path)
-        except SyntaxError as error:
-            raise _failure(error, "__main__", ()) from error
-        with _lock:
-            plan, spec = Plan(_Scope()), importlib.machinery.ModuleSpec("__main__", None)
-            plan.sources["__main__"] = Source("__main__", spec, self.path, signature, code, _facts(code))
-            batch = Batch(lambda: plan)
-            batch.undecorated = undecorated
-            batch.execute()
-            _renumber(_dict_of(main), compile(source, self.path, "exec", dont_inherit=True), _dict_of(main))
-        self.ran, self.source, self.refused = signature, source, {}
-        self.outdated = self.outdated or others
-        self.reloaded(["__main__"])
-        if others:
-            self.say(f"other statements of {self.argv[0]} changed: they are executed when it runs again")
-
-    # What is said, all on stderr
-
-    def say(self, text, color=None):
-        if not self.options.quiet or color:
-            text = f"deepreload: {text}"
-            self.write(f"\033[{color or 2}m{text}\033[0m" if self.color else text, self.stderr)
-
-    def write(self, text, stream, end="\n"):
-        stream = self.stderr if stream is None else stream
-        try:  # in one piece: the script writes too
-            stream.write(str(text) + end)
-            stream.flush()
-        except Exception:  # closed, or None from the start, or text that refuses
-            pass
-
-    def reloaded(self, names):
-        milliseconds = (time.perf_counter() - self.began) * 1000
-        self.say(f"reloaded {', '.join(names)} ({len(names)} module{'s' * (len(names) != 1)}, {milliseconds:.0f} ms)")
-
-    def not_reloaded(self, error):
-        self.say(_user_traceback(error.__cause__ or error).rstrip() + f"\n{_described(error)}; the old code goes on", 31)
-
-
-class _Outside:
-    """What a run may change of the process, to give the next one a fresh start."""
+    """Runs the script as `__main__`, and swaps in what is saved meanwhile."""
 
     def __init__(self):
+        """Set sys.argv, sys.path and `__main__` as Python does; get the code to run."""
+        import pkgutil
+        import runpy
+        super().__init__(_options.interval, _options.include, _options.exclude, None, None)
+        self.outdated, self.closing = False, None
+        name, module, here = _options.argv[0], _options.module, os.getcwd()
+        path = os.path.join(here, name) if sys.version_info >= (3, 9) else name
+        folder = here if module else path
+        is_file = not (module or pkgutil.get_importer(name))
+        if is_file:
+            folder = os.path.dirname(os.path.realpath(name))
+        safe = getattr(sys.flags, "safe_path", sys.flags.isolated)  # Python 3.11
+        if not safe or folder == path:
+            sys.path[:0 if safe else 1] = [folder]
+        sys.argv[:], spec, code = _options.argv, None, None
+        if module:
+            _, spec, code = runpy._get_module_details(name, _NothingToRun)
+            path = sys.argv[0] = spec.origin
+        elif not is_file:
+            _, spec, code = runpy._get_main_module_details(_NothingToRun)
+            path = spec.origin
+        elif not _stat(path):
+            raise _NothingToRun(f"there is no file {path!r}")
+        loader = spec.loader if spec else importlib.machinery.SourceFileLoader("__main__", path)
+        stat, file = _stat(path), getattr(loader, "archive", path)
+        _tell(file, _stat(file))
+        for name in _options.include + _options.exclude + _options.restart:
+            top = name.partition(".")[0]
+            if top.isidentifier() and top not in sys.modules and not _find_spec(top):
+                _say(f"there is no module {name!r}")
+        module = sys.modules["__main__"] = types.ModuleType("__main__")
+        _dict_of(module).update(__builtins__=builtins, __file__=path, __loader__=loader,
+                                __spec__=spec, __package__=spec and spec.parent)
+        if sys.version_info < (3, 15):
+            module.__cached__ = spec and spec.cached
+        if sys.version_info < (3, 14):
+            module.__annotations__ = {}
+        self.get_data, self.source = loader.get_data, loader.get_data(path)
+        self.code = code or compile(self.source, path, "exec", dont_inherit=True)
+        self.path, self.stats, _runs[path] = path, {path: stat}, Version(stat, self.code)
+
+    def _look(self):
+        changed, stats = super()._look(), {path: _stat(path) for path in self.stats}
+        if stats[self.path] and stats != self.stats:
+            changed["__main__"] = stats
+        return changed
+
+    def _reload(self):
+        """Reload what changed; the script last, as what it imports may be among that."""
         import signal
-        self.folder, self.kept = os.getcwd(), []
-        names = "path", "stdin", "stdout", "stderr", "excepthook", "displayhook"
-        self.state = [(sys.path.__setitem__, slice(None), list(sys.path))]
-        self.state += [(setattr, sys, name, getattr(sys, name)) for name in names]
-        self.state += [(signal.signal, number, signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM)]
-        self.register, atexit.register = atexit.register, self.note_register
+        began, changed, names = time.perf_counter(), self._look(), []
+        restarts = [name for name in changed if _matches(name, _options.restart)]
+        if restarts:
+            if changed != self.closing:  # else it takes its time to close
+                self.closing = changed
+                _say(f"{_listing(restarts)} saved: the program starts again")
+                os.kill(os.getpid(), signal.SIGTERM)
+            return
+        try:
+            names = reload_changed(include=_options.include, exclude=_options.exclude)
+            if "__main__" in changed:
+                names += self.swap()
+        except BaseException as error:
+            _say(f"{error}; the old code goes on", failed=True, trace=_user_traceback(error))
+            names += getattr(error, "reloaded", ())
+        if names:
+            count, took = len(names), (time.perf_counter() - began) * 1000
+            _say(f"reloaded {_listing(names)} ({count} module{'s' * (count > 1)}, {took:.0f} ms)")
 
-    def note_register(self, function, *args, **kwargs):
-        """In the place of atexit.register: modules that stay loaded register only once."""
-        module = sys._getframe(1).f_globals.get("__name__")
-        if module in sys.modules and module != "__main__" and module not in _Scope():
-            self.kept.append((function, args, kwargs))
-        return self.register(function, *args, **kwargs)
+    def swap(self):
+        """Execute the changed definitions and imports of the script; return its name if any.
 
-    def run_exit_functions(self):
-        atexit._run_exitfuncs()
-        weakref.finalize._shutdown = False
-        for name, flag in (("thread", "_shutdown"), ("process", "_global_shutdown")):
-            if "concurrent.futures." + name in sys.modules:
-                setattr(sys.modules["concurrent.futures." + name], flag, False)
-        for function, args, kwargs in self.kept:
-            self.register(function, *args, **kwargs)
+        All else stands behind a false condition, as functions follow their code by its place.  So
+        do those of which only the body changed: `@app.route` refuses to be called again.
+        """
+        import ast
+        path = self.path
+        stat, source = _stat(path), self.get_data(path)
+        kinds = ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom
 
-    def restore(self):
-        for restore, *arguments in self.state:
-            restore(*arguments)
-        if os.path.isdir(self.folder):
-            os.chdir(self.folder)
+        def head(node):
+            if hasattr(node, "args"):  # a function
+                node = type(node)(**{**vars(node), "body": []})
+            return ast.dump(node)
 
+        def others(tree):
+            return [ast.dump(node) for node in tree.body if not isinstance(node, kinds)]
 
-def _changed_definitions(was, source, path):
-    """(code, others, undecorated): the functions, classes and imports that differ in a script, whether anything else does, and
-    the functions whose decorators did not change and are not to be called again (`@app.route` would refuse)."""
-    import ast
-    before, tree = (compile(text, path, "exec", ast.PyCF_ONLY_AST, dont_inherit=True) for text in (was, source))
-    known = {ast.dump(node) for node in before.body}
-    functions = ast.FunctionDef, ast.AsyncFunctionDef
-    kinds = (*functions, ast.ClassDef, ast.Import, ast.ImportFrom)
-    decorated = {node.name: list(map(ast.dump, node.decorator_list)) for node in before.body if isinstance(node, functions)}
-    nodes = [node for node in tree.body if ast.dump(node) not in known]
-    others, undecorated = any(not isinstance(node, kinds) for node in nodes), set()
-    for node in nodes:
-        if isinstance(node, functions) and node.decorator_list and decorated.get(node.name) == list(map(ast.dump, node.decorator_list)):
-            node.decorator_list = []
-            undecorated.add(node.name)
-    wanted = [node for node in tree.body if isinstance(node, kinds) and (node in nodes or getattr(node, "module", "") == "__future__")]
-    return compile(ast.Module(wanted, []), path, "exec", dont_inherit=True), others, undecorated
-
-
-def _renumber(namespace, code, module):
-    """Give the functions that did not change their new line numbers."""
-    for const in code.co_consts:
-        if type(const) is types.CodeType:
-            value = _unwrapped(namespace.get(const.co_name))
-            if _is_class(value) and not const.co_flags & _IN_FUNCTION:
-                _renumber(_vars_of_class(value), const, module)
-            elif _is_function(value) and value.__globals__ is module \
-                    and (value.__code__.co_name, value.__code__.co_freevars) == (const.co_name, const.co_freevars):
-                value.__code__ = const
-
-
-def _user_traceback(error):
-    """The traceback of an exception and its causes without the frames of deepreload and the import system."""
-    import traceback
-    errors = [traceback.TracebackException(type(error), error, error.__traceback__)]
-    for each in errors:  # to which the loop adds
-        each.stack = traceback.StackSummary.from_list([frame for frame in each.stack if not _is_machinery(frame.filename)])
-        errors += filter(None, (each.__cause__, each.__context__))
-    return "".join(errors[0].format())
-
-
-def _is_machinery(filename):
-    """Whether a frame is ours, of the import system, or of the parser."""
-    return filename == __file__ or filename.startswith(_IMPORT_SYSTEM) or filename == getattr(sys.modules.get("ast"), "__file__", None)
-
-
-def _spec_of_script(name, path):
-    """The spec of a source file, whatever its name ends in."""
-    return importlib.util.spec_from_loader(name, importlib.machinery.SourceFileLoader(name, path))
-
-
-_WITHOUT_SOURCE = importlib.machinery.ExtensionFileLoader, importlib.machinery.SourcelessFileLoader
-
-
-def _spec_to_run(name, to_show):
-    """The spec of what to run as a module, or only to show: then a package needs no __main__."""
-    try:
-        spec = importlib.util.find_spec(name) if name[:1] != "." else None
-        if spec is not None and spec.submodule_search_locations is not None:
-            spec = importlib.util.find_spec(name + ".__main__") or to_show and spec
-    except ModuleNotFoundError as error:
-        if error.name not in (*_parents(name), name):
+        try:
+            old, new = ast.parse(self.source, path), ast.parse(source, path)
+            known, never = set(map(head, old.body)), ast.parse("not __name__", mode="eval").body
+            changed, differ = ast.dump(old) != ast.dump(new), others(old) != others(new)
+            for index, node in enumerate(new.body):
+                is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+                leads = is_text or getattr(node, "module", None) == "__future__"
+                if not leads and (not isinstance(node, kinds) or head(node) in known):
+                    new.body[index] = ast.If(never, [node], [])
+            code = compile(ast.fix_missing_locations(new), path, "exec", dont_inherit=True)
+            _swap_main(code, path, stat)
+        except Exception as error:
+            self.stats = {**_concerned(error), path: stat}
             raise
-        spec = None
-    has_source = spec and spec.has_location and hasattr(spec.loader, "get_source") and not isinstance(spec.loader, _WITHOUT_SOURCE)
-    if not (spec if to_show else has_source):
-        raise _NothingToRun(f"there is no module {name!r} with a source file to run", name=name + ".__main__")
-    return spec
+        self.source, self.stats, self.outdated = source, {path: stat}, self.outdated or differ
+        _tell(path, None if self.outdated else stat)  # None: it runs again after its end
+        if differ:
+            _say(f"other statements of {_options.argv[0]} changed: they run with the next start "
+                 "(--restart __main__ restarts at once)")
+        return ["__main__"] * changed
 
 
-def _show_graph(runner, form):
-    """Import what would be run, and print who imports whom."""
+def _show_graph():
+    """Import what would be run, and print who imports whom: the imports of each module once."""
     import contextlib
-    sys.argv[:] = runner.argv
-    try:
-        with contextlib.redirect_stdout(sys.stderr):  # what the modules print is not part of the picture
-            name = _import_to_show(runner)
-    except KeyboardInterrupt:
-        return 130
-    except _NothingToRun:
-        raise
-    except Exception as error:
-        print(_user_traceback(error), end="", file=sys.stderr)
-        return 1
-    graph = import_graph(include=[*runner.options.include, name], exclude=runner.options.exclude)
-    print("\n".join(_tree_lines(graph, name) if form == "tree" else _picture(graph, *_PICTURES[form])))
-    return 0
-
-
-def _import_to_show(runner):
-    """Import what would be run as a module of its own name; return the name."""
-    import contextlib
-    name = runner.argv[0]
-    with contextlib.suppress(SystemExit):
-        spec = runner.find()
-        if runner.options.module:
-            name = spec.name
-            importlib.import_module(name)
-        else:
-            name = os.path.splitext(os.path.basename(os.path.abspath(name)))[0]
-            if not os.path.isfile(spec.origin):
-                raise _NothingToRun(f"the graph of the archive {runner.argv[0]!r} cannot be shown: unpack it, or run it without --graph")
-            spec = _spec_of_script(name, spec.origin)
-            sys.modules[name] = module = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(module)
-    return name
-
-
-_PICTURES = {"dot": ("digraph imports {", '"{0}"', "->", "}"), "mermaid": ("graph TD", 'n{1}["{0}"]', "-->")}
-
-
-def _picture(graph, head, node, arrow, *end):
-    """The import graph in a language that draws it."""
-    nodes = {name: node.format(name, index) for index, name in enumerate(graph)}
-    edges = [f"{nodes[name]} {arrow} {nodes[target]}" for name, targets in graph.items() for target in targets]
-    return [head, *(f"  {item};" for item in [*nodes.values(), *edges]), *end]
-
-
-def _tree_lines(graph, root):
-    """The import graph as an indented tree, each module's imports once."""
-    shown, stack = set(), [(root, ())]
+    name, sys.argv[:] = _options.argv[0], _options.argv
+    if not _options.module:
+        sys.path.insert(0, os.path.dirname(os.path.abspath(name)))
+        name = os.path.splitext(os.path.basename(name))[0]
+    if not importlib.util.find_spec(name):
+        raise _NothingToRun(f"there is no module {name!r}")
+    _say(f"importing {name} to see what it imports")
+    with contextlib.redirect_stdout(sys.stderr), contextlib.suppress(SystemExit):
+        __import__(name)
+    graph = import_graph(include=_options.include + [name], exclude=_options.exclude)
+    shown, stack = set(), [(name, ())]
     while stack:
         name, above = stack.pop()
-        mark = " (cycle)" if name in above else " (see above)" if name in shown and graph.get(name) else ""
-        yield "    " * len(above) + name + mark
+        targets = graph.get(name, ())
+        mark = " (see above)" if name in shown and targets else ""
+        if name in above:
+            mark = " (cycle)"
+        print("    " * len(above) + name + mark)
         if not mark:
             shown.add(name)
-            stack += [(target, above + (name,)) for target in reversed(graph.get(name, ()))]
+            stack += [(target, (*above, name)) for target in reversed(targets)]
 
 
-if __name__ == "__main__":
-    import deepreload  # the script's `import deepreload` must be the module that runs it
-    sys.exit(deepreload.main())
+if __name__ == "__main__":  # what runs must be the module that others import, and not this one
+    if not __spec__:  # run as a file: -I has put no folder there
+        sys.path.append(os.path.dirname(os.path.abspath(__file__)))
+    sys.exit(importlib.import_module(__spec__.name if __spec__ else "deepreload").main())
 
-for _name in _Scope().loaded():  # what is loaded already, as its files are now: an edit, or another process, may change both
-    _running(_name, _spec_of(sys.modules[_name]), compiles=False)
-_note_executions()
+
+if __name__ != "__main__":
+    _note_what_runs()
+    for _name in _Scope().loaded():  # what runs is what their files say now
+        _running(_name)

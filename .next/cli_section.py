@@ -1,255 +1,192 @@
-
-
 # -- M. the command line ---------------------------------------------------------------------------
-# Guarantees that every run is a new process, in which the script runs as Python runs it.  The
-# parent starts its own command line again as a child; in the child, as with --once, a Watcher swaps
-# in what is saved.  The child tells the parent the stats of the files it executes, or fails to: the
-# parent sees by itself which differ after its end, and starts it again.
+# Guarantees that every run is a new process, in which the script runs as Python runs it.  In that
+# child, as with --once, a Watcher swaps in what is saved.  The child tells the parent the stats of
+# the files it executes, or fails to: the parent sees by itself which differ after its end.
 
-_CHILD = "DEEPRELOAD_CHILD"  # the environment variable that names the file to tell them in
-_OPTIONS = {"--once", "--interval", "--include", "--exclude", "--restart", "--quiet", "--graph"}
+_OWN = "--once --interval --include --exclude --restart --quiet --graph".split()
+_options = None  # what the command line says, with `argv` for the program and its arguments
 
 
 class _NothingToRun(ImportError):
     """The command line names nothing that can be run; str() says why."""
 
 
-def main(argv: typing.Optional[typing.List[str]] = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run a script, swap in what is saved while it runs, and run it again on a save after its end.
 
     `argv` are the arguments, by default those of the command line.  Return the exit status.
     """
-    told_in = os.environ.pop(_CHILD, None)
-    options = _parse(argv)
-    try:
-        if options.graph:
-            return _show_graph(options)
-        if options.once or told_in:
-            return _Runner(options, told_in).run()
-        return _Supervisor(options).supervise()
-    except _NothingToRun as error:
-        if told_in:
-            open(told_in, "wb").close()  # the parent leaves, too
-        _say(options, f"cannot run {options.argv[0]}: {error}", failed=True)
-        return 2
-
-
-def _parse(argv):
+    global _options
     import argparse
     parser = argparse.ArgumentParser(
-        "deepreload", usage="python -m deepreload [options] script.py [args]\n"
-                            "       python -m deepreload [options] -m module [args]",
+        "deepreload", usage="python -m deepreload [options] (script.py | -m module) [args]",
         description="Run a script, swap in what is saved, run it again on a save after its end.")
-    add = parser.add_argument
-    add("--once", action="store_true", help="leave when the script ends, with its status")
-    add("--interval", type=float, default=0.5, metavar="SECONDS", help="time between looks (0.5)")
-    for name, text in (("include", "reload these modules too: a name or glob"),
-                       ("exclude", "leave these modules alone"),
-                       ("restart", "start again if these are saved; __main__ is the script")):
-        add("--" + name, action="append", default=[], metavar="NAME", help=text)
-    add("--quiet", action="store_true", help="say only what fails")
-    for flag in "--graph", "--graph=tree", "--graph=dot", "--graph=mermaid":  # each is one word, as
-        form = flag[8:] or "tree"  # what follows may be the script
-        add(flag, dest="graph", action="store_const", const=form,
-            help=f"import the script, and print the import graph as {form}")
-    add("--version", action="version", version=f"deepreload {__version__}")
-    rest = argparse.REMAINDER
-    add("-m", dest="module", nargs=rest, metavar="module", help="run a module, as python -m does")
-    add("script", nargs=rest, help="the script to run, and its arguments")
-    options = parser.parse_args(argv)
-    options.argv = options.module or options.script
-    if not options.argv:
+    flag = {"action": "store_true"}
+    names = {"action": "append", "default": [], "metavar": "NAME"}
+    for name, how, text in (
+            ("--once", flag, "leave when the script ends, with its status"),
+            ("--interval", {"type": float, "default": 0.5}, "seconds between two looks (0.5)"),
+            ("--include", names, "reload these modules too: a name or glob"),
+            ("--exclude", names, "leave these modules alone"),
+            ("--restart", names, "start again if these are saved; __main__ is the script"),
+            ("--quiet", flag, "say only what fails"),
+            ("--graph", flag, "import the script, and print what imports what"),
+            ("--version", {"action": "version", "version": f"deepreload {__version__}"}, None),
+            ("-m", {"nargs": "...", "dest": "module"}, "run a module, as python -m does"),
+            ("script", {"nargs": "..."}, "the script to run, and its arguments")):
+        parser.add_argument(name, help=text, **how)
+    _options = parser.parse_args(argv)
+    _options.argv = _options.module or _options.script
+    if not _options.argv:
         parser.error("name a script, or -m and a module")
-    if not options.interval > 0:
+    if not 0 < _options.interval < 1e9:
         parser.error("argument --interval: takes a number of seconds greater than 0")
-    if options.once and options.restart:
-        parser.error("argument --restart: with --once nothing starts the script again")
-    options.interval = min(options.interval, threading.TIMEOUT_MAX)
-    return options
+    misplaced = [word for word in _options.argv if word in _OWN]
+    if misplaced:
+        _say(f"{_listing(misplaced)} goes to {_options.argv[0]}: options for deepreload come first")
+    return _run() if _options.once or _options.graph else _supervise()
 
 
-def _say(options, text, failed=False, trace=""):
+def _say(text, failed=False, trace=""):
     """Write a message to stderr in one piece, as the script writes too."""
     stream, text = sys.__stderr__, f"{trace}deepreload: {text}"
+    plain = os.environ.get("TERM", "dumb") == "dumb" or os.environ.get("NO_COLOR")
     try:
-        plain = os.environ.get("TERM", "dumb") == "dumb" or os.environ.get("NO_COLOR")
         if stream.isatty() and not plain:
             text = f"\033[{31 if failed else 2}m{text}\033[0m"
-        if failed or not options.quiet:
+        if failed or not _options.quiet:
             stream.write(text + "\n")
             stream.flush()
     except Exception:  # closed, broken, or None from the start
         pass
 
 
-class _Supervisor:
-    """The parent: starts the program, waits for its end and then for a save, and so on."""
-
-    def __init__(self, options):
-        self.options, self.name = options, options.argv[0]
-        self.running, self.code, self.status = False, 0, 0
-        self.signals = set()  # that came while the program was running
-        self.stats = {}  # {path: stat} that it has told
-
-    def supervise(self):
-        """Run the program until a signal ends it; return its last status."""
-        import signal
-        import tempfile
-        for number in (signal.SIGINT, signal.SIGTERM):
-            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup: for the child, too
-                signal.signal(number, self.note)
-        misplaced = [word for word in self.options.argv if word.partition("=")[0] in _OPTIONS]
-        if misplaced:
-            _say(self.options, f"{_listing(misplaced)} goes to {self.name}: options for deepreload "
-                               "stand before the script")
-        with tempfile.TemporaryDirectory(prefix="deepreload-") as folder:
-            self.told_in = os.path.join(folder, "told")
-            while True:
-                began = time.monotonic()
-                self.run()
-                if self.signals or not self.stats:
-                    return self.status
-                self.say_end()
-                # a script that writes to its own file would run again without a pause
-                time.sleep(max(0, began + self.options.interval - time.monotonic()))
-                for path in self.wait_for_save():
-                    _drop_bytecode(path)  # it knows its source by whole seconds only
-
-    def run(self):
-        """Run the program once; set its status, and the stats that it has told."""
-        import ast
-        import subprocess
-        self.stats = {path: _stat(path) for path in self.stats}
-        open(self.told_in, "wb").close()
-        environ = {**os.environ, _CHILD: self.told_in}
-        self.running = True
-        self.child = subprocess.Popen(_command_line(), env=environ, close_fds=False)
-        self.code = self.child.wait()
-        self.status = 128 - self.code if self.code < 0 else self.code
-        if self.code == 0xC000013A:  # so says Windows after a Ctrl-C
-            self.status = 130
-        self.running = False
-        with open(self.told_in, encoding="ascii") as file:
-            told = dict(map(ast.literal_eval, file))
-        if told and self.code == 0:  # else it may not have come to all of them
-            self.stats = {}
-        self.stats.update(told)
-
-    def note(self, number, frame):
-        """Note a signal, and pass it on a little later; leave if the program does not run.
-
-        Nobody tells whether a SIGINT went to the child, too, which would take it for another one.
-        """
-        import signal
-        if not self.running:
-            raise SystemExit(self.status)
-        if number not in self.signals:
-            self.signals.add(number)
-            timer = threading.Timer(3 if number == signal.SIGINT else 0.5, self.pass_on, [number])
-            timer.daemon = True
-            timer.start()
-
-    def pass_on(self, number):
-        """Send a signal to the program, unless it was typed at the terminal: it has that."""
-        import signal
-        try:
-            terminals = [stream for stream in range(3) if os.isatty(stream)]
-            in_front = os.tcgetpgrp(terminals[0]) == os.getpgrp()
-        except (AttributeError, IndexError, OSError):  # Windows; no terminal
-            in_front = os.name == "nt"
-        if number != signal.SIGINT or not in_front:
-            self.child.send_signal(number)
-
-    def say_end(self):
-        import signal
-        names = {-each: f"by signal {each.name}" for each in signal.Signals}
-        how, saved = names.get(self.code, f"with status {self.code}"), self.saved()
-        then = "it was saved meanwhile and runs again"
-        if not saved:
-            then = "it runs again on the next save (Ctrl-C leaves)"
-        _say(self.options, f"{self.name} ended {how}; {then}", failed=self.code and not saved)
-
-    def saved(self):
-        """Return {path: stat} of the files that are not what the program has told."""
-        stats = {path: _stat(path) for path in self.stats}
-        return {path: stat for path, stat in stats.items() if stat not in (None, self.stats[path])}
-
-    def wait_for_save(self):
-        """Wait until files were saved and stay so for a moment; return them."""
-        before, saved = None, self.saved()
-        while not saved or saved != before:
-            time.sleep(_QUIET if saved else self.options.interval)
-            before, saved = saved, self.saved()
-        return saved
-
-
-def _command_line():
-    """Return the command line of this process, to start it again."""
-    if hasattr(sys, "orig_argv"):  # Python 3.10
-        return [sys.executable, *sys.orig_argv[1:]]
+def _supervise():
+    """Run the program, and again on each save after its end; return its status after a signal."""
+    import ast
+    import signal
     import subprocess
-    flags = subprocess._args_from_interpreter_flags()
-    if getattr(sys.stdout, "write_through", False):
-        flags.append("-u")
-    spec = sys.modules["__main__"].__spec__
-    is_module = spec is not None and spec.name != "__main__"  # that would be an archive
-    run = ["-m", spec.name] if is_module else [sys.argv[0]]
-    return [sys.executable, *flags, *run, *sys.argv[1:]]
+    import tempfile
+    running, status, stats, signals = False, 0, {}, set()
+
+    def note(number, frame):
+        if not running:
+            raise SystemExit(status)
+        interrupt = number == signal.SIGINT
+        if number not in signals and not (interrupt and any(map(os.isatty, range(3)))):
+            timer = threading.Timer(3 if interrupt else 0.5, lambda: child.send_signal(number))
+            timer.daemon = True
+            timer.start()  # not at once: nobody tells whether the program has got it, too
+        signals.add(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup: for the child, too
+            signal.signal(number, note)
+    unbuffered = ["-u"] * getattr(sys.stdout, "write_through", False)
+    python = [sys.executable, *subprocess._args_from_interpreter_flags(), *unbuffered]
+    plain = [*python, *["-m"] * bool(_options.module), *_options.argv]  # servers start it again
+    with tempfile.TemporaryDirectory(prefix="deepreload-") as folder:
+        told = os.path.join(folder, "told")
+        program = (f"import sys; sys.path[:] = {sys.path!a}; sys.orig_argv = {plain!a}; "
+                   f"import {__name__} as it; it._options = it.types.SimpleNamespace("
+                   f"**{vars(_options)!a}); sys.exit(it._run({told!a}))")
+        while True:
+            open(told, "w").close()
+            running = True
+            child = subprocess.Popen([*python, "-c", program, *_options.argv], close_fds=False)
+            code = child.wait()
+            running, status = False, 128 - code if code < 0 else code
+            with open(told) as file:
+                stats.update(map(ast.literal_eval, file))
+            if signals or not stats:
+                return status
+            _wait_for_save(code, stats)
+
+
+def _wait_for_save(code, stats):
+    """Say how the program has ended; wait until its files are saved, and stay so for a moment."""
+    import signal
+    names = {-each: f"by signal {each.name}" for each in signal.Signals}
+    how = f"{_options.argv[0]} ended {names.get(code, f'with status {code}')}"
+    if any(_stat(path) not in (None, stats[path]) for path in stats):
+        _say(f"{how}; it was saved meanwhile and runs again")
+    else:
+        _say(f"{how}; it runs again on the next save (Ctrl-C leaves)", failed=code)
+    before, now = None, stats
+    while now == stats or now != before:
+        time.sleep(_options.interval if now == stats else _QUIET)
+        before, now = now, {path: _stat(path) or stats[path] for path in stats}
+    for path, stat in now.items() - stats.items():
+        _drop_bytecode(path)  # it knows its source by whole seconds only
+    stats.update(now)
+
+
+def _run(told=os.devnull):
+    """Run the program here, to its end in Python's own way, or show its graph; return 0 or 2."""
+    global _report
+
+    def _report(path, stat):
+        try:
+            with open(told, "a") as file:
+                file.write(ascii((path, stat)) + "\n")  # at once, as who is killed tells nothing
+        except OSError:  # a daemon, which has outlived the parent
+            pass
+
+    try:
+        if _options.graph:
+            _show_graph()
+        else:
+            runner = _Runner()._start()
+            exec(runner.code, _namespace_of("__main__"))
+        return 0
+    except _NothingToRun as error:
+        open(told, "w").close()  # the parent leaves, too
+        _say(f"cannot run {_options.argv[0]}: {error}", failed=True)
+        return 2
+    except BaseException as error:
+        _trim(error)
+        for path, stat in _concerned(error).items():
+            if path not in _runs:  # else it may have been saved since it was executed
+                _tell(path, stat)
+        hook, trace = sys.excepthook, error.__traceback__  # to which raising adds our frames
+        sys.excepthook = lambda kind, error, _: hook(kind, error.with_traceback(trace), trace)
+        raise
 
 
 class _Runner(Watcher):
-    """The process of the script: runs it as `__main__`, and swaps in what is saved meanwhile."""
+    """Runs the script as `__main__`, and swaps in what is saved meanwhile."""
 
-    def __init__(self, options, told_in):
-        super().__init__(options.interval, options.include, options.exclude,
-                         self.reloaded, self.not_reloaded)
-        self.options, self.told_in, self.name = options, told_in, options.argv[0]
-        self.unchecked = [*options.include, *options.exclude, *options.restart]
-        self.loaded, self.restarts, self.outdated = 0, None, False
-
-    def run(self):
-        """Run the script, and let what it raises leave in Python's own way."""
-        global _report
-        _report = self.tell
-        try:
-            code = self.prepare()
-            self._start()
-            exec(code, _dict_of(sys.modules["__main__"]))
-        except BaseException as error:
-            for path, stat in _concerned(error).items():
-                if path not in _runs:  # else it may have been saved since it was executed
-                    self.tell(path, stat)
-            if not isinstance(error, SystemExit):
-                _show_from_script(error)
-            raise
-        self.check_patterns()
-        return 0
-
-    def tell(self, path, stat):
-        """Tell the parent which file was executed: at once, as who is killed tells nothing."""
-        if self.outdated and path == self.path:
-            stat = self.began_at  # so that it sees another one
-        if self.told_in:
-            try:
-                with open(self.told_in, "a", encoding="ascii") as file:
-                    file.write(ascii((path, stat)) + "\n")
-            except OSError:
-                pass
-
-    def prepare(self):
-        """Make a new `__main__`, sys.argv and sys.path as Python does; return the code to run."""
-        _set_arguments(self.options)
-        spec, loader, path, code = _located(self.options)
-        if self.options.module:
-            sys.argv[0] = path
-        self.path, self.began_at, self.get_data = path, _stat(path), loader.get_data
-        try:
-            self.source = loader.get_data(path)
-        except OSError as error:
-            raise _NothingToRun(error) from None
-        self.stats = {path: self.began_at}  # of the files whose save is worth a swap
-        watched = getattr(loader, "archive", path)
-        self.tell(watched, _stat(watched))
+    def __init__(self):
+        """Set sys.argv, sys.path and `__main__` as Python does; get the code to run."""
+        import pkgutil
+        import runpy
+        super().__init__(_options.interval, _options.include, _options.exclude, None, None)
+        self.outdated, self.closing = False, None
+        name, module, here = _options.argv[0], _options.module, os.getcwd()
+        path = os.path.join(here, name) if sys.version_info >= (3, 9) else name
+        folder = here if module else path
+        is_file = not (module or pkgutil.get_importer(name))
+        if is_file:
+            folder = os.path.dirname(os.path.realpath(name))
+        safe = getattr(sys.flags, "safe_path", sys.flags.isolated)  # Python 3.11
+        if not safe or folder == path:
+            sys.path[:0 if safe else 1] = [folder]
+        sys.argv[:], spec, code = _options.argv, None, None
+        if module:
+            _, spec, code = runpy._get_module_details(name, _NothingToRun)
+            path = sys.argv[0] = spec.origin
+        elif not is_file:
+            _, spec, code = runpy._get_main_module_details(_NothingToRun)
+            path = spec.origin
+        elif not _stat(path):
+            raise _NothingToRun(f"there is no file {path!r}")
+        loader = spec.loader if spec else importlib.machinery.SourceFileLoader("__main__", path)
+        stat, file = _stat(path), getattr(loader, "archive", path)
+        _tell(file, _stat(file))
+        for name in _options.include + _options.exclude + _options.restart:
+            top = name.partition(".")[0]
+            if top.isidentifier() and top not in sys.modules and not _find_spec(top):
+                _say(f"there is no module {name!r}")
         module = sys.modules["__main__"] = types.ModuleType("__main__")
         _dict_of(module).update(__builtins__=builtins, __file__=path, __loader__=loader,
                                 __spec__=spec, __package__=spec and spec.parent)
@@ -257,21 +194,12 @@ class _Runner(Watcher):
             module.__cached__ = spec and spec.cached
         if sys.version_info < (3, 14):
             module.__annotations__ = {}
-        if sys.version_info < (3, 9) and spec is None:
-            module.__file__ = self.name
-        code = code or compile(self.source, path, "exec", dont_inherit=True)
-        _runs[path] = Version(self.began_at, code)
-        return code
-
-    # What is saved
+        self.get_data, self.source = loader.get_data, loader.get_data(path)
+        self.code = code or compile(self.source, path, "exec", dont_inherit=True)
+        self.path, self.stats, _runs[path] = path, {path: stat}, Version(stat, self.code)
 
     def _look(self):
-        """Return {name: stat} of what changed: the modules in scope, and the script."""
-        if self.loaded == len(sys.modules):  # its imports are done
-            self.check_patterns()
-        self.loaded = len(sys.modules)
-        changed = super()._look()
-        stats = {path: _stat(path) for path in self.stats}
+        changed, stats = super()._look(), {path: _stat(path) for path in self.stats}
         if stats[self.path] and stats != self.stats:
             changed["__main__"] = stats
         return changed
@@ -279,218 +207,93 @@ class _Runner(Watcher):
     def _reload(self):
         """Reload what changed; the script last, as what it imports may be among that."""
         import signal
-        self.began, changed = time.perf_counter(), self._look()
-        restarts = {name: changed[name] for name in changed if _matches(name, self.options.restart)}
-        if not restarts:
-            super()._reload()
+        began, changed, names = time.perf_counter(), self._look(), []
+        restarts = [name for name in changed if _matches(name, _options.restart)]
+        if restarts:
+            if changed != self.closing:  # else it takes its time to close
+                self.closing = changed
+                _say(f"{_listing(restarts)} saved: the program starts again")
+                os.kill(os.getpid(), signal.SIGTERM)
+            return
+        try:
+            names = reload_changed(include=_options.include, exclude=_options.exclude)
             if "__main__" in changed:
-                self.swap()
-        elif restarts != self.restarts:  # else it takes its time to close
-            self.restarts = restarts
-            _say(self.options, f"{_listing(list(restarts))} saved: the program starts again")
-            if os.name == "nt":
-                signal.raise_signal(signal.SIGTERM)
-            else:
-                os.kill(os.getpid(), signal.SIGTERM)  # so that the main thread wakes
+                names += self.swap()
+        except BaseException as error:
+            _say(f"{error}; the old code goes on", failed=True, trace=_user_traceback(error))
+            names += getattr(error, "reloaded", ())
+        if names:
+            count, took = len(names), (time.perf_counter() - began) * 1000
+            _say(f"reloaded {_listing(names)} ({count} module{'s' * (count > 1)}, {took:.0f} ms)")
 
     def swap(self):
-        """Execute the changed definitions and imports of the script, and nothing else of it."""
-        self.began, stat = time.perf_counter(), _stat(self.path)
+        """Execute the changed definitions and imports of the script; return its name if any.
+
+        All else stands behind a false condition, as functions follow their code by its place.  So
+        do those of which only the body changed: `@app.route` refuses to be called again.
+        """
+        import ast
+        path = self.path
+        stat, source = _stat(path), self.get_data(path)
+        kinds = ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom
+
+        def head(node):
+            if hasattr(node, "args"):  # a function
+                node = type(node)(**{**vars(node), "body": []})
+            return ast.dump(node)
+
+        def others(tree):
+            return [ast.dump(node) for node in tree.body if not isinstance(node, kinds)]
+
         try:
-            source = self.get_data(self.path)
-            code, changed, others = _changed_definitions(self.source, source, self.path)
-            self.outdated = self.outdated or others
-            if source != self.source:
-                _swap_main(code, self.path, stat)
-        except OSError:  # locked for a moment
-            return
+            old, new = ast.parse(self.source, path), ast.parse(source, path)
+            known, never = set(map(head, old.body)), ast.parse("not __name__", mode="eval").body
+            changed, differ = ast.dump(old) != ast.dump(new), others(old) != others(new)
+            for index, node in enumerate(new.body):
+                is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+                leads = is_text or getattr(node, "module", None) == "__future__"
+                if not leads and (not isinstance(node, kinds) or head(node) in known):
+                    new.body[index] = ast.If(never, [node], [])
+            code = compile(ast.fix_missing_locations(new), path, "exec", dont_inherit=True)
+            _swap_main(code, path, stat)
         except Exception as error:
-            self.stats = {**_concerned(error), self.path: stat}
-            for path in self.stats:
-                self.tell(path, self.stats[path])
-            self.not_reloaded(error)
-            return
-        self.source, self.stats = source, {self.path: stat}
-        self.tell(self.path, stat)
-        if changed:
-            self.reloaded(["__main__"])
-        if others:
-            _say(self.options, f"other statements of {self.name} changed: they run with the next "
-                               "start (--restart __main__ restarts at once)")
-
-    # What is said
-
-    def reloaded(self, names):
-        milliseconds = (time.perf_counter() - self.began) * 1000
-        count = f"{len(names)} module{'s' * (len(names) != 1)}"
-        _say(self.options, f"reloaded {_listing(names)} ({count}, {milliseconds:.0f} ms)")
-
-    def not_reloaded(self, error):
-        trace = _user_traceback(error)
-        if not isinstance(error, ReloadError):
-            error = _failure(error, "__main__", self.path)
-        _say(self.options, f"{error}; the old code goes on", failed=True, trace=trace)
-        if error.reloaded:
-            self.reloaded(error.reloaded)
-
-    def check_patterns(self):
-        """Say, once, which names in the options are those of no loaded module."""
-        for pattern in self.unchecked:
-            if not any(_matches(name, [pattern]) for name in list(sys.modules)):
-                _say(self.options, f"no module is loaded that {pattern!r} could mean")
-        self.unchecked = ()
+            self.stats = {**_concerned(error), path: stat}
+            raise
+        self.source, self.stats, self.outdated = source, {path: stat}, self.outdated or differ
+        _tell(path, None if self.outdated else stat)  # None: it runs again after its end
+        if differ:
+            _say(f"other statements of {_options.argv[0]} changed: they run with the next start "
+                 "(--restart __main__ restarts at once)")
+        return ["__main__"] * changed
 
 
-def _set_arguments(options):
-    """Give the script its sys.argv, and the sys.orig_argv that servers start it again with."""
-    if hasattr(sys, "orig_argv"):  # Python 3.10
-        head = sys.orig_argv[:len(sys.orig_argv) - len(sys.argv) + 1]
-        del head[-2 if head[-2] == "-m" else -1:]
-        sys.orig_argv[:] = [*head, *["-m"] * bool(options.module), *options.argv]
-    sys.argv[:] = options.argv
-    if options.module:
-        sys.argv[0] = "-m"  # until it is found, as with Python
-
-
-def _put_folder_first(options):
-    """Let sys.path begin as with Python; return whether a mere file is to be run."""
-    from pkgutil import get_importer
-    name = options.argv[0]
-    is_file = not options.module and get_importer(name) is None
-    above = os.getcwd() if sys.version_info >= (3, 9) else ""
-    folder = os.path.dirname(os.path.realpath(name)) if is_file else os.path.join(above, name)
-    safe = getattr(sys.flags, "safe_path", sys.flags.isolated)  # Python 3.11
-    if not safe:
-        sys.path[0] = os.getcwd() if options.module else folder
-    elif not (is_file or options.module):
-        sys.path.insert(0, folder)
-    return is_file
-
-
-def _located(options):
-    """Return the spec (None of a mere file), loader, path and code, if known, of what to run."""
-    import runpy
-    if _put_folder_first(options):
-        path = os.path.join(os.getcwd(), options.argv[0])
-        return None, importlib.machinery.SourceFileLoader("__main__", path), path, None
-    if options.module:
-        _, spec, code = runpy._get_module_details(options.argv[0], _NothingToRun)
-    else:
-        _, spec, code = runpy._get_main_module_details(_NothingToRun)
-    return spec, spec.loader, spec.origin, code
-
-
-def _show_from_script(error):
-    """Have the traceback of an exception that is about to leave begin in the script."""
-    hook, trace = sys.excepthook, error.__traceback__
-    above = __name__, "runpy", "importlib.util"
-    while trace is not None and trace.tb_frame.f_globals.get("__name__") in above:
-        trace = trace.tb_next
-    sys.excepthook = lambda kind, error, _: hook(kind, error.with_traceback(trace), trace)
-
-
-def _changed_definitions(before, source, path):
-    """Return the code of a script that executes what changed of its definitions and imports.
-
-    All else stands behind a false condition, as functions follow their code by its place.  So does
-    a function that changed only below its decorators: `@app.route` refuses to be called again.
-    Return also whether any has changed, and whether other statements have.
-    """
-    import ast
-    functions = ast.FunctionDef, ast.AsyncFunctionDef
-    kinds = *functions, ast.ClassDef, ast.Import, ast.ImportFrom
-
-    def others(tree):
-        return [ast.dump(node) for node in tree.body if not isinstance(node, kinds)]
-
-    def head(node):
-        return [node.name, ast.dump(node.args), *map(ast.dump, node.decorator_list)]
-
-    old, new = (compile(each, path, "exec", ast.PyCF_ONLY_AST, True) for each in (before, source))
-    known, others_changed = {ast.dump(node) for node in old.body}, others(old) != others(new)
-    changed = [node for node in new.body if isinstance(node, kinds) and ast.dump(node) not in known]
-    decorated = [head(node) for node in old.body
-                 if isinstance(node, functions) and node.decorator_list]
-    never = ast.parse("not __name__", mode="eval").body
-    for index, node in enumerate(new.body):
-        is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-        if is_text or getattr(node, "module", None) == "__future__":
-            continue  # these have to be the first
-        if node not in changed or isinstance(node, functions) and head(node) in decorated:
-            new.body[index] = ast.copy_location(ast.If(never, [node], []), node)
-    code = compile(ast.fix_missing_locations(new), path, "exec", dont_inherit=True)
-    return code, bool(changed), others_changed
-
-
-def _show_graph(options):
-    """Import what would be run, and print who imports whom."""
+def _show_graph():
+    """Import what would be run, and print who imports whom: the imports of each module once."""
     import contextlib
-    spec, sys.argv[:] = _spec_to_show(options), options.argv
-    _say(options, f"importing {options.argv[0]} to see what it imports")
-    sys.modules[spec.name] = module = importlib.util.module_from_spec(spec)
-    try:
-        with contextlib.redirect_stdout(sys.stderr), contextlib.suppress(SystemExit):
-            spec.loader.exec_module(module)
-    except Exception as error:
-        _say(options, "there is no graph to show", failed=True, trace=_user_traceback(error))
-        return 1
-    graph = import_graph(include=[*options.include, spec.name], exclude=options.exclude)
-    tree = options.graph == "tree"
-    print("\n".join(_tree(graph, spec.name) if tree else _drawn(graph, options.graph)))
-    return 0
-
-
-def _spec_to_show(options):
-    """Return the spec of what would be run, under a name of its own."""
-    name = options.argv[0]
-    if options.module:
-        _put_folder_first(options)
-        try:
-            spec = importlib.util.find_spec(name)
-        except ModuleNotFoundError as error:  # that is a package
-            raise _NothingToRun(error) from None
-        if spec is None:
-            raise _NothingToRun(f"there is no module {name!r}")
-        return spec
-    _, _, path, _ = _located(options)
-    if not os.path.isfile(path):
-        raise _NothingToRun(f"there is no file {path!r}")
-    name = os.path.splitext(os.path.basename(os.path.abspath(name)))[0]
-    loader = importlib.machinery.SourceFileLoader(name, path)
-    return importlib.util.spec_from_loader(name, loader)
-
-
-def _drawn(graph, form):
-    """Yield the lines of the import graph in a language that draws it."""
-    dot = form == "dot"
-    template, arrow = ('"{0}"', "->") if dot else ('n{1}["{0}"]', "-->")
-    nodes = {name: template.format(name, index) for index, name in enumerate(graph)}
-    yield "digraph imports {" if dot else "graph TD"
-    for name in graph:
-        yield f"  {nodes[name]};"
-        for target in graph[name]:
-            yield f"  {nodes[name]} {arrow} {nodes[target]};"
-    if dot:
-        yield "}"
-
-
-def _tree(graph, root):
-    """Yield the lines of the import graph as a tree, each module's imports once."""
-    shown, stack = set(), [(root, ())]
+    name, sys.argv[:] = _options.argv[0], _options.argv
+    if not _options.module:
+        sys.path.insert(0, os.path.dirname(os.path.abspath(name)))
+        name = os.path.splitext(os.path.basename(name))[0]
+    if not importlib.util.find_spec(name):
+        raise _NothingToRun(f"there is no module {name!r}")
+    _say(f"importing {name} to see what it imports")
+    with contextlib.redirect_stdout(sys.stderr), contextlib.suppress(SystemExit):
+        __import__(name)
+    graph = import_graph(include=_options.include + [name], exclude=_options.exclude)
+    shown, stack = set(), [(name, ())]
     while stack:
         name, above = stack.pop()
-        mark = " (see above)" if name in shown and graph.get(name) else ""
+        targets = graph.get(name, ())
+        mark = " (see above)" if name in shown and targets else ""
         if name in above:
             mark = " (cycle)"
-        yield "    " * len(above) + name + mark
+        print("    " * len(above) + name + mark)
         if not mark:
             shown.add(name)
-            stack += [(target, above + (name,)) for target in reversed(graph.get(name, ()))]
+            stack += [(target, (*above, name)) for target in reversed(targets)]
 
 
-if __name__ == "__main__":
-    # what runs must be the module that others import, and not this one
-    sys.path.append(os.path.dirname(os.path.abspath(__file__)))  # -I has put no folder there
-    _module = importlib.import_module("deepreload" if __spec__ is None else __spec__.name)
-    sys.path.pop()
-    sys.exit(_module.main())
+if __name__ == "__main__":  # what runs must be the module that others import, and not this one
+    if not __spec__:  # run as a file: -I has put no folder there
+        sys.path.append(os.path.dirname(os.path.abspath(__file__)))
+    sys.exit(importlib.import_module(__spec__.name if __spec__ else "deepreload").main())

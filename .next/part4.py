@@ -491,7 +491,7 @@ class View(dict):
 
     def __setitem__(self, name, value):
         if name in self.old and type(value) not in _PLAIN:
-            if self.facts.binds.get(name) == 1 or _is_class(value):
+            if self.facts.binds.get(name) == 1:
                 value = _keep(self.batch, self.old[name], value)
             else:
                 self.later[name] = None

@@ -8,7 +8,7 @@ _PLAIN = {int, str, float, bool, bytes, type(None), tuple, list, dict, set, froz
           _Reloading}
 _DESCRIPTORS = {types.MemberDescriptorType, types.GetSetDescriptorType}
 _NO_RECORDS = {*_PLAIN, *_DESCRIPTORS, FunctionType, MethodType}
-_CACHED = type(functools.lru_cache(None)(len))
+_CACHED = functools._lru_cache_wrapper  # a function in PyPy, and nothing's type
 _METHODS = {property: ("fget", "fset", "fdel", "__doc__"), classmethod: ("__func__",),
             staticmethod: ("__func__",)}
 _METACLASSES = {"abc", "typing", "typing_extensions", "enum"}  # Python's own, besides type
@@ -393,7 +393,7 @@ def _references_to(obj):
     found = weakref.getweakrefs(obj)
     if not _is_class(obj):
         return found
-    own = 3 + len(_bases(obj))  # and what is counted here
+    own = len(_bases(obj)) + (3 if sys.version_info < (3, 14) else 2)  # with what is counted here
     return [each for each in found if each.__callback__ or type(each) is not weakref.ref
             or getattr(sys, "getrefcount", id)(each) > own]
 

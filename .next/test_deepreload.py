@@ -1980,6 +1980,14 @@ class HeldClasses(Case):
                      "T = type('T', (), {'x': $})", "mod.SEEN == [A], mod.A is A, A.v, mod.P().m(), "
                      "mod.Q().m(), p.m(), q.m(), t.x", (True, True, 2, (2, 2), (20, 2), (2, 2), (20, 2), 2),
                      A="A", p="P()", q="Q()", t="T()")
+        self.follows("class C:\n    def m(self): return 'first$'\nFirst = C\nclass C(First):\n"
+                     "    def m(self): return super().m() + ' second$'",
+                     "mod.C().m(), mod.First().m(), c.m()", ("first2 second2", "first2", "first2 second2"),
+                     c="C()")
+        self.follows("if $:\n    class A:\n        def m(self): return $\nelse:\n    class A: pass\n"
+                     "class B(A): pass\nONE = B()\nTABLE = [A]", "mod.A is A, B.__bases__ == (A,), b.m(), "
+                     "mod.ONE.m(), mod.TABLE[0] is A, mod.B is B", (True, True, 2, 2, True, True), A="A",
+                     B="B", b="B()")
         self.follows("ALL = []\nfor i in range(2):\n    class C: pass\n    ALL.append(C)",
                      "len(set(mod.ALL)), mod.C is mod.ALL[1]", (2, True))
         self.follows(("class A(Exception): pass\nB = A", "class B(Exception): pass\n"
@@ -3273,19 +3281,6 @@ class Graph(Programs):
         self.put("pk/__main__.py", "if __name__ == '__main__': 1/0")
         self.put("pk/x.py", "V = 1")
         self.assertEqual([line.strip() for line in self.shown("--graph", "-m", "pk")][-2:], ["pk", "pk.x"])
-
-    def test_dot_and_mermaid_are_nothing_but_the_picture(self):
-        dot = self.shown("--graph=dot", "s.py")
-        self.assertEqual((dot[0], dot[-1]), ("digraph imports {", "}"))
-        self.assertEqual([line.strip() for line in dot if "->" in line and '"s"' in line],
-                         ['"s" -> "m";', '"s" -> "c";'])
-        mermaid = self.shown("--graph=mermaid", "s.py")
-        self.assertIn(mermaid[0].split()[0], ("graph", "flowchart"))
-        self.assertEqual(len([line for line in mermaid if "-->" in line]), 7)
-        self.assertFalse(any("says" in line for line in dot + mermaid))
-
-
-# -- 9. watch(), notebooks, unloading ---------------------------------------------------------------------
 
 
 class Watching(Programs):
