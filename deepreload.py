@@ -1290,6 +1290,7 @@ class Batch:
         if self.shapes_changed:
             _clear_caches()
         self.committed = True
+        _tell_who_keeps_old(self)
 
     def forget(self, name):
         """Do without a module, as a new process would; roll_back() restores it."""
@@ -1621,24 +1622,23 @@ def _identical(one, other):
 
 
 def _keep(batch, old, new):
-    """Return what to use for a new object: the old one, brought up to date, if it is its version."""
+    """Return what to use for a new object: the old one, brought up to date, if it is a version."""
     kind = type(new)
     if new is old or kind in _PLAIN:
         return new
     if id(new) in batch.pairs:
         return batch.pairs[id(new)].kept
-    if type(old) is _CACHED:
+    if kind is FunctionType is type(old):
+        same, keep = old.__qualname__ == new.__qualname__, _keep_function
+    elif _is_class(new) and _is_class(old):
+        same, keep = _qualname(old) == _qualname(new), _keep_class
+    elif type(old) is _CACHED:
         batch.caches.append(old)
         kept = kind is _CACHED and _keep(batch, old.__wrapped__, new.__wrapped__)
-        if kept is old.__wrapped__ and old.cache_info()[2] == new.cache_info()[2]:
-            batch.pair(new, old)  # it goes on with the old function, and is cleared
-            return old
-    if _is_class(new) and _is_class(old):
-        same = _qualname(old) == _qualname(new)
-        keep = _keep_class
-    elif kind is FunctionType is type(old):
-        same = old.__qualname__ == new.__qualname__
-        keep = _keep_function
+        if kept is not old.__wrapped__ or old.cache_info()[2] != new.cache_info()[2]:
+            return new
+        batch.pair(new, old)  # it goes on with the old function, and is cleared
+        return old
     elif kind in _METHODS and type(old) is kind:
         before, after = _parts(old), _parts(new)
         kept = list(map(functools.partial(_keep, batch), before, after))
@@ -1650,10 +1650,9 @@ def _keep(batch, old, new):
     return keep(batch, old, new) if made_here and id(old) not in batch.claimed else new
 
 
-def _parts(value):
-    """Return what a property, classmethod or staticmethod is made of; of all else itself."""
-    names = _METHODS.get(type(value))
-    return [getattr(value, name) for name in names] if names else [value]
+def _parts(method):
+    """Return what a property, classmethod or staticmethod is made of."""
+    return [getattr(method, name) for name in _METHODS[type(method)]]
 
 
 def _keep_function(batch, old, new):
@@ -1779,10 +1778,9 @@ def _keep_class(batch, old, new):
         batch.replaced.append((old, new))
         return new
     batch.pair(new, old)
-    for function in filter(_is_function, itertools.chain(*map(_parts, after.values()))):
-        for cell in function.__closure__ or ():
-            if _content(cell) is new:  # behind super(): it is used at once
-                cell.cell_contents = old
+    for cell in _cells_in(after.values()):
+        if _content(cell) is new:  # behind super(): it is used at once
+            cell.cell_contents = old
     if "_member_map_" in after and "_member_map_" in before:
         _keep_members(batch, old, before["_member_map_"], new, after)
     wanted = {name: _keep(batch, before.get(name), value) for name, value in after.items()}
@@ -1793,6 +1791,17 @@ def _keep_class(batch, old, new):
         except TypeError:  # its layout differs
             pass
     return old
+
+
+def _cells_in(values):
+    """Return the cells of the functions among the attributes of a class."""
+    waiting, cells = list(values), []
+    for value in waiting:  # to which the loop adds
+        if type(value) in _METHODS:
+            waiting += _parts(value)
+        elif _is_function(value):
+            cells += value.__closure__ or ()
+    return cells
 
 
 def _layout(cls):
@@ -2163,6 +2172,36 @@ def _rename_in(batch, namespace, facts, taken):
             batch.do(_restore_item, namespace, name, taken[id(value)], old=value)
 
 
+def _tell_who_keeps_old(batch):
+    """Log, once each, who goes on with the old version of an object that was made anew.
+
+    A server's application, say, has registered the routes of the old one: nothing of the new one
+    can arrive there.  Only what modules that were not executed hold, and not too far, is looked at.
+    """
+    old, queue = {}, []
+    for view in batch.views.values():
+        for name, obj in view.old.items():
+            new = view.live.get(name, obj)
+            if new is not obj and type(new) is type(obj) and not _is_class(obj):
+                if _attributes(obj) and not _is_function(obj):
+                    old[id(obj)] = f"{view.name}.{name}"
+    for name in _Scope().loaded() if old else ():
+        if name not in batch.views:
+            queue.append(sys.modules.get(name))
+    above = {id(module): name for name, module in list(sys.modules.items())}
+    for holder in queue:  # to which the loop adds
+        for part in gc.get_referents(holder):
+            if id(part) in old:
+                way = _ways_to(part, holder, above, 1)[0]
+                text = f"{old.pop(id(part))} was made anew; {way} keeps the old one"
+                if text not in _said:
+                    _log().warning(_said.setdefault(text, text))
+            elif id(part) not in above and len(queue) < 5000 and _is_tracked(part):
+                above[id(part)] = holder
+                if not (_is_class(part) or _is_function(part) or _is_module(part)):
+                    queue.append(part)
+
+
 # -- K. unloading ----------------------------------------------------------------------------------
 # Guarantees that modules go dependents first, all or none, and that the report tells what is left.
 # Relies on gc: a namespace lives on in functions, a class on its own, when the module is dead.
@@ -2454,12 +2493,17 @@ def _swap_main(code, path, stat):
 
 
 def load_ipython_extension(shell: Any) -> None:
-    """`%load_ext deepreload`: every cell begins with a `reload_changed()`."""
+    """`%load_ext deepreload`: every cell begins with a `reload_changed()`.
+
+    `%deepreload include=NAME,NAME exclude=NAME` sets its scope; without words, the default.
+    """
     del _cells[:]
+    _before_cell.scope = {}
+    shell.register_magic_function(_set_scope, magic_name="deepreload")
     for cell in shell.user_ns.get("In", ()):
         _note_cell(shell, cell)
     shell.events.register("pre_run_cell", _before_cell)
-    print("deepreload: cells begin with a reload of what you have saved")
+    print("deepreload: your own modules are reloaded when you have saved them, before each cell")
 
 
 def unload_ipython_extension(shell: Any) -> None:
@@ -2468,9 +2512,17 @@ def unload_ipython_extension(shell: Any) -> None:
     del _cells[:]
 
 
+def _set_scope(line):
+    """Set what the cells reload from now on, as `%deepreload` says."""
+    words = [word.partition("=") for word in line.split()]
+    scope = {option: value.split(",") for option, _, value in words}
+    _Scope(**scope)  # raises TypeError for other options
+    _before_cell.scope = scope
+
+
 def _before_cell(info=None):
     try:
-        reload_changed()
+        reload_changed(**_before_cell.scope)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
@@ -2594,18 +2646,30 @@ def _supervise():
 
 
 def _wait_for_save(code, stats):
-    """Say how the program has ended; wait until its files are saved, and stay so for a moment."""
+    """Say how the program has ended; wait until its files are saved, and stay so for a moment.
+
+    Beside the modules of a program that is run by -m, as pytest, new files count, too.
+    """
+    import glob
     import signal
+
+    def look():
+        paths, folders = set(stats), {os.path.dirname(path) for path in stats}
+        for folder in folders if _options.module else ():
+            paths.update(glob.glob(os.path.join(glob.escape(folder), "*.py")))
+        return {path: _stat(path) or stats.get(path) for path in paths}
+
     names = {-each: f"by signal {each.name}" for each in signal.Signals}
     how = f"{_options.argv[0]} ended {names.get(code, f'with status {code}')}"
     if any(_stat(path) not in (None, stats[path]) for path in stats):
         _say(f"{how}; it was saved meanwhile and runs again")
     else:
         _say(f"{how}; it runs again on the next save (Ctrl-C leaves)", failed=code)
+    stats.update({**look(), **stats})
     before, now = None, stats
     while now == stats or now != before:
         time.sleep(_options.interval if now == stats else _QUIET)
-        before, now = now, {path: _stat(path) or stats[path] for path in stats}
+        before, now = now, look()
     for path, stat in now.items() - stats.items():
         _drop_bytecode(path)  # it knows its source by whole seconds only
     stats.update(now)

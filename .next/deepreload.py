@@ -21,7 +21,7 @@
 
 How: the code of each module is executed in the live module, in a namespace that hides what the old
 code has left; what it binds is paired with the old object of that name, which is brought up to date
-and stays; import statements execute first what they name; a log undoes all of it where a module fails.
+and stays; import statements execute first what they name; if a module fails, a log undoes it all.
 
 What it will not do (the README says what to do instead): undo what module bodies do elsewhere;
 change frames that are running; keep the identity of classes that a framework's metaclass has made;
@@ -47,8 +47,8 @@ import time
 import types
 import weakref
 from importlib import _bootstrap
-from importlib.machinery import (
-    BuiltinImporter, ExtensionFileLoader, FrozenImporter, ModuleSpec, SourceFileLoader, all_suffixes)
+from importlib.machinery import BuiltinImporter, ExtensionFileLoader, FrozenImporter
+from importlib.machinery import ModuleSpec, SourceFileLoader, all_suffixes
 from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 
 __version__ = "2.0"
@@ -168,7 +168,7 @@ def import_graph(*, include: Names = (), exclude: Names = ()) -> dict[str, list[
     with _lock:
         names = _Scope(include, exclude).loaded()
         graph = {name: _imports(name, packages=False) for name in names}
-        return {name: [each for each in targets if each in graph] for name, targets in graph.items()}
+        return {name: list(filter(graph.__contains__, graph[name])) for name in graph}
 
 
 # -- B. scope: the modules that are the user's own -----------------------------------------------
@@ -706,7 +706,7 @@ def _find_spec(name):
 
 
 def _invalidate_finders():
-    """Let the finders look at the folders again (importlib's own would import importlib.metadata)."""
+    """Let the finders look at the folders again; importlib's own imports importlib.metadata."""
     for finder in list(sys.path_importer_cache.values()):
         if hasattr(finder, "invalidate_caches"):
             finder.invalidate_caches()
@@ -846,7 +846,8 @@ def _to_reload_deeply(root, scope):
         return [target for target in targets[name] if target in inside]
 
     def eager(name):
-        return [target for target in targets[name] if target in sources and not targets[name][target]]
+        found = targets[name]
+        return [target for target in found if target in sources and not found[target]]
 
     named = [root, *[name for name in inside if name.startswith(root + ".")]]
     _order(named, below)
@@ -968,7 +969,7 @@ _IMPORT_SYSTEM = "<frozen", "<builtin>/frozen"  # its files' names in CPython an
 
 
 def _failure(error, name, path, undone=()):
-    """Return the ReloadError for an exception: which module, which file and line, what was tried."""
+    """Return the ReloadError for an exception: which module, which file and line, what was done."""
     line, what = None, _text(error)
     _trim(error)
     if isinstance(error, SyntaxError) and error.filename:
@@ -1522,7 +1523,7 @@ class View(dict):
             return self.children[name]
         if "__getattr__" in self.live and "__getattr__" not in self.hidden:
             return self.live["__getattr__"](name)
-        raise AttributeError(f"partially initialized module {self.name!r} has no attribute {name!r}")
+        raise AttributeError(f"partially initialized module {self.name!r} has no {name!r} yet")
 
     def drop_hidden(self):
         for name in self.hidden:
@@ -1620,7 +1621,7 @@ def _identical(one, other):
 
 
 def _keep(batch, old, new):
-    """Return what to use for a new object: the old one, brought up to date, where it has made it."""
+    """Return what to use for a new object: the old one, brought up to date, if it is its version."""
     kind = type(new)
     if new is old or kind in _PLAIN:
         return new
@@ -1651,7 +1652,8 @@ def _keep(batch, old, new):
 
 def _parts(value):
     """Return what a property, classmethod or staticmethod is made of; of all else itself."""
-    return [getattr(value, name) for name in _METHODS[type(value)]] if type(value) in _METHODS else [value]
+    names = _METHODS.get(type(value))
+    return [getattr(value, name) for name in names] if names else [value]
 
 
 def _keep_function(batch, old, new):
@@ -1705,15 +1707,16 @@ def _set_state(function, state):
 
 def _same_value(one, other):
     """Return whether two values are the same object, or constants that nobody tells apart."""
-    if one is other or type(one) is not type(other):
+    kind = type(one)
+    if one is other or kind is not type(other):
         return one is other
-    return type(one) in (str, int) and one == other or type(one) in (tuple, dict) and not (one or other)
+    return kind in (str, int) and one == other or kind in (tuple, dict) and not (one or other)
 
 
 def _forward(batch, old, new):
     """Let an old function, which cannot be given the new one's code, only call the new one.
 
-    It takes it from a keyword default: a constant of the code would be a cycle that nobody collects.
+    It takes it from a keyword default: as a constant of the code it were never collected.
     """
     def call(*args, __new__, **kwargs):
         return __new__(*args, **kwargs)
@@ -1838,7 +1841,7 @@ def _keep_members(batch, old, members, new, after):
         _patch(value, batch.pairs, lambda function, *args, old: function(*args))
 
 
-# -- G. functions follow their code, whoever holds them --------------------------------------------
+# -- G. functions follow their code, whoever holds them -------------------------------------------
 # Guarantees that no function goes on running the code of an earlier version of its module: one in a
 # C structure, a closure, a bound method.  A reference count tells whether there is any; if so, the
 # garbage collector finds it.
@@ -1928,9 +1931,9 @@ def _follow_classes(batch):
                            "old one", new.__module__, _qualname(new), stuck[id(old)])
 
 
-# -- I. leftovers: new versions that somebody has put somewhere before they were paired -------------
-# Guarantees that registries which decorators, metaclasses and __init_subclass__ fill hold the object
-# that the program uses.  Relies on the garbage collector to find who holds what.
+# -- I. leftovers: new versions that somebody has put somewhere before they were paired -----------
+# Guarantees that registries which decorators, metaclasses and __init_subclass__ fill hold what the
+# program uses.  Relies on the garbage collector to find who holds what.
 
 
 def _replace_leftovers(batch, gains=True):
@@ -2028,16 +2031,9 @@ def _patch(holder, pairs, do):
 
     if kind is Pair or kind is types.FrameType or holder is pairs:
         return holder
-    if issubclass(kind, tuple):
-        return tuple.__new__(kind, map(find, tuple.__iter__(holder)))
-    if kind is frozenset:
-        return frozenset(map(find, holder))
-    if kind is MethodType:
-        return MethodType(find(holder.__func__), find(holder.__self__))
-    if kind is getattr(types, "GenericAlias", 0):  # 3.9
-        return kind(holder.__origin__, find(holder.__args__))
-    if kind is getattr(types, "UnionType", 0):  # 3.10
-        return functools.reduce(operator.or_, find(holder.__args__))
+    made = _made_anew(holder, kind, find)
+    if made is not holder:
+        return made
     put(_set_class_of, holder, kind)
     base = collections.deque if issubclass(kind, collections.deque) else list
     for index, item in enumerate(list(base.__iter__(holder)) if issubclass(kind, base) else ()):
@@ -2055,9 +2051,24 @@ def _patch(holder, pairs, do):
         put(type.__setattr__, holder, "__bases__", _bases(holder))
     for member, value in _members(holder):
         put(member.__set__, holder, value)
-    namespace = holder if issubclass(kind, dict) else None if _is_class(holder) else _attributes(holder)
+    namespace = holder if issubclass(kind, dict) else _attributes(holder)
     if namespace:
         _patch_dict(namespace, find, put, do)
+    return holder
+
+
+def _made_anew(holder, kind, find):
+    """Return what has to stand in the place of an object that cannot be changed, or the object."""
+    if issubclass(kind, tuple):
+        return tuple.__new__(kind, map(find, tuple.__iter__(holder)))
+    if kind is frozenset:
+        return frozenset(map(find, holder))
+    if kind is MethodType:
+        return MethodType(find(holder.__func__), find(holder.__self__))
+    if kind is getattr(types, "GenericAlias", 0):  # 3.9
+        return kind(holder.__origin__, find(holder.__args__))
+    if kind is getattr(types, "UnionType", 0):  # 3.10
+        return functools.reduce(operator.or_, find(holder.__args__))
     return holder
 
 
@@ -2090,7 +2101,7 @@ def _patch_dict(holder, find, put, do):
 
 
 def _set_items(holder, items):
-    """Give a dict other keys: each is taken out and put in, so that other threads find all others."""
+    """Give a dict other keys: each is taken out and put in, as other threads look for others."""
     kind = collections.OrderedDict if isinstance(holder, collections.OrderedDict) else dict
     for old, (key, value) in zip(list(kind.keys(holder)), items):
         kind.pop(holder, old)
@@ -2109,9 +2120,9 @@ def _clear_caches():
             function._clear_cache()
 
 
-# -- J. names elsewhere: what others have imported by name ------------------------------------------
-# Guarantees that `from conf import RATE` follows in the script, in a notebook's cells, and in modules
-# that are not executed again.  Relies on their code, or source, for which name came from where.
+# -- J. names elsewhere: what others have imported by name ----------------------------------------
+# Guarantees that `from conf import RATE` follows in the script, in a notebook's cells, and in
+# modules that are not executed again.  Relies on their code for which name came from where.
 
 _cells = []  # Versions of a notebook's cells
 
@@ -2776,9 +2787,7 @@ if __name__ == "__main__":  # what runs must be the module that others import, a
     if not __spec__:  # run as a file: -I has put no folder there
         sys.path.append(os.path.dirname(os.path.abspath(__file__)))
     sys.exit(importlib.import_module(__spec__.name if __spec__ else "deepreload").main())
-
-
-if __name__ != "__main__":
+else:
     _note_what_runs()
     for _name in _Scope().loaded():  # what runs is what their files say now
         _running(_name)
