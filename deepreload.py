@@ -526,11 +526,12 @@ def _scan(code, facts, top, late):
     words, names = _words(code), code.co_names
     for index, (offset, op, arg) in enumerate(words):
         what = _OPS.get(op)
+        if skipped and any(start <= offset < end for start, end in skipped):
+            continue
         if what == "IMPORT_NAME":
             level, wanted = [_constant(code, word) for word in words[index - 2:index]]
             base = names[arg >> _LAZY_BITS], level or 0
-            if not any(start <= offset < end for start, end in skipped):
-                facts.imports.append(Import(*base, wanted or (), late))
+            facts.imports.append(Import(*base, wanted or (), late))
             if top and arg & 1 and _LAZY_BITS:
                 facts.lazy.append(True)
             if top and wanted == ("*",):
@@ -568,7 +569,8 @@ def _constant(code, word):
 def _type_checking(code):
     """Return [(start, end)] of what stands under `if TYPE_CHECKING:`, which is not executed."""
     import dis
-    found = [each for each in dis.get_instructions(code) if each.opname not in ("TO_BOOL", "CACHE")]
+    nothing = "TO_BOOL", "CACHE", "EXTENDED_ARG"
+    found = [each for each in dis.get_instructions(code) if each.opname not in nothing]
     return [(jump.offset, jump.argval) for load, jump in zip(found, found[1:])
             if load.argval == "TYPE_CHECKING" and jump.opname.endswith("IF_FALSE")]
 
@@ -1381,7 +1383,7 @@ class _Reloading(ModuleType):
         batch = _batch
         if batch is not None and threading.get_ident() == batch.thread:
             view = batch.views.get(_dict_of(self).get("__name__"))
-            if view is not None and name in view.hidden and view.module is self:
+            if view is not None and view.hides(name) and view.module is self:
                 return view.instead_of(name)
         return ModuleType.__getattribute__(self, name)
 
@@ -1526,8 +1528,12 @@ class View(dict):
             return self.live["__getattr__"](name)
         raise AttributeError(f"partially initialized module {self.name!r} has no {name!r} yet")
 
+    def hides(self, name):
+        """Return whether a name is hidden still, and not set past the view meanwhile."""
+        return name in self.hidden and self.live.get(name) is self.old[name]
+
     def drop_hidden(self):
-        for name in self.hidden:
+        for name in filter(self.hides, self.hidden):
             _restore_item(self.live, name, self.children.get(name, _MISSING))
             self.dropped.append(self.old[name])
         self.hidden = set()
@@ -1543,7 +1549,7 @@ class View(dict):
     # The mapping that exec() wants
 
     def __missing__(self, name):
-        if name not in self.hidden:
+        if not self.hides(name):
             raise KeyError(name)  # the live namespace is asked next
         if name in self.children or hasattr(builtins, name):
             return self.children.get(name, getattr(builtins, name, None))
@@ -1639,6 +1645,8 @@ def _keep(batch, old, new):
             return new
         batch.pair(new, old)  # it goes on with the old function, and is cleared
         return old
+    elif type(old) is kind and _has_no_state(batch, old) and _has_no_state(batch, new):
+        return old  # a sentinel, which is compared with `is`
     elif kind in _METHODS and type(old) is kind:
         before, after = _parts(old), _parts(new)
         kept = list(map(functools.partial(_keep, batch), before, after))
@@ -1648,6 +1656,12 @@ def _keep(batch, old, new):
     module = _module_of(new)
     made_here = same and type(module) is str and module in batch.views and _module_of(old) == module
     return keep(batch, old, new) if made_here and id(old) not in batch.claimed else new
+
+
+def _has_no_state(batch, obj):
+    """Return whether an object is object(), or of a class of its module without any attributes."""
+    own = all(_module_of(cls) in batch.views for cls in _mro(type(obj))[:-1])
+    return own and not _attributes(obj) and not _members(obj)
 
 
 def _parts(method):
@@ -2113,8 +2127,11 @@ def _set_items(holder, items):
     """Give a dict other keys: each is taken out and put in, as other threads look for others."""
     kind = collections.OrderedDict if isinstance(holder, collections.OrderedDict) else dict
     for old, (key, value) in zip(list(kind.keys(holder)), items):
-        kind.pop(holder, old)
+        kind.pop(holder, old, None)
         kind.__setitem__(holder, key, value)
+    if len(holder) != len(items):  # a key hashes by what has been replaced inside it
+        kind.clear(holder)
+        kind.update(holder, items)
 
 
 def _clear_caches():

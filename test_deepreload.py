@@ -2357,6 +2357,33 @@ class Elsewhere(Case):
             print(GONE, NEW, DEEP, deep.DEEP)
             """), "2 b 2 2 2 {'k': 2} os b 1 5 2\n1 7 22 22")
 
+    def test_sentinels_stay(self):
+        "objects without state are compared with `is`, by objects that live on"
+        text = ("UNSET = object()\nclass Missing: pass\nmissing = Missing()\nclass S:\n"
+                "    def __init__(self): self.x, self.y = UNSET, missing\n"
+                "    def m(self): return self.x is UNSET, self.y is missing, $\nclass State: n = 1\n"
+                "state = State()\nstate.n = $")
+        self.load(text.replace("$", "1"))
+        mod = sys.modules["mod"]
+        unset, missing, held = mod.UNSET, mod.missing, mod.S()
+        self.edit(text.replace("$", "2"))
+        self.assertEqual((mod.UNSET is unset, mod.missing is missing, held.m(), mod.state.n),
+                         (True, True, (True, True, 2), 2))
+
+    def test_who_keeps_what_was_made_anew_is_said_once(self):
+        self.write(app="class App: pass\napp = App()\napp.blueprints = {}",
+                   views="class Blueprint: pass\nbp = Blueprint()\nbp.routes = [1]")
+        views = self.imported("views", "app")[0]
+        sys.modules["app"].app.blueprints["v"] = views.bp
+        for number in 2, 3:
+            self.write(views=f"class Blueprint: pass\nbp = Blueprint()\nbp.routes = [{number}]")
+            with self.assertLogs("deepreload", "WARNING") as logs:
+                self.assertEqual(reload_changed(), ["views"])
+                logging.getLogger("deepreload").warning("that is all")
+            said = "views.bp was made anew; app.app.blueprints['v'] keeps the old one"
+            wanted = [said, "that is all"] if number == 2 else ["that is all"]
+            self.assertEqual([record.getMessage() for record in logs.records], wanted)
+
     def test_names_in_modules_that_do_not_run_again(self):
         self.write(conf="RATE = 1\ndef f(): return 1\nclass C: pass\nTABLE = {}",
                    user="from conf import RATE, f, C, TABLE as t", star="from conf import *\nRATE = 'own'")
@@ -2434,7 +2461,7 @@ class Elsewhere(Case):
                "class B(A): pass\nclass Meta(type): pass\nclass F(metaclass=Meta): pass\n"
                "TABLE = {'a': A, 'b': (A, B), 'f': F}\n@functools.lru_cache(None)\ndef f(): return A\n"
                "class E(enum.Enum):\n    X = 1\n@dataclasses.dataclass\nclass D:\n    x: int = 1\n"
-               "X = [A() for _ in range(10)]\nBIG = A()\n")
+               "X = [A() for _ in range(10)]\nBIG = A()\nBIG.size = 1\n")
 
     def test_no_growth(self):
         "each reload leaves a generation of classes and functions in memory"
@@ -3211,6 +3238,15 @@ class Ended(Programs):
                   {"s.py": text.replace("1", "2", 1)}, f"run 2 two ['s.py', 'a'] None {self.root}", "bye",
                   ended)
 
+    def test_new_files_beside_a_module_that_is_run(self):
+        "pytest and unittest find test files by themselves"
+        text = "import unittest\nclass T(unittest.TestCase):\n    def test(self): print('ran', __name__)\n"
+        self.put("test_one.py", text)
+        program = self.start("-m", "unittest", "-b")
+        program.says("it runs again on the next save")
+        self.put("test_two.py", text)
+        program.says("Ran 2 tests")
+
     @posix
     def test_crashes(self):
         for text, said in (("import os; os._exit(3)", "s.py ended with status 3;"),
@@ -3416,6 +3452,31 @@ class Notebook(Programs):
         program = self.start("s.py", deepreload=(), IPYTHONDIR=self.path("ipython"), PYTHONWARNINGS="ignore")
         self.assertEqual(program.end(), 0, program.text() + program.text("out"))
         return program.text("out")
+
+    def test_scope(self):
+        "with a shell that has of IPython's what the extension asks for"
+        self.put("m.py", "X = 1")
+        said = self.told("""
+            import deepreload, m, types
+            hooks, magics = [], {}
+            shell = types.SimpleNamespace(user_ns={"In": []}, events=types.SimpleNamespace(
+                register=lambda event, hook: hooks.append(hook), unregister=lambda event, hook: None))
+            shell.register_magic_function = lambda function, magic_name: magics.update({magic_name: function})
+            shell.transform_cell = lambda cell: cell
+            deepreload.load_ipython_extension(shell)
+            magics["deepreload"]("exclude=m,other")
+            cell = types.SimpleNamespace(raw_cell="1")
+            import sys
+            sys.modules["IPython"] = types.SimpleNamespace(get_ipython=lambda: shell)
+            for number, line in ("2", ""), ("3", ""):
+                with open("m.py", "w") as file: file.write("X = 1" + number)
+                hooks[0](cell)
+                print(m.X)
+                magics["deepreload"](line)
+            try: magics["deepreload"]("only=m")
+            except TypeError: print("TypeError")
+            """, [])
+        self.assertEqual(said.split("\n")[1:4], ["1", "13", "TypeError"])
 
     @unittest.skipUnless(importlib.util.find_spec("IPython"), "IPython is not installed")
     def test_ipython(self):
