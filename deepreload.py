@@ -1278,9 +1278,9 @@ class Batch:
         self.unhook()
         for name in self.failed:  # an importer has caught it: a new process has no such module
             self.forget(name)
+        _follow_classes(self)
         _follow_code(self)
         _replace_leftovers(self)
-        _follow_classes(self)
         _rename_elsewhere(self)
         for view in self.views.values():
             view.drop_rest()
@@ -1404,6 +1404,7 @@ class View(dict):
         self.runs = _running(source.name) or _runs.get(source.path)  # the latter for the script
         self.old, self.code, self.facts = dict(self.live), source.version.code, source.version.facts
         self.hidden, self.later, self.children, self.dropped = set(), {}, {}, []
+        self.waiting = []  # [(code, steps)] of functions whose new code reads names not bound yet
         self.sees_all = self.code is None or _is_lazy(source.version)
 
     def open(self):
@@ -1481,6 +1482,7 @@ class View(dict):
         for name in [*self.later, *past]:
             if name in live and name in old:
                 live[name] = _keep(self.batch, old[name], live[name])
+        self.go_on(at_end=True)
         if self.sees_all:
             unbound = [name for name in past if live[name] is old[name]]
             self.hidden = self.to_hide().intersection(unbound) - self.facts.binds.keys()
@@ -1492,6 +1494,21 @@ class View(dict):
         self.hidden -= self.children.keys()
         if not self.hidden:
             self.show()
+
+    def take(self, code, steps):
+        """Give a function its new code and state, when all names are bound that the code reads."""
+        self.waiting.append((code, steps))
+        self.go_on()
+
+    def go_on(self, at_end=False):
+        waiting, self.waiting = self.waiting, []
+        for code, steps in waiting:
+            new = [name for name in code.co_names if name in self.facts.binds]
+            if at_end or all(name in self.live for name in new):
+                for *args, old in steps:
+                    self.batch.do(*args, old=old)
+            else:
+                self.waiting.append((code, steps))
 
     def give_up(self):
         """Forget a failed execution: its importer may catch that, and try again."""
@@ -1564,6 +1581,8 @@ class View(dict):
         super().__setitem__(name, value)
         self.live[name] = value
         self.hidden.discard(name)
+        if self.waiting:
+            self.go_on()
 
     def __delitem__(self, name):
         super().__delitem__(name)
@@ -1679,8 +1698,7 @@ def _keep_function(batch, old, new):
     batch.pair(new, old)
     if was is code and not (_extras_of(old) or _extras_of(new)):
         return old
-    if was is not code:
-        batch.do(setattr, old, "__code__", code, old=was)
+    steps = [(setattr, old, "__code__", code, was)] * (was is not code)
     had, before, after = old.__dict__, _state_of(old), _state_of(new)
     if "registry" in had and "register" in new.__dict__:  # of functools.singledispatch
         for cls, function in had["registry"].items():
@@ -1688,7 +1706,10 @@ def _keep_function(batch, old, new):
                 new.register(cls, function)
     kept = {name: _keep(batch, had.get(name), value) for name, value in new.__dict__.items()}
     if had or kept or not all(map(_same_value, before, after)):
-        batch.do(_set_state, old, (after, kept), old=(before, dict(had)))
+        steps.append((_set_state, old, (after, kept), (before, dict(had))))
+    if len(after[0] or ()) + len(after[1] or ()) >= len(before[0] or ()) + len(before[1] or ()):
+        steps.reverse()  # defaults that come come first, those that go last: others may call it
+    batch.views[_module_of(new)].take(code, steps)
     for mine, theirs in zip(old.__closure__ or (), new.__closure__ or ()):
         before, after = _content(mine), _content(theirs)
         if before is not after is not _MISSING:
@@ -1762,49 +1783,59 @@ def _set_cell(cell, value):
 
 
 def _keep_class(batch, old, new):
-    """Give an old class what the new one has, or let the new one take over, where it must.
-
-    A framework's metaclass, or an attribute in C, may keep records of a class that nobody can bring
-    up to date.
-    """
-    before, after, meta = dict(_vars_of_class(old)), dict(_vars_of_class(new)), type(new)
+    """Give an old class what the new one has, or let the new one take over, where it must."""
+    before, after = dict(_vars_of_class(old)), dict(_vars_of_class(new))
     bases = tuple([batch.pairs[id(base)].kept if id(base) in batch.pairs else base
                    for base in _bases(new)])
     same_bases = _identical(bases, _bases(old))
     abstract = before.get("__abstractmethods__") != after.get("__abstractmethods__")
     if abstract or before.keys() != after.keys() or not same_bases:
         batch.shapes_changed = True
-    own = meta is type or _vars_of_class(meta).get("__module__") in _METACLASSES
-    becomes = type(old) is meta and (own or "_member_map_" in after)
-    becomes = becomes and "__class__" not in {**before, **after}  # of a proxy
-    records = [value for value in after.values() if type(value) not in _NO_RECORDS
-               and not _is_class(value) and _attributes(value) is None]
-    becomes = becomes and all(part is not new for part in gc.get_referents(*records))
+    becomes = _can_become(old, new, before, after)
     try:
         if becomes and not same_bases:
             batch.do(type.__setattr__, old, "__bases__", bases, old=_bases(old))
     except TypeError:
         becomes = False
-    same = same_bases and before.keys() == after.keys()
-    if not becomes or not same and _layout(old) != _layout(new):
-        batch.pair(new, new)
+    batch.pair(new, old if becomes else new)
+    if not becomes:
         batch.claimed.add(id(old))
         batch.replaced.append((old, new))
         return new
-    batch.pair(new, old)
     for cell in _cells_in(after.values()):
         if _content(cell) is new:  # behind super(): it is used at once
             cell.cell_contents = old
     if "_member_map_" in after and "_member_map_" in before:
-        _keep_members(batch, old, before["_member_map_"], new, after)
-    wanted = {name: _keep(batch, before.get(name), value) for name, value in after.items()}
-    batch.do(_set_attributes, old, wanted, old=before)
+        _keep_members(batch, old, before, new, after)
+    batch.log.append((_set_attributes, old, before))
+    _set_attributes(old, {**after, **before})  # first what is new, as methods may read it
+    _set_attributes(old, {name: _keep(batch, before.get(name), after[name]) for name in after})
     if _bases(new)[0] is not object:
         try:  # it must leave its bases' __subclasses__(); and super() in it has to go on working
             type.__setattr__(new, "__bases__", (old,))
         except TypeError:  # its layout differs
             pass
     return old
+
+
+def _can_become(old, new, before, after):
+    """Return whether an old class can become the new one, bases apart.
+
+    Not where a framework's metaclass, or an attribute in C, may keep records of it that nobody can
+    bring up to date, nor where Python lays out its instances in another way.
+    """
+    meta = type(new)
+    own = meta is type or _vars_of_class(meta).get("__module__") in _METACLASSES
+    if type(old) is not meta or not (own or "_member_map_" in after):
+        return False
+    records = [value for value in after.values() if type(value) not in _NO_RECORDS
+               and not _is_class(value) and _attributes(value) is None]
+    if any(part is new for part in gc.get_referents(*records)):
+        return False
+    if "__class__" in before or "__class__" in after:  # of a proxy: type's own is in the way
+        return False
+    same = before.keys() == after.keys() and _identical(_bases(old), _bases(new))
+    return same or _layout(old) == _layout(new)
 
 
 def _cells_in(values):
@@ -1848,18 +1879,22 @@ def _set_attribute(obj, name, value):
         kind.__setattr__(obj, name, value)
 
 
-def _keep_members(batch, old, members, new, after):
+def _keep_members(batch, old, before, new, after):
     """Keep enum members by name, as far as what they are (an int, a str) lets them change."""
-    plain, named = after["_member_type_"] is object, after["_member_map_"]
+    members, named = before["_member_map_"], after["_member_map_"]
     for name in sorted(named, key=lambda name: name not in members):  # new names of old ones last
         member, kept = named[name], members.get(name, named[name])
         if id(member) not in batch.pairs and id(kept) not in batch.claimed:
+            plain = after["_member_type_"] is object
             if not plain and not _same_value(kept._value_, member._value_):
                 kept = member
             state = {key: old if value is new else value for key, value in member.__dict__.items()}
             batch.do(_restore_namespace, kept.__dict__, state, old=dict(kept.__dict__))
             _set_class_of(kept, old)
             batch.pair(member, kept)
+    for value, member in before["_value2member_map_"].items():
+        if member._name_ not in members:  # flags together
+            after["_value2member_map_"].setdefault(value, member)
     for value in after.values():
         _patch(value, batch.pairs, lambda function, *args, old: function(*args))
 
@@ -1931,6 +1966,8 @@ def _move_lines(path, runs, version):
 def _follow_classes(batch):
     """Let what is of a class that was made anew follow, where Python allows it."""
     successors, stuck = {id(old): new for old, new in batch.replaced}, collections.Counter()
+    if successors:
+        _follow_meanwhile(batch)
     holders = gc.get_referrers(*[old for old, new in batch.replaced]) if successors else ()
     if successors and sys.version_info < (3, 9):  # instances do not tell their class yet
         holders = gc.get_objects()
@@ -1952,6 +1989,26 @@ def _follow_classes(batch):
         if stuck[id(old)]:
             _log().warning("%s.%s is a new class now; %d of its instances and subclasses keep the "
                            "old one", new.__module__, _qualname(new), stuck[id(old)])
+
+
+def _follow_meanwhile(batch):
+    """Let what was made while the old class was the one to be found go on with the new one.
+
+    A framework's registry answers with the old class until the new one is there: relations to
+    itself hold that, and set their other ends on it.
+    """
+    pairs = {id(old): Pair(old, new) for old, new in batch.replaced}
+    own = {id(view.old) for view in batch.views.values()}
+    young = gc.get_objects(generation=0) if sys.implementation.name == "cpython" else ()
+    made = set(map(id, young))
+    for old, new in batch.replaced:
+        for name, value in list(_vars_of_class(old).items()):
+            known = name in _NOT_COPIED or name in _vars_of_class(new)
+            if id(value) in made and not known:
+                batch.do(_set_attribute, new, name, value, old=_MISSING)
+    for holder in young:
+        if id(holder) not in own and not pairs.keys().isdisjoint(map(id, gc.get_referents(holder))):
+            _patch(holder, pairs, batch.do)
 
 
 # -- I. leftovers: new versions that somebody has put somewhere before they were paired -----------
@@ -2066,7 +2123,8 @@ def _patch(holder, pairs, do):
     if kind is CellType:
         put(_set_cell, holder, _content(holder))
     elif kind is functools.partial:
-        put(_set_args_of_partial, holder, holder.args)
+        state = holder.__reduce__()[2]
+        do(kind.__setstate__, holder, tuple(map(find, state)), old=state)
     elif kind is FunctionType or issubclass(kind, BaseException):
         name = "__defaults__" if kind is FunctionType else "args"
         put(setattr, holder, name, getattr(holder, name))
@@ -2088,6 +2146,8 @@ def _made_anew(holder, kind, find):
         return frozenset(map(find, holder))
     if kind is MethodType:
         return MethodType(find(holder.__func__), find(holder.__self__))
+    if kind in _METHODS:
+        return kind(*map(find, _parts(holder)))
     if kind is getattr(types, "GenericAlias", 0):  # 3.9
         return kind(holder.__origin__, find(holder.__args__))
     if kind is getattr(types, "UnionType", 0):  # 3.10
@@ -2098,10 +2158,6 @@ def _made_anew(holder, kind, find):
 def _set_item_of_set(holder, item, other):
     holder.discard(item)
     holder.add(other)
-
-
-def _set_args_of_partial(partial, args):
-    partial.__setstate__((partial.func, args, partial.keywords, partial.__dict__))
 
 
 def _patch_dict(holder, find, put, do):
@@ -2676,13 +2732,13 @@ def _wait_for_save(code, stats):
             paths.update(glob.glob(os.path.join(glob.escape(folder), "*.py")))
         return {path: _stat(path) or stats.get(path) for path in paths}
 
+    stats.update({**look(), **stats})
     names = {-each: f"by signal {each.name}" for each in signal.Signals}
     how = f"{_options.argv[0]} ended {names.get(code, f'with status {code}')}"
     if any(_stat(path) not in (None, stats[path]) for path in stats):
         _say(f"{how}; it was saved meanwhile and runs again")
     else:
         _say(f"{how}; it runs again on the next save (Ctrl-C leaves)", failed=code)
-    stats.update({**look(), **stats})
     before, now = None, stats
     while now == stats or now != before:
         time.sleep(_options.interval if now == stats else _QUIET)
