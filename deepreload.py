@@ -925,9 +925,10 @@ def _reload_what_works(scope, changed):
     for name in set(names) - left:
         _held_back.pop(name, None)
     if first is not None:
-        first.reloaded, others = names, [name for name in changed if name in left - {first.name}]
-        if names:
-            done = f"{_listing(names)} reloaded all the same"
+        first.reloaded = [name for name in names if name not in left]
+        others = [name for name in changed if name in left - {first.name}]
+        if first.reloaded:
+            done = f"{_listing(first.reloaded)} reloaded all the same"
             first.msg = first.msg.replace("nothing was reloaded", done)
         if others:
             first.msg += f"; also held back: {', '.join(others)}"
@@ -1089,6 +1090,7 @@ class Batch:
         self.error, self.at = None, ()
         self.pairs, self.undone, self.claimed, self.replaced, self.caches = {}, {}, set(), [], []
         self.shapes_changed = self.committed = self.opened = False
+        self.versions = []  # [(that has run, that runs now)]
         self.thread, self.collects = threading.get_ident(), gc.isenabled()
         self.modules, self.count, self.deepest = dict(sys.modules), len(sys.modules), _DEEPEST
         self.originals = builtins.__import__, _bootstrap._gcd_import
@@ -1142,7 +1144,7 @@ class Batch:
         for cached in self.caches if self.committed else ():
             _CACHED.cache_clear(cached)
         self.views, self.pairs, self.undone, self.log, self.error = {}, {}, {}, [], None
-        self.replaced, self.hooks = [], (None, None)
+        self.replaced, self.versions, self.hooks = [], [], (None, None)
         if dropped:
             gc.collect()  # else classes are met in __subclasses__()
         if self.collects:
@@ -1279,7 +1281,7 @@ class Batch:
         for name in self.failed:  # an importer has caught it: a new process has no such module
             self.forget(name)
         _follow_classes(self)
-        _follow_code(self)
+        _follow_code(self, self.do)
         _replace_leftovers(self)
         _rename_elsewhere(self)
         for view in self.views.values():
@@ -1320,8 +1322,11 @@ class Batch:
                 self.forget(name)
         self.log.clear()
         _restore_namespace(sys.modules, self.modules, others=True)
-        self.pairs.update(self.undone)
-        _replace_leftovers(self, gains=False)  # in registries elsewhere
+        _follow_code(self, _just_do, back=True)
+        self.pairs.update(self.undone)  # what registries elsewhere got is taken back
+        for old, new in self.replaced:
+            self.pairs[id(new)] = Pair(new, old)
+        _replace_leftovers(self, gains=False)
 
 
 def _is_lazy(version):
@@ -1404,6 +1409,7 @@ class View(dict):
         self.runs = _running(source.name) or _runs.get(source.path)  # the latter for the script
         self.old, self.code, self.facts = dict(self.live), source.version.code, source.version.facts
         self.hidden, self.later, self.children, self.dropped = set(), {}, {}, []
+        batch.versions.append((self.runs, source.version))
         self.waiting = []  # [(code, steps)] of functions whose new code reads names not bound yet
         self.sees_all = self.code is None or _is_lazy(source.version)
 
@@ -1518,6 +1524,10 @@ class View(dict):
             if _module_of(pair.kept) == self.name:
                 self.batch.claimed.discard(id(pair.kept))
                 self.batch.undone[key] = self.batch.pairs.pop(key)
+        for old, new in self.batch.replaced:
+            if _module_of(new) == self.name:
+                self.batch.undone[id(new)] = Pair(new, old)
+        self.batch.replaced = [each for each in self.batch.replaced if _module_of(each[1]) != self.name]
         del self.batch.views[self.name]
 
     def show(self):
@@ -1665,7 +1675,8 @@ def _keep(batch, old, new):
         batch.pair(new, old)  # it goes on with the old function, and is cleared
         return old
     elif type(old) is kind and _has_no_state(batch, old) and _has_no_state(batch, new):
-        return old  # a sentinel, which is compared with `is`
+        batch.pair(new, old)  # a sentinel, which is compared with `is`
+        return old
     elif kind in _METHODS and type(old) is kind:
         before, after = _parts(old), _parts(new)
         kept = list(map(functools.partial(_keep, batch), before, after))
@@ -1896,7 +1907,7 @@ def _keep_members(batch, old, before, new, after):
         if member._name_ not in members:  # flags together
             after["_value2member_map_"].setdefault(value, member)
     for value in after.values():
-        _patch(value, batch.pairs, lambda function, *args, old: function(*args))
+        _patch(value, batch.pairs, _just_do)
 
 
 # -- G. functions follow their code, whoever holds them -------------------------------------------
@@ -1905,15 +1916,19 @@ def _keep_members(batch, old, before, new, after):
 # garbage collector finds it.
 
 
-def _follow_code(batch):
-    """Give functions that run an old code object of a changed module its successor."""
+def _follow_code(batch, do, back=False):
+    """Give functions that run an old code object of a changed module its successor, or back."""
     successors, exact = {}, True
-    for view in batch.views.values():
-        runs, version = view.runs, view.source.version
+    for runs, version in batch.versions:
         if runs is not None and runs.code and version.code and runs is not version:
-            _pair_code(runs.code, version.code, successors)
-            exact = exact and runs.exact
-    _exchange(successors, exact, batch.do)
+            old, new = (version, runs) if back else (runs, version)
+            _pair_code(old.code, new.code, successors)
+            exact = exact and old.exact
+    _exchange(successors, exact, do)
+
+
+def _just_do(function, *args, old):
+    function(*args)
 
 
 def _pair_code(old, new, successors):
@@ -1955,7 +1970,7 @@ def _move_lines(path, runs, version):
     """Put code that differs in nothing but where it stands in place, without executing it."""
     successors = {}
     _pair_code(runs.code, version.code, successors)
-    _exchange(successors, runs.exact, lambda function, *args, old: function(*args))
+    _exchange(successors, runs.exact, _just_do)
     version.left, _runs[path] = runs.left, version
     _tell(path, version.stat)
 
@@ -2020,10 +2035,13 @@ def _replace_leftovers(batch, gains=True):
     """Put kept objects in the place of their new versions, wherever these are held."""
     pairs = [pair for pair in batch.pairs.values() if pair.new is not pair.kept]
     batch.pairs, watched, leftovers = {}, [], {}
+    count = getattr(sys, "getrefcount", id)
     while pairs:
         pair = pairs.pop()
         try:
             if not _references_to(pair.new):
+                if count(pair.new) <= 2:  # the pair, and the question
+                    continue
                 watched.append((weakref.ref(pair.new), pair))
                 pair.new = None
                 continue
@@ -2225,8 +2243,8 @@ def _rename_elsewhere(batch):
     _rename_in(batch, _namespace_of("__main__"), _facts_of_main(), taken)
     for name in _Scope(named=next(iter(batch.views), "")).loaded():
         version = _running(name) if name not in batch.views else None
-        if version is not None:
-            _rename_in(batch, _namespace_of(name), version.facts, taken)
+        facts = version.facts if version is not None else _NO_FACTS
+        _rename_in(batch, _namespace_of(name), facts, taken)
 
 
 def _rename_in(batch, namespace, facts, taken):
