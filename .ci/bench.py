@@ -304,18 +304,18 @@ def measure(folder, count, times, scale):
     turns = [[ask(root, "everything", *kind) for kind in kinds] for _ in range(times)]
     ours, early, again = [best(*column) for column in zip(*turns)]
     others = [ask(root, "everything", name, quiet=True) for name in rivals]
-    row("first deep_reload / re-import of all", ours["first"], again["first"], 1.3, 1.1, *[other and other["first"] for other in others])
-    row("the same, deepreload imported before them", early["first"], again["first"], 1.3, 1.1)
-    row("again, nothing edited / the same", ours["again"], again["first"], 0.8, 0.6, *[other and other["again"] for other in others])
+    row("first deep_reload / re-import of all", ours["first"], again["first"], 1.5, 1.1, *[other and other["first"] for other in others])
+    row("the same, deepreload imported before them", early["first"], again["first"], 1.5, 1.1)
+    row("again, nothing edited / the same", ours["again"], again["first"], 1.1, 0.6, *[other and other["again"] for other in others])
 
     ours = best(*[ask(root, "idle", "deepreload") for _ in range(times)])
     auto = ipython and ask(root, "idle", "autoreload", quiet=True)
-    row("reload_changed(), nothing to do / os.stat", ours["step"], ours["stat"], 1.5, 1.2, None, None, auto and auto["step"] or None)
+    row("reload_changed(), nothing to do / os.stat", ours["step"], ours["stat"], 1.3, 1.2, None, None, auto and auto["step"] or None)
 
     leaf = max(n for n in dependents if not dependents[n])
     middle = min(dependents, key=lambda n: abs(len(dependents[n]) - 20))
     for figure, number, must, aim in (("edit of a module nobody imports / restart", leaf, 0.05, 0.02),
-                                      (f"edit under {len(dependents[middle])} dependents / restart", middle, 0.10, 0.04)):
+                                      (f"edit under {len(dependents[middle])} dependents / restart", middle, 0.06, 0.04)):
         turns = [(ask(root, "edit", "deepreload", number), timed(lambda: ask(root))) for _ in range(times)]
         auto = ipython and ask(root, "edit", "autoreload", number, quiet=True)
         row(figure, min(a for a, b in turns), min(b for a, b in turns), must, aim, None, None, auto or None)
@@ -323,20 +323,20 @@ def measure(folder, count, times, scale):
     small, _ = program(50)
     ours = min((ask(small, "heap", "deepreload") for _ in range(min(times, 3))), key=lambda result: result["many"] / result["few"])
     others = [ask(small, "heap", name, quiet=True) for name in rivals]
-    row("50 modules, 2,000,000 live objects / few", ours["many"], ours["few"], 1.5, 1.1, *[other and other["many"] for other in others])
+    row("50 modules, 2,000,000 live objects / few", ours["many"], ours["few"], 1.2, 1.1, *[other and other["many"] for other in others])
 
     large, _ = program(count * scale)
     turns = [{path: ask(path, "everything", "deepreload") for path in (large, root)} for _ in range(min(times, 3))]
     ours, one = best(*[turn[large] for turn in turns]), best(*[turn[root] for turn in turns])
     for name in ("first", "again"):
-        row(f"{count * scale:,} modules / {scale} times {count:,}, {name}", ours[name], scale * one[name], 1.3, 1.05)
+        row(f"{count * scale:,} modules / {scale} times {count:,}, {name}", ours[name], scale * one[name], 1.1, 1.05)
 
     hundred, _ = program(100)
     peaks = ask(hundred, "memory", 30, 300)
-    row("peak memory after 300 reloads of 100 / 30", peaks[1], peaks[0], 1.02, 1.00, unit=1 / 1024)
+    row("peak memory after 300 reloads of 100 / 30", peaks[1], peaks[0], 1.00, 1.00, unit=1 / 1024)
     starting(folder, ["-c", "import deepreload"], times=1)
     ours, bare = starting(folder, ["-c", "import deepreload"], ["-c", "pass"], times=5 * times)
-    row("import deepreload - interpreter start (ms)", ours, bare, 12, 6, ratio=(ours - bare) * 1000)
+    row("import deepreload - interpreter start (ms)", ours, bare, 10, 6, ratio=(ours - bare) * 1000)
 
 
 if __name__ == "__main__":
