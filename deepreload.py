@@ -1144,7 +1144,7 @@ class Batch:
         for cached in self.caches if self.committed else ():
             _CACHED.cache_clear(cached)
         self.views, self.pairs, self.undone, self.log, self.error = {}, {}, {}, [], None
-        self.replaced, self.versions, self.hooks = [], [], (None, None)
+        self.replaced, self.versions, self.hooks, self.modules = [], [], (None, None), {}
         if dropped:
             gc.collect()  # else classes are met in __subclasses__()
         if self.collects:
@@ -1170,7 +1170,8 @@ class Batch:
         if mine:
             base = _absolute(name, level, _package(globals or {}))
             self.imported(base)
-            for child in fromlist or ():
+            has_children = fromlist and ("*" in fromlist or "__path__" in _namespace_of(base))
+            for child in fromlist if has_children else ():
                 self.imported_from(base, child)
         try:
             return self.originals[0](name, globals, locals, fromlist, level)
@@ -1924,7 +1925,7 @@ def _follow_code(batch, do, back=False):
             old, new = (version, runs) if back else (runs, version)
             _pair_code(old.code, new.code, successors)
             exact = exact and old.exact
-    _exchange(successors, exact, do)
+    _exchange(successors, exact, do, batch.log)
 
 
 def _just_do(function, *args, old):
@@ -1943,16 +1944,18 @@ def _pair_code(old, new, successors):
             _pair_code(code, successor, successors)
 
 
-def _exchange(successors, exact, do):
+def _exchange(successors, exact, do, log=()):
     """Let functions whose code is among the pairs run its successor.
 
-    `exact` says that functions hold these very code objects, not equal copies of them.
+    `exact` says that functions hold these very code objects, not equal copies of them; `log` may
+    hold some, too.
     """
     pairs, found = list(successors.values()), ()
     if exact and hasattr(sys, "getrefcount"):
         unused = Pair(_exchange.__code__.replace(co_name="unused"), None)
         least = sys.getrefcount(unused.new) + 1  # for the constants of the code around it
-        pairs = [pair for pair in pairs if sys.getrefcount(pair.new) > least]
+        logged = collections.Counter(id(step[-1]) for step in log)
+        pairs = [pair for pair in pairs if sys.getrefcount(pair.new) > least + logged[id(pair.new)]]
     if exact and pairs:
         found = gc.get_referrers(*[pair.new for pair in pairs])
     elif pairs:
@@ -2053,6 +2056,7 @@ def _replace_leftovers(batch, gains=True):
         pair.new = reference()
         if pair.new is not None:
             leftovers[id(pair.new)] = pair
+    watched, reference = [], None  # which hold references of our own
     for pair in list(leftovers.values()):
         namespace = _vars_of_class if _is_class(pair.new) else _attributes
         gained = gains and namespace(pair.new) or {}  # since they were paired
