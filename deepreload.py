@@ -1079,6 +1079,10 @@ class Pair:
         self.new, self.kept = new, kept
 
 
+class Log(list):
+    """[(function, *arguments)] that undo what was done; never patched as a holder."""
+
+
 class Batch:
     """One reload: executes Sources in place, and keeps a log that undoes it all."""
 
@@ -1086,7 +1090,7 @@ class Batch:
         self.scope, self.sources, self.starts = scope, sources, starts
         self.pending, self.views, self.failed = dict(sources), {}, {}
         self.joined = _table(scope).paths if scope.top else ()  # what deep_reload() follows
-        self.finished, self.stack, self.log = [], [], []
+        self.finished, self.stack, self.log = [], [], Log()
         self.error, self.at = None, ()
         self.pairs, self.undone, self.claimed, self.replaced, self.caches = {}, {}, set(), [], []
         self.shapes_changed = self.committed = self.opened = False
@@ -1921,11 +1925,14 @@ def _follow_code(batch, do, back=False):
     """Give functions that run an old code object of a changed module its successor, or back."""
     successors, exact = {}, True
     for runs, version in batch.versions:
-        if runs is not None and runs.code and version.code and runs is not version:
+        changed = runs is not None and (runs is not version or not runs.exact)
+        if changed and runs.code and version.code:
             old, new = (version, runs) if back else (runs, version)
             _pair_code(old.code, new.code, successors)
             exact = exact and old.exact
     _exchange(successors, exact, do, batch.log)
+    for runs, version in batch.versions:
+        version.exact = version.exact or not back
 
 
 def _just_do(function, *args, old):
@@ -1965,7 +1972,7 @@ def _exchange(successors, exact, do, log=()):
         if _is_function(function):
             code = function.__code__
             pair = successors.get(id(code) if exact else (code.co_filename, code))
-            if pair is not None and _fits(code, pair.kept):
+            if pair is not None and code is not pair.kept and _fits(code, pair.kept):
                 do(setattr, function, "__code__", pair.kept, old=code)
 
 
@@ -2131,7 +2138,7 @@ def _patch(holder, pairs, do):
         except TypeError:  # a class of another layout: it stays what it is
             pass
 
-    if kind is Pair or kind is types.FrameType or holder is pairs:
+    if kind is Pair or kind is Log or kind is types.FrameType or holder is pairs:
         return holder
     made = _made_anew(holder, kind, find)
     if made is not holder:
