@@ -28,7 +28,9 @@ change frames that are running; keep the identity of classes that a framework's 
 execute the standard library, installed packages, extension modules or ``__main__`` unless named.
 """
 # mypy: ignore-errors
-# pyright: basic, reportGeneralTypeIssues=false, reportAttributeAccessIssue=false
+# pyright: basic, reportAttributeAccessIssue=false, reportOptionalMemberAccess=false
+# pyright: reportArgumentType=false, reportAssignmentType=false, reportIndexIssue=false
+# pyright: reportOperatorIssue=false, reportOptionalSubscript=false, reportCallIssue=false
 from __future__ import annotations
 
 import builtins
@@ -57,7 +59,7 @@ __all__ = ["deep_reload", "deep_unload", "reload_changed", "is_changed", "watch"
 
 TYPE_CHECKING = False  # type checkers take it for typing's, whose import takes its time
 if TYPE_CHECKING:
-    from typing import Any, Callable, Iterable, Union
+    from typing import Any, Callable, Iterable, Mapping, Union
     Names = Union[str, Iterable[str]]
     Module = Union[ModuleType, str]
 
@@ -1093,7 +1095,8 @@ class Batch:
         self.finished, self.stack, self.log = [], [], Log()
         self.error, self.at = None, ()
         self.pairs, self.undone, self.claimed, self.replaced, self.caches = {}, {}, set(), [], []
-        self.shapes_changed = self.committed = self.opened = False
+        self.committed = self.opened = False
+        self.reshaped = []  # classes with other bases or names than before
         self.versions = []  # [(that has run, that runs now)]
         self.thread, self.collects = threading.get_ident(), gc.isenabled()
         self.modules, self.count, self.deepest = dict(sys.modules), len(sys.modules), _DEEPEST
@@ -1149,6 +1152,7 @@ class Batch:
             _CACHED.cache_clear(cached)
         self.views, self.pairs, self.undone, self.log, self.error = {}, {}, {}, [], None
         self.replaced, self.versions, self.hooks, self.modules = [], [], (None, None), {}
+        self.reshaped = []
         if dropped:
             gc.collect()  # else classes are met in __subclasses__()
         if self.collects:
@@ -1296,8 +1300,8 @@ class Batch:
                 known = _runs.get(source.path, _MISSING)
                 self.do(_restore_item, _runs, source.path, source.version, old=known)
                 _tell(source.path, source.version.stat)
-        if self.shapes_changed:
-            _clear_caches()
+        if self.reshaped:
+            _clear_caches(self.reshaped)
         self.committed = True
         _tell_who_keeps_old(self)
 
@@ -1529,10 +1533,10 @@ class View(dict):
             if _module_of(pair.kept) == self.name:
                 self.batch.claimed.discard(id(pair.kept))
                 self.batch.undone[key] = self.batch.pairs.pop(key)
-        for old, new in self.batch.replaced:
+        for old, new in self.batch.replaced[:]:
             if _module_of(new) == self.name:
                 self.batch.undone[id(new)] = Pair(new, old)
-        self.batch.replaced = [each for each in self.batch.replaced if _module_of(each[1]) != self.name]
+                self.batch.replaced.remove((old, new))
         del self.batch.views[self.name]
 
     def show(self):
@@ -1806,7 +1810,7 @@ def _keep_class(batch, old, new):
     same_bases = _identical(bases, _bases(old))
     abstract = before.get("__abstractmethods__") != after.get("__abstractmethods__")
     if abstract or before.keys() != after.keys() or not same_bases:
-        batch.shapes_changed = True
+        batch.reshaped.append(old)
     becomes = _can_become(old, new, before, after)
     try:
         if becomes and not same_bases:
@@ -2044,26 +2048,11 @@ def _follow_meanwhile(batch):
 def _replace_leftovers(batch, gains=True):
     """Put kept objects in the place of their new versions, wherever these are held."""
     pairs = [pair for pair in batch.pairs.values() if pair.new is not pair.kept]
-    batch.pairs, watched, leftovers = {}, [], {}
-    count = getattr(sys, "getrefcount", id)
-    while pairs:
-        pair = pairs.pop()
-        try:
-            if not _references_to(pair.new):
-                if count(pair.new) <= 2:  # the pair, and the question
-                    continue
-                watched.append((weakref.ref(pair.new), pair))
-                pair.new = None
-                continue
-        except TypeError:  # an enum member that is an int, say
-            pass
-        leftovers[id(pair.new)] = pair
-    gc.collect(1)  # most are garbage, in cycles that the young objects make
-    for reference, pair in watched:
-        pair.new = reference()
-        if pair.new is not None:
-            leftovers[id(pair.new)] = pair
-    watched, reference = [], None  # which hold references of our own
+    batch.pairs = {}
+    leftovers = _still_held(pairs)
+    classes = [pair.new for pair in leftovers.values() if _is_class(pair.new)]
+    spaces = {id(part) for part in gc.get_referents(*classes) if type(part) is dict}
+    classes = None
     for pair in list(leftovers.values()):
         namespace = _vars_of_class if _is_class(pair.new) else _attributes
         gained = gains and namespace(pair.new) or {}  # since they were paired
@@ -2083,10 +2072,33 @@ def _replace_leftovers(batch, gains=True):
     for _ in range(8 if leftovers else 0):
         remade = {}  # what cannot be changed is made anew, and then its holders are patched
         for holder in gc.get_referrers(*[pair.new for pair in leftovers.values()]):
-            other = _patch(holder, leftovers, batch.do)
+            other = holder if id(holder) in spaces else _patch(holder, leftovers, batch.do)
             if other is not holder:
                 remade[id(holder)] = Pair(holder, other)
         leftovers = remade
+
+
+def _still_held(pairs):
+    """Empty a list of Pairs; return {id(new): Pair} of those whose new version somebody holds."""
+    watched, held, count = [], {}, getattr(sys, "getrefcount", id)
+    while pairs:
+        pair = pairs.pop()
+        try:
+            if not _references_to(pair.new):
+                if count(pair.new) <= 2:  # the pair, and the question
+                    continue
+                watched.append((weakref.ref(pair.new), pair))
+                pair.new = None
+                continue
+        except TypeError:  # an enum member that is an int, say
+            pass
+        held[id(pair.new)] = pair
+    gc.collect(1)  # most are garbage, in cycles that the young objects make
+    for reference, pair in watched:
+        pair.new = reference()
+        if pair.new is not None:
+            held[id(pair.new)] = pair
+    return held
 
 
 def _references_to(obj):
@@ -2219,13 +2231,14 @@ def _set_items(holder, items):
         kind.update(holder, items)
 
 
-def _clear_caches():
+def _clear_caches(reshaped):
     """Clear what abc and functools.singledispatch remember of classes whose shape has changed."""
-    abc = sys.modules["abc"]
+    abc, changed = sys.modules["abc"], set(map(id, reshaped))
     classes = [cls for cls in gc.get_objects() if issubclass(type(cls), abc.ABCMeta)]
     for cls in sorted(classes, key=lambda cls: len(_mro(cls))):
         abc.ABCMeta._abc_caches_clear(cls)
-        getattr(abc, "update_abstractmethods", id)(cls)  # 3.10
+        if not changed.isdisjoint(map(id, _mro(cls)[1:])):
+            getattr(abc, "update_abstractmethods", id)(cls)  # 3.10
     for function in gc.get_referrers(*_codes_in(functools.singledispatch.__code__)):
         if _is_function(function) and "_clear_cache" in function.__dict__:
             function._clear_cache()
@@ -2319,6 +2332,9 @@ class Unloaded(collections.namedtuple("Unloaded", "names alive")):
     `names` are the modules that were unloaded, in order; `alive` is {name: (holders in words, ...)}
     of those of which something is still held.
     """
+
+    names: tuple[str, ...]
+    alive: Mapping[str, tuple[str, ...]]
 
     def __bool__(self):
         return not self.alive
