@@ -1999,7 +1999,9 @@ def _follow_classes(batch):
         _follow_meanwhile(batch)
     holders = gc.get_referrers(*[old for old, new in batch.replaced]) if successors else ()
     if successors and sys.version_info < (3, 9):  # instances do not tell their class yet
-        holders = gc.get_objects()
+        objects = gc.get_objects()
+        known = map(successors.__contains__, map(id, map(type, objects)))
+        holders += itertools.compress(objects, known)
     for obj in holders:
         old, new = type(obj), successors.get(id(type(obj)))
         try:

@@ -1032,7 +1032,8 @@ def main():
         self.write({f"new/{name}": text for name, text in self.files(2).items()})
         self.write({"s.py": self.program, "site-packages/faults.py": self.tool})
         step = os.environ.get("DEEPRELOAD_FAULTS")
-        said = self.run_python("-S", "s.py", step or "1201", timeout=None if step else 60).split("\n")
+        few = "1801" if sys.version_info >= (3, 10) else "9001"  # where comprehensions have more lines
+        said = self.run_python("-S", "s.py", step or few, timeout=None if step else 200).split("\n")
         numbers = [line.split() for line in said if line.replace(" ", "").isdigit()]
         wrong = "\n".join(line for line in said if line and not line.replace(" ", "").isdigit())
         tried, lines = (sum(int(pair[i]) for pair in numbers) for i in (0, 1))
@@ -3008,7 +3009,7 @@ class AsPython(Programs):
 
     def test_words_of_the_command_line_that_do_nothing_are_said(self):
         program = self.run_again("import sys\nprint(sys.argv[1:])", "--exclude", "typo", "s.py", "--quiet")
-        self.assertEqual(program.text("out").strip(), "['--quiet']")
+        program.expect("['--quiet']")
         self.assertTrue("typo" in program.text() and "--quiet" in program.text(), program.text())
 
 
