@@ -934,6 +934,7 @@ def _reload_what_works(scope, changed):
             first.msg = first.msg.replace("nothing was reloaded", done)
         if others:
             first.msg += f"; also held back: {', '.join(others)}"
+        first.args = (first.msg,)
         raise first.with_traceback(None)  # its cause has the user's
     return names
 
