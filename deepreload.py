@@ -745,9 +745,9 @@ def _real_name(name):
 def _targets(name, version, packages=True):
     """Return {target: late} of the loaded modules that a version of a module imports, in order.
 
-    `late` tells that only functions import it.  Modules that its
-    namespace holds count too: they may have been imported by import_module().  So do, unless
-    `packages` is false, the packages that `from a.b import c` imports on the way.
+    `late` tells that only functions import it.  Modules that its namespace holds count too: they
+    may have been imported by import_module().  So do, unless `packages` is false, the packages
+    that `from a.b import c` imports on the way.
     """
     namespace, found = _namespace_of(name), []
     package, facts = _package(namespace), version.facts if version is not None else _NO_FACTS
