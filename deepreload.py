@@ -1998,6 +1998,8 @@ def _follow_classes(batch):
     successors, stuck = {id(old): new for old, new in batch.replaced}, collections.Counter()
     if successors:
         _follow_meanwhile(batch)
+    for old, new in batch.replaced:
+        _hand_on(old, new, batch.do)
     holders = gc.get_referrers(*[old for old, new in batch.replaced]) if successors else ()
     if successors and sys.version_info < (3, 9):  # instances do not tell their class yet
         objects = gc.get_objects()
@@ -2021,6 +2023,28 @@ def _follow_classes(batch):
         if stuck[id(old)]:
             _log().warning("%s.%s is a new class now; %d of its instances and subclasses keep the "
                            "old one", new.__module__, _qualname(new), stuck[id(old)])
+
+
+def _hand_on(old, new, do):
+    """Let instances that are made of an old class after this follow at their first use.
+
+    A compiled record, like the validator of a FastAPI route, goes on making them.
+    """
+    get = type.__getattribute__(old, "__getattribute__")
+    own = _vars_of_class(old).get("__getattribute__", _MISSING)
+
+    def __getattribute__(self, name):
+        if _vars_of_class(type(self)).get("__getattribute__") is __getattribute__:
+            if name == "__class__":  # isinstance() wants another than type()
+                return new
+            try:
+                _set_class_of(self, new)
+            except TypeError:  # of another layout
+                pass
+        return get(self, name)
+
+    if type.__getattribute__(old, "__new__") is object.__new__:  # else C code trusts the layout
+        do(_set_attribute, old, "__getattribute__", __getattribute__, old=own)
 
 
 def _follow_meanwhile(batch):
