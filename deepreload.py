@@ -1998,8 +1998,6 @@ def _follow_classes(batch):
     successors, stuck = {id(old): new for old, new in batch.replaced}, collections.Counter()
     if successors:
         _follow_meanwhile(batch)
-    for old, new in batch.replaced:
-        _hand_on(old, new, batch.do)
     holders = gc.get_referrers(*[old for old, new in batch.replaced]) if successors else ()
     if successors and sys.version_info < (3, 9):  # instances do not tell their class yet
         objects = gc.get_objects()
@@ -2020,21 +2018,30 @@ def _follow_classes(batch):
         except TypeError:
             stuck[id(old)] += 1
     for old, new in batch.replaced:
+        _hand_on(old, new, batch.do)
         if stuck[id(old)]:
             _log().warning("%s.%s is a new class now; %d of its instances and subclasses keep the "
                            "old one", new.__module__, _qualname(new), stuck[id(old)])
 
 
 def _hand_on(old, new, do):
-    """Let instances that are made of an old class after this follow at their first use.
+    """Let an old class stand for the new one where a compiled record goes on with it.
 
-    A compiled record, like the validator of a FastAPI route, goes on making them.
+    The validator of a FastAPI route, say, goes on making instances of the old class, and asking
+    whether others are of it.  Those it makes follow at their first use.
     """
-    get = type.__getattribute__(old, "__getattribute__")
+    kind, get = type(old), type.__getattribute__(old, "__getattribute__")
     own = _vars_of_class(old).get("__getattribute__", _MISSING)
 
+    class Replaced(kind):
+        def __instancecheck__(cls, obj):
+            return isinstance(obj, new) if cls is old else super().__instancecheck__(obj)
+
+        def __subclasscheck__(cls, other):
+            return issubclass(other, new) if cls is old else super().__subclasscheck__(other)
+
     def __getattribute__(self, name):
-        if _vars_of_class(type(self)).get("__getattribute__") is __getattribute__:
+        if type(self) is old:
             if name == "__class__":  # isinstance() wants another than type()
                 return new
             try:
@@ -2045,6 +2052,8 @@ def _hand_on(old, new, do):
 
     if type.__getattribute__(old, "__new__") is object.__new__:  # else C code trusts the layout
         do(_set_attribute, old, "__getattribute__", __getattribute__, old=own)
+        if kind is not type:
+            do(_set_class_of, old, Replaced, old=kind)
 
 
 def _follow_meanwhile(batch):

@@ -2055,6 +2055,30 @@ class ForeignMetaclasses(Case):
         self.assertEqual((mod.Order.item is mod.Item, sys.modules["orm"].TABLE["Item"] is mod.Item,
                           bool(item.up())), (True,) * 3)
 
+    def test_old_class_that_nobody_can_replace_hands_on(self):
+        "as in the compiled validators of a FastAPI application that is being served"
+        text = ("from orm import Model\nclass Item(Model):\n    def up(self): return super().__repr__()\n"
+                "    def price(self): return $\nclass Sub(Item): pass")
+        mod, user = self.models("class Item(Model):\n    def up(self): return super().__repr__()")
+        compiled, ref = itertools.repeat(mod.Item), weakref.ref(mod.Item)
+        for v in 2, 3:
+            self.write(mod=text.replace("$", str(v)))
+            reload_changed()
+            old, item = next(compiled), object.__new__(next(compiled))
+            self.assertIsNot(old, mod.Item)
+            self.assertEqual((isinstance(item, mod.Item), isinstance(old(), mod.Item)), (True, True))
+            self.assertEqual((isinstance(mod.Sub(), old), issubclass(mod.Sub, old), isinstance(5, old)),
+                             (True, True, False))
+            self.assertEqual((item.price(), type(item) is mod.Item, old().price(), bool(item.up())),
+                             (v, True, v, True))
+        self.write(mod="from orm import Model\n1 / 0")
+        with self.assertRaises(ReloadError):
+            reload_changed()
+        self.assertEqual((object.__new__(next(compiled)).price(), isinstance(mod.Item(), old)), (3, True))
+        del compiled, old, item
+        gc.collect()
+        self.assertIsNone(None if PYPY else ref())
+
     def test_relations_that_a_later_class_sets(self):
         mod, user = self.models("class Author(Model): v = $\nclass Book(Model): to = 'Author'")
         author = mod.Author()
