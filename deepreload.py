@@ -1420,7 +1420,8 @@ class View(dict):
         self.old, self.code, self.facts = dict(self.live), source.version.code, source.version.facts
         self.hidden, self.later, self.children, self.dropped = set(), {}, {}, []
         batch.versions.append((self.runs, source.version))
-        self.waiting = []  # [(code, steps)] of functions whose new code reads names not bound yet
+        self.waiting = []  # [(names, steps)] of functions whose new code leads to names not bound
+        self.unbound = [name for name in self.facts.binds if name not in self.live]
         self.sees_all = self.code is None or _is_lazy(source.version)
 
     def open(self):
@@ -1512,19 +1513,41 @@ class View(dict):
             self.show()
 
     def take(self, code, steps):
-        """Give a function its new code and state, when all names are bound that the code reads."""
-        self.waiting.append((code, steps))
+        """Give a function its new code and state, when all names are bound that it leads to."""
+        self.unbound = [name for name in self.unbound if name not in self.live]
+        needed = self.names_read(code).intersection(self.unbound) if self.unbound else ()
+        self.waiting.append((needed, steps))
         self.go_on()
 
     def go_on(self, at_end=False):
         waiting, self.waiting = self.waiting, []
-        for code, steps in waiting:
-            new = [name for name in code.co_names if name in self.facts.binds]
-            if at_end or all(name in self.live for name in new):
+        for needed, steps in waiting:
+            if at_end or all(name in self.live for name in needed):
                 for *args, old in steps:
                     self.batch.do(*args, old=old)
             else:
-                self.waiting.append((code, steps))
+                self.waiting.append((needed, steps))
+
+    @functools.cached_property
+    def functions(self):
+        """All code objects of the module, by name."""
+        codes = _codes_in(self.code) if self.code is not None else []
+        named = collections.defaultdict(list)
+        for code in codes:  # to which the loop adds
+            codes += _codes_in(code)
+            named[code.co_name].append(code)
+        return named
+
+    def names_read(self, code):
+        """Return the names that a function reads, and what of the module has these names, too."""
+        codes, names = [code], set()
+        for each in codes:  # to which the loop adds
+            new = set(each.co_names) - names
+            codes += _codes_in(each)
+            names |= new
+            for name in new:
+                codes += self.functions.get(name, ())
+        return names
 
     def give_up(self):
         """Forget a failed execution: its importer may catch that, and try again."""
