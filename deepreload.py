@@ -1096,7 +1096,7 @@ class Batch:
         self.finished, self.stack, self.log = [], [], Log()
         self.error, self.at = None, ()
         self.pairs, self.undone, self.claimed, self.replaced, self.caches = {}, {}, set(), [], []
-        self.committed = self.opened = False
+        self.committed, self.opened = [], False  # the former holds True once it is
         self.reshaped = []  # classes with other bases or names than before
         self.versions = []  # [(that has run, that runs now)]
         self.thread, self.collects = threading.get_ident(), gc.isenabled()
@@ -1303,7 +1303,7 @@ class Batch:
                 _tell(source.path, source.version.stat)
         if self.reshaped:
             _clear_caches(self.reshaped)
-        self.committed = True
+        self.committed.append(True)
         _tell_who_keeps_old(self)
 
     def forget(self, name):
@@ -1845,6 +1845,7 @@ def _keep_class(batch, old, new):
     if not becomes:
         batch.claimed.add(id(old))
         batch.replaced.append((old, new))
+        _hand_on(batch, old, new)
         return new
     for cell in _cells_in(after.values()):
         if _content(cell) is new:  # behind super(): it is used at once
@@ -2041,42 +2042,44 @@ def _follow_classes(batch):
         except TypeError:
             stuck[id(old)] += 1
     for old, new in batch.replaced:
-        _hand_on(old, new, batch.do)
         if stuck[id(old)]:
             _log().warning("%s.%s is a new class now; %d of its instances and subclasses keep the "
                            "old one", new.__module__, _qualname(new), stuck[id(old)])
 
 
-def _hand_on(old, new, do):
-    """Let an old class stand for the new one where a compiled record goes on with it.
+def _hand_on(batch, old, new):
+    """Let an old class stand for the new one where somebody goes on with it.
 
     The validator of a FastAPI route, say, goes on making instances of the old class, and asking
-    whether others are of it.  Those it makes follow at their first use.
+    whether others are of it.  Those it makes follow at their first use after the reload.
     """
     kind, get = type(old), type.__getattribute__(old, "__getattribute__")
     own = _vars_of_class(old).get("__getattribute__", _MISSING)
+    the_old, committed = weakref.ref(old), batch.committed  # cells that hold it would follow
 
     class Replaced(kind):
         def __instancecheck__(cls, obj):
-            return isinstance(obj, new) if cls is old else super().__instancecheck__(obj)
+            return isinstance(obj, new) if cls is the_old() else super().__instancecheck__(obj)
 
         def __subclasscheck__(cls, other):
-            return issubclass(other, new) if cls is old else super().__subclasscheck__(other)
+            return issubclass(other, new) if cls is the_old() else super().__subclasscheck__(other)
 
     def __getattribute__(self, name):
-        if type(self) is old:
+        if type(self) is the_old():
             if name == "__class__":  # isinstance() wants another than type()
                 return new
             try:
-                _set_class_of(self, new)
+                if committed:
+                    _set_class_of(self, new)
             except TypeError:  # of another layout
                 pass
         return get(self, name)
 
-    if type.__getattribute__(old, "__new__") is object.__new__:  # else C code trusts the layout
-        do(_set_attribute, old, "__getattribute__", __getattribute__, old=own)
+    is_plain = type.__getattribute__(old, "__new__") is object.__new__  # else C code may trust it
+    if is_plain and all("__class__" not in _vars_of_class(each) for each in _mro(old)[:-1]):
+        batch.do(_set_attribute, old, "__getattribute__", __getattribute__, old=own)
         if kind is not type:
-            do(_set_class_of, old, Replaced, old=kind)
+            batch.do(_set_class_of, old, Replaced, old=kind)
 
 
 def _follow_meanwhile(batch):
@@ -2090,9 +2093,9 @@ def _follow_meanwhile(batch):
     young = gc.get_objects(generation=0) if sys.implementation.name == "cpython" else ()
     made = set(map(id, young))
     for old, new in batch.replaced:
+        known = {*_vars_of_class(new), *_NOT_COPIED, "__getattribute__"}  # the last is _hand_on()'s
         for name, value in list(_vars_of_class(old).items()):
-            known = name in _NOT_COPIED or name in _vars_of_class(new)
-            if id(value) in made and not known:
+            if id(value) in made and name not in known:
                 batch.do(_set_attribute, new, name, value, old=_MISSING)
     for holder in young:
         if id(holder) not in own and not pairs.keys().isdisjoint(map(id, gc.get_referents(holder))):
