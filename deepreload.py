@@ -2027,7 +2027,7 @@ def _follow_classes(batch):
         objects = gc.get_objects()
         known = map(successors.__contains__, map(id, map(type, objects)))
         holders += itertools.compress(objects, known)
-    for obj in holders:
+    for obj in sorted(holders, key=lambda each: type(each) is not CellType):  # see _hand_on()
         old, new = type(obj), successors.get(id(type(obj)))
         try:
             if new is not None:
