@@ -1096,7 +1096,7 @@ class Batch:
         self.finished, self.stack, self.log = [], [], Log()
         self.error, self.at = None, ()
         self.pairs, self.undone, self.claimed, self.replaced, self.caches = {}, {}, set(), [], []
-        self.committed, self.opened = [], False  # the former holds True once it is
+        self.committed, self.opened = [], False  # [True] later: see _hand_on()
         self.reshaped = []  # classes with other bases or names than before
         self.versions = []  # [(that has run, that runs now)]
         self.thread, self.collects = threading.get_ident(), gc.isenabled()
@@ -2015,6 +2015,8 @@ def _move_lines(path, runs, version):
 
 
 # -- H. where a class cannot become the new one, its instances and subclasses follow ---------------
+# Guarantees that live instances are accepted, also by what holds the old class for good.  Relies on
+# instances taking another class of the same layout, and on isinstance() asking for `__class__`.
 
 
 def _follow_classes(batch):
@@ -2055,7 +2057,7 @@ def _hand_on(batch, old, new):
     """
     kind, get = type(old), type.__getattribute__(old, "__getattribute__")
     own = _vars_of_class(old).get("__getattribute__", _MISSING)
-    the_old, committed = weakref.ref(old), batch.committed  # cells that hold it would follow
+    the_old, committed = weakref.ref(old), batch.committed  # a cell that holds it would follow
 
     class Replaced(kind):
         def __instancecheck__(cls, obj):
@@ -2069,13 +2071,14 @@ def _hand_on(batch, old, new):
             if name == "__class__":  # isinstance() wants another than type()
                 return new
             try:
-                if committed:
+                if committed:  # else it might have to go back
                     _set_class_of(self, new)
             except TypeError:  # of another layout
                 pass
         return get(self, name)
 
-    is_plain = type.__getattribute__(old, "__new__") is object.__new__  # else C code may trust it
+    # C code that makes instances itself trusts their layout; a proxy answers for `__class__`
+    is_plain = type.__getattribute__(old, "__new__") is object.__new__
     if is_plain and all("__class__" not in _vars_of_class(each) for each in _mro(old)[:-1]):
         batch.do(_set_attribute, old, "__getattribute__", __getattribute__, old=own)
         if kind is not type:
