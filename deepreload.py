@@ -13,9 +13,8 @@ What it will not do: undo what module bodies do elsewhere; change frames that ar
 identity of classes of a framework's metaclass; execute what is not the user's own unless named.
 """
 # mypy: ignore-errors
-# pyright: basic, reportAttributeAccessIssue=false, reportOptionalMemberAccess=false
-# pyright: reportArgumentType=false, reportAssignmentType=false, reportIndexIssue=false
-# pyright: reportOperatorIssue=false, reportOptionalSubscript=false, reportCallIssue=false
+# pyright: basic, reportAttributeAccessIssue=false, reportArgumentType=false
+# pyright: reportOptionalMemberAccess=false, reportOptionalSubscript=false
 from __future__ import annotations
 
 import builtins
@@ -53,6 +52,8 @@ if TYPE_CHECKING:
 
 # The data, in the order in which a reload makes it:
 #   Version   one version of a file: its stat when it was read, its code, the facts of the code
+#   Facts     imports: [Import], froms: {(module, level): [(attribute, name bound)]}, binds: {name:
+#             times}, sets: what `global` binds; whether it looks at its own namespace, is lazy
 #   _paths    {name: path} of the loaded modules in a scope; _targets: who imports whom
 #   Source    a module to execute: its name, spec and path, and the Version to execute
 #   Batch     one reload: the Sources not executed yet, and a log of (function, arguments)
@@ -68,6 +69,7 @@ _batch = None  # the Batch under way
 _runs = {}  # {path: the Version that was executed last}
 _held_back = {}  # {name: (stat, {path: stat})}: what waits for a save of itself, or of these
 _said = {}  # {text: text} of warnings
+_options = types.SimpleNamespace(told="")  # what the command line says; `argv` is for the program
 
 
 class ReloadError(ImportError):
@@ -111,7 +113,7 @@ def reload_order(module: Module, *, include: Names = (), exclude: Names = ()) ->
     with _lock:
         sources = _to_reload_deeply(name, _Scope(include, exclude, name))
         return _order(_starts(sources), lambda each: filter(
-            sources.__contains__, (*_parents(each), *_eager(each, sources[each].version))))
+            sources.__contains__, (*_parents(each), *_targets(each, sources[each].version))))
 
 
 def reload_changed(*, include: Names = (), exclude: Names = ()) -> list[str]:
@@ -123,15 +125,13 @@ def reload_changed(*, include: Names = (), exclude: Names = ()) -> list[str]:
     """
     with _lock:
         scope = _Scope(include, exclude)
-        changed = not _batch and _changed(scope)
-        return _reload_what_works(scope, changed) if changed else []
+        return [] if _batch else _reload_what_works(scope, _changed(scope))
 
 
 def is_changed(module: Module) -> bool:
     """Return whether the file of a loaded module (or its name) differs from what runs.
 
-    A touch makes no difference, nor does an edit of comments or layout once it was looked at.
-    Raise TypeError or ImportError as `deep_reload` does.
+    Edits of comments and layout make no difference.  Raise what `deep_reload` raises at once.
     """
     with _lock:
         return _differs(_named(module)) is not None
@@ -142,7 +142,7 @@ def import_graph(*, include: Names = (), exclude: Names = ()) -> dict[str, list[
     with _lock:
         names, graph = _paths(_Scope(include, exclude)), {}
         for name in names:
-            targets = [each for each in _targets(name, _running(name)) if each in names]
+            targets = [each for each in _targets(name, _running(name), late=True) if each in names]
             implied = set(itertools.chain(*map(_parents, targets)))
             graph[name] = [each for each in targets if each not in implied]
         return graph
@@ -163,10 +163,6 @@ _USED = {__name__, *[obj.__name__ for obj in list(globals().values()) if type(ob
 
 def _is_class(obj):
     return issubclass(type(obj), type)  # isinstance() would ask proxies
-
-
-def _is_function(obj):
-    return type(obj) is FunctionType
 
 
 def _namespace_of(name):
@@ -227,7 +223,6 @@ def _fixed(name):
 
 class _Scope:
     """What may be executed again: the user's own modules, what is included, what is named."""
-
     def __init__(self, include=(), exclude=(), named=""):
         self.include, self.exclude = [
             (names,) if isinstance(names, str) else tuple(names) for names in (include, exclude)]
@@ -261,22 +256,19 @@ _stamp = operator.attrgetter("st_mtime_ns", "st_ctime_ns", "st_size", "st_ino")
 
 class Version:
     """One version of a module's file; `code` is None where only the loader can execute it."""
-
-    left = frozenset()  # names of earlier versions that are still there
-    targets = None  # what it imports, once that is asked for
-
     def __init__(self, stat, code, path=None, exact=True):
+        self.left, self.targets = (), None  # names of earlier versions; see _targets()
         settled = stat and time.time_ns() - max(stat[:2]) > 50_000_000  # a later edit would show
         self.stat = stat if settled or code is None else None  # None: look at what it says
         self.code, self.path, self.exact = code, path, exact  # exact: functions hold this very code
 
     @functools.cached_property
     def facts(self):
-        code = self.code
-        if code is None:
-            with suppress(Exception), open(self.path, "rb") as file:  # gone, or of no use
+        code = self.code or compile("", "", "exec")
+        if self.code is None:
+            with suppress(OSError, SyntaxError, ValueError), open(self.path or "", "rb") as file:
                 code = compile(file.read(), self.path, "exec", dont_inherit=True)
-        return _facts(code) if code else _NO_FACTS
+        return _facts(code)
 
 
 def _stat(path):
@@ -337,19 +329,17 @@ def _read(name, spec):
     if runs and runs.stat == stat is not None:
         return runs
     version = Version(stat, _code_of(spec, stat), path)
-    if not (runs and version.code and _with_lines(runs.code) == _with_lines(version.code)):
-        return version
-    runs.stat = version.stat
-    _tell(path, stat)
-    return runs
+    if runs and version.code and _with_lines(runs.code) == _with_lines(version.code):
+        version, runs.stat = runs, version.stat
+        _tell(path, stat)
+    return version
 
 
 def _code_of(spec, stat):
     """Return a module's code as its file is now; None where only the loader can execute it."""
-    if not hasattr(spec.loader, "get_code") or _executes_itself(spec.loader):
-        return None
-    _drop_bytecode(spec.origin, stat)
-    return spec.loader.get_code(spec.name)
+    if hasattr(spec.loader, "get_code") and not _executes_itself(spec.loader):
+        _drop_bytecode(spec.origin, stat)
+        return spec.loader.get_code(spec.name)
 
 
 def _drop_bytecode(path, stat=None):
@@ -362,7 +352,6 @@ def _drop_bytecode(path, stat=None):
 
 # Instructions are words of two bytes, opcode and argument; EXTENDED_ARG has the upper byte of the
 # next argument.  An import loads level and names first; then it loads and stores each of these.
-
 _LAZY_BITS = 2 if sys.version_info >= (3, 15) else 0  # PEP 810 keeps flags in IMPORT_NAME
 _IN_FUNCTION = 1  # CO_OPTIMIZED: set for functions, not for modules and class bodies
 _LINES = "co_linetable" if hasattr(CodeType, "co_linetable") else "co_lnotab"  # 3.10
@@ -374,70 +363,60 @@ def _codes_in(code):
 
 
 def _facts(code):
-    """Return the Facts of a module's code.
-
-    `imports` is [Import], `froms` {(module, level): [(attribute, name bound)]} of the module's own
-    statements, `binds` {name: times} what these bind, `sets` the names bound by `global`, past the
-    view, `looks` whether the module looks at its own namespace, `lazy` whether it imports lazily.
-    """
+    """Return the Facts of a module's code; froms and binds are of the module's own statements."""
     lazy = [name for name in code.co_names if name == "__lazy_modules__"]
     facts = Facts([], collections.defaultdict(list), collections.Counter(), set(), [], lazy)
     todo = [(code, False)]
     for each, late in todo:  # to which the loop adds
-        if "comp>" in each.co_name and "globals" in each.co_names and not late:
+        top, names, level, last, attribute = each is code, each.co_names, 0, 0, None
+        if "comp>" in each.co_name and "globals" in names and not late:
             facts.looks.append(each)  # Python 3.12 has it in the code around it
         late = late or each.co_flags & _IN_FUNCTION
         todo += [(inner, late) for inner in _codes_in(each)]
-        top, names, level, last, attribute = each is code, each.co_names, 0, 0, None
         for op, arg in _words(each) if top or not _CONCERNED.isdisjoint(each.co_code) else ():
-            name = names[arg] if arg < len(names) else ""
             if op == "IMPORT_NAME":
                 base = names[arg >> _LAZY_BITS], level
                 wanted = last if type(last) is tuple else ()
                 facts.imports.append(Import(*base, wanted, late))
                 facts.lazy.extend([base] * (arg & _LAZY_BITS >> 1))
-                if top and "*" in wanted:
+                if "*" in wanted:  # in modules only
                     facts.froms[base].append(("*", "*"))
             elif op == "STORE_GLOBAL":
-                facts.sets.add(name)
-            elif top and op == "LOAD_NAME" and name in ("globals", "locals", "vars", "dir"):
-                facts.looks.append(name)
+                facts.sets.add(names[arg])
+            elif top and op == "LOAD_NAME" and names[arg] in ("globals", "locals", "vars", "dir"):
+                facts.looks.append(names[arg])
             if top and op in ("STORE_NAME", "STORE_GLOBAL"):
-                facts.binds[name] += 1
+                facts.binds[names[arg]] += 1
                 if attribute:
-                    facts.froms[base].append((attribute, name))
-            attribute = name if op == "IMPORT_FROM" and wanted else None
+                    facts.froms[base].append((attribute, names[arg]))
+            attribute = names[arg] if op == "IMPORT_FROM" and wanted else None
             level, last = last, each.co_consts[arg] if op == "LOAD_CONST" else arg
     return facts
 
 
 def _words(code):
     """Yield the names and arguments of instructions, less what is under `if TYPE_CHECKING:`."""
-    ops, high = bytearray(code.co_code[::2]), 0
+    raw, high = bytearray(code.co_code), 0
     if "TYPE_CHECKING" in code.co_names:
         import dis
         steps = [step for step in dis.get_instructions(code)
                  if step.opname not in ("TO_BOOL", "EXTENDED_ARG")]
         for test, jump in zip(steps, steps[1:]):
             if test.argval == "TYPE_CHECKING" and jump.opname.endswith("IF_FALSE"):
-                start, end = jump.offset // 2, jump.argval // 2
-                ops[start:end] = bytes(end - start)
-    for op, arg in zip(map(opcode.opname.__getitem__, ops), code.co_code[1::2]):
-        high = (high | arg) << 8
-        if op != "EXTENDED_ARG":
-            yield op, high >> 8
+                raw[test.offset + 2:jump.argval] = bytes(jump.argval - test.offset - 2)
+    for op, arg in zip(raw[::2], raw[1::2]):
+        if op == opcode.EXTENDED_ARG:
+            high = (high | arg) << 8
+        elif op:  # 0 is CACHE
+            yield opcode.opname[op], high | arg
             high = 0
-
-
-_NO_FACTS = _facts(compile("", "", "exec"))
 
 
 @functools.lru_cache(None)
 def _check_bytecode():
     """Raise ReloadError where instructions are encoded in a way that this file does not know."""
     with suppress(LookupError):
-        facts = _facts(compile("from ..a import b as c", "", "exec"))
-        if facts.froms == {("a", 2): [("b", "c")]}:
+        if _facts(compile("from ..a import b as c", "", "exec")).froms == {("a", 2): [("b", "c")]}:
             return
     raise ReloadError(f"deepreload {__version__} does not know the bytecode of this Python: "
                       "copy a newer one; nothing was reloaded", name=__name__)
@@ -477,7 +456,7 @@ def _paths(scope):
     """Return {name: path} of the modules in scope, kept as long as the same ones are loaded."""
     loaded = {name: id(module) for name, module in list(sys.modules.items())}
     key = scope.include, scope.exclude, scope.top
-    before, paths = _kept.get(key, ((), ()))
+    before, paths = _kept.get(key, (None, None))
     if loaded != before:
         paths = {name: _path_of(_spec_of(name)) for name in loaded if name in scope}
         if len(_kept) > 8:
@@ -492,36 +471,27 @@ def _changed(scope):
     changed = {}
     for name, path in _paths(scope).items():
         runs, stat = _runs.get(path), _stat(path)
-        if runs is None or stat is None or runs.stat != stat:
-            stat = _differs(name)
-            if stat is not None:
-                changed[name] = stat
-    return changed
+        if not runs or not stat or runs.stat != stat:
+            changed[name] = _differs(name)
+    return {name: stat for name, stat in changed.items() if stat}
 
 
 def _differs(name):
     """Return the stat of a module's file if it says something else than what runs, else None."""
     spec, runs = _spec_of(name), _running(name)
-    path = _path_of(spec)
-    stat = _stat(path)
-    if runs is None or runs.stat == stat is not None:
-        return None
-    if stat is None:  # gone, if only for a moment: unless it is elsewhere now, that is no change
+    stat = _stat(_path_of(spec))
+    if runs and not stat:  # gone, maybe for a moment: no change, unless it is elsewhere now
         return _stat(_path_of(_find_spec(name)))
-    if stat[2] == 0 and time.time_ns() - stat[0] < 1_000_000_000:
+    if runs is None or stat[2] == 0 and time.time_ns() - stat[0] < 1_000_000_000:
         return None  # an editor has emptied it, and not written yet
     try:
         version = _read(name, spec)
-    except OSError:  # somebody locks it for a moment
-        return None
-    except Exception:  # it cannot be compiled: the reload says so
-        return stat
-    if version is runs:
-        return None
-    if runs.code and version.code and _without_lines(runs.code) == _without_lines(version.code):
-        _move_lines(path, runs, version)
-        return None
-    return stat
+    except Exception as error:  # locked, for a moment; or broken: the reload says so
+        return None if isinstance(error, OSError) else stat
+    same = runs.code and version.code and _without_lines(runs.code) == _without_lines(version.code)
+    if same and version is not runs:
+        _move_lines(spec.origin, runs, version)
+    return None if same or version is runs else stat
 
 
 def _find_spec(name):
@@ -533,10 +503,9 @@ def _find_spec(name):
 def _absolute(name, level, namespace):
     """Return the absolute name of what an import statement in a module names."""
     package = getattr(namespace.get("__spec__"), "parent", "")
-    try:
+    with suppress(ImportError, ValueError):
         return _bootstrap._resolve_name(name, package, level) if level else name
-    except (ImportError, ValueError):  # beyond the top-level package: a name that nothing has
-        return "." + name
+    return "." + name  # beyond the top-level package: a name that nothing has
 
 
 def _real_name(name):
@@ -545,12 +514,8 @@ def _real_name(name):
     return real if sys.modules.get(real) is sys.modules.get(name) else name
 
 
-def _targets(name, version, late=True):
-    """Return {target: None} of what a version of a module imports, loaded or not, in order.
-
-    The packages on the way to a module count, and so does a module that a name is bound to:
-    import_module() may have imported it.  `late`: with what only functions import.
-    """
+def _targets(name, version, late=False):
+    """Return {target: None} of what a version imports, loaded or not; `late`: in functions, too."""
     if version is None or version.targets:
         return version.targets[late] if version else {}
     _check_bytecode()
@@ -561,18 +526,13 @@ def _targets(name, version, late=True):
         is_late = each.late and "__getattr__" not in facts.binds  # PEP 562: others call that
         for target in (*above, base, *[f"{base}.{child}" for child in each.names]):
             found.append((_real_name(target), is_late))
-    for value in map(namespace.get, facts.binds):
-        if type(value) is ModuleType:
-            found.append((_dict_of(value).get("__name__"), False))
+    bound = [value for value in map(namespace.get, facts.binds) if type(value) is ModuleType]
+    found += [(_dict_of(value).get("__name__"), False) for value in bound]  # by import_module()
     every = dict.fromkeys([target for target, _ in found if target != name])
     eager = dict.fromkeys([target for target, is_late in found if target != name and not is_late])
     if version is _running(name):  # else what names are bound to is of another version
         version.targets = eager, every
     return every if late else eager
-
-
-def _eager(name, version):
-    return _targets(name, version, late=False)
 
 
 def _order(names, edges):
@@ -589,13 +549,10 @@ def _order(names, edges):
 
 
 def _starts(sources):
-    """Return the names in the order in which to start them, import statements going first.
-
-    That is first what none of the others imports; then, for cycles, from the end of sys.modules,
-    as what finished last is where the import came in.  What is gone may have been imported before.
-    """
-    imported = {each for name in sources for each in _eager(name, sources[name].version)}
+    """Return the names in the order in which to start them, import statements going first."""
+    imported = {each for name in sources for each in _targets(name, sources[name].version)}
     loaded = [name for name in list(sys.modules) if name in sources]
+    # What is gone may have been imported before; a cycle was begun by what has finished last
     tops = [name for name in loaded if name not in imported and sources[name].spec]
     return tops + loaded[::-1]
 
@@ -605,8 +562,7 @@ def _source(name, left=()):
     spec = _spec_of(name)
     path = _path_of(spec)
     try:
-        if path and _stat(path) is None:
-            spec = _find_spec(name)
+        spec = _find_spec(name) if path and _stat(path) is None else spec
         version = spec and (_running(name) if name in left else _read(name, spec))
         return Source(name, spec, _path_of(spec), version)
     except Exception as error:
@@ -621,7 +577,7 @@ def _to_reload_deeply(root, scope):
 
     def below(name):
         sources[name] = _source(name)
-        targets = _targets(name, sources[name].version)
+        targets = _targets(name, sources[name].version, late=True)
         return [each for each in targets if each in paths and each not in scope.above]
 
     _order([name for name in paths if (name + ".").startswith(root + ".")], below)
@@ -636,15 +592,15 @@ def _reload_what_works(scope, changed):
     if all(map(_is_held_back, changed, changed.values())):
         return []
     first, names, todo, left, paths = None, [], list(changed), {}, _paths(scope)
-    edges = {name: _eager(name, _runs.get(path)) for name, path in paths.items()}
+    edges = {name: _targets(name, _runs.get(path)) for name, path in paths.items()}
     while todo:
         found, count = set(todo), 0
         while count < len(found):  # twice, as sys.modules begins with the leaves; more for cycles
             count = len(found)
-            found.update(name for name in edges if not edges[name].keys().isdisjoint(found))
-        runnable = [name for name in edges if name not in left or _running(name).code]
+            found.update(name for name in edges if not found.isdisjoint(edges[name]))
         try:  # what is left out runs its last good version if something that it imports changed
-            sources = {name: _source(name, left) for name in runnable if name in found}
+            sources = {name: _source(name, left) for name in edges if name in found
+                       and (name not in left or _running(name).code)}
             names = Batch(scope, sources).execute()
             break
         except ReloadError as error:
@@ -654,10 +610,11 @@ def _reload_what_works(scope, changed):
             if not all(_is_held_back(name, changed[name]) for name in blamed):  # else it was said
                 first = first or error
             files = _concerned(error.__cause__ or error, *map(paths.get, blamed))
-            left.update((name, (changed[name], files)) for name in blamed)
+            for name in blamed:
+                left[name] = changed[name], files
             todo = [name for name in todo if name not in left]
     _held_back = left
-    if first is not None:
+    if first:
         first.reloaded = [name for name in names if name not in left]
         held = f"held back: {', '.join(sorted(left))}"
         first.msg = first.msg.replace("nothing was reloaded", held)
@@ -669,7 +626,7 @@ def _reload_what_works(scope, changed):
 def _is_held_back(name, stat):
     """Return whether a changed module has failed, and no file that is concerned was saved since."""
     tried, files = _held_back.get(name, (None, {}))
-    return tried == stat and all(_stat(path) == files[path] for path in files)
+    return tried == stat and files == {path: _stat(path) for path in files}
 
 
 # -- N. errors: what failed, where, and which files are worth another look -----------------------
@@ -680,11 +637,9 @@ _OURS = _stat.__code__.co_filename, "<frozen", "<builtin>/frozen"  # these are t
 
 def _failure(error, name, path):
     """Return the ReloadError for an exception: which module, which file and line, what was done."""
-    line = _trim(error)[0][1].get(path)
-    try:
+    line, what = _trim(error)[0][1].get(path), "<no text>"
+    with suppress(Exception):
         what = str(error)
-    except Exception:
-        what = "<no text>"
     if isinstance(error, SyntaxError) and error.filename:
         path, line, what = error.filename, error.lineno, error.msg
     place = f" in {path}" + (f", line {line}" if line else "") if path else ""
@@ -697,25 +652,21 @@ def _listing(names):
 
 
 def _trim(error):
-    """Take frames of ours and of the import system out of the tracebacks of an exception.
-
-    Return [(exception, {file: line})] of it and of all that led to it.
-    """
+    """Leave only frames of the user's in tracebacks; return [(error, {file: line})], causes too."""
     chain, found = [error], {}
     for each in chain:  # to which the loop adds
         if each is None or id(each) in found:
             continue
         steps, lines, trace = [], {}, each.__traceback__
-        while trace is not None:
-            steps.append(trace)
-            trace = trace.tb_next
-        for step in reversed(steps):
-            file = step.tb_frame.f_code.co_filename
+        while trace:
+            file = trace.tb_frame.f_code.co_filename
             if not file.startswith(_OURS):
-                lines.setdefault(file, step.tb_lineno)
-                step.tb_next = trace
-                trace = step
-        each.__traceback__ = trace
+                lines[file] = trace.tb_lineno
+                steps.append(trace)
+            trace = trace.tb_next
+        for step, inner in zip(steps, [*steps[1:], None]):
+            step.tb_next = inner
+        each.__traceback__ = next(iter(steps), None)
         found[id(each)] = each, lines
         chain += each.__cause__, each.__context__
     return list(found.values())
@@ -724,8 +675,7 @@ def _trim(error):
 def _user_traceback(error):
     """Return the traceback of an exception as text, as it is in the user's code."""
     import traceback
-    if isinstance(error, ReloadError):
-        error = error.__cause__ or error
+    error = isinstance(error, ReloadError) and error.__cause__ or error
     _trim(error)
     return "".join(traceback.format_exception(type(error), error, error.__traceback__))
 
@@ -751,23 +701,17 @@ def _concerned(error, *paths):
 
 class Pair:
     """An object that was made anew, the one to use from now on, and the one of before."""
-
     __slots__ = "new", "kept", "old"
 
     def __init__(self, new, kept, old=None):
         self.new, self.kept, self.old = new, kept, old
 
 
-class Log(list):
-    """[(function, *arguments)] that undo what was done; as Pairs, never patched as a holder."""
-
-
 class Batch:
     """One reload: executes Sources in place, and keeps a log that undoes it all."""
-
     def __init__(self, scope, sources):
         self.scope, self.sources = scope, sources
-        self.modules, self.pending, self.log = dict(sys.modules), dict(sources), Log()
+        self.modules, self.pending, self.log = dict(sys.modules), dict(sources), []
         self.joins = {*_paths(scope)}.difference(scope.above) if scope.top else ()  # if imported
         self.views, self.finished, self.failed = {}, {}, {}  # in this order; {name: exception}
         self.pairs, self.claimed = {}, set()  # {id(new): Pair}, the ids of old objects in pairs
@@ -863,14 +807,13 @@ class Batch:
             self.enter(parent)
         if name in self.joins and name not in self.sources:
             self.sources[name] = self.pending[name] = _source(name)
-        source = self.pending.get(name)
-        if source is None:
+        if name not in self.pending:
             return
-        if source.spec is None:  # its file is gone: the import system says so
+        if self.pending[name].spec is None:  # its file is gone: the import system says so
             return self.forget(name)
         deep = len(self.views) - len(self.finished) >= 60  # which takes 480 frames of Python
-        if not planned and (deep or self.lazy or source.version.facts.lazy):
-            for each in _order([name], lambda each: _eager(each, self.pending[each].version)
+        if not planned and (deep or self.lazy or self.pending[name].version.facts.lazy):
+            for each in _order([name], lambda each: _targets(each, self.pending[each].version)
                                if each in self.pending else ())[:-1]:
                 self.enter(each, planned=True)
             if name not in self.pending:  # the others have imported it
@@ -911,8 +854,8 @@ class Batch:
             function, *args = self.log[-1]
             try:
                 function(*args)
-            except Exception:
-                _log().exception("could not undo a step")
+            except Exception as error:  # a record with the error itself would hold all frames
+                _log().error(f"could not undo a step: {function} raised {type(error).__name__}")
             self.log.pop()
         for pair in list(self.pairs.values())[pairs:]:  # they stay, as registries may hold the new
             pair.kept = pair.old
@@ -944,7 +887,7 @@ def _restore_item(mapping, key, value):
 def _restore_namespace(namespace, saved):
     """Give a dict its old entries back, and no others; threads always find those that stay."""
     namespace.update(saved)
-    for name in namespace.keys() - saved.keys():
+    for name in namespace.keys() - saved:
         namespace.pop(name, None)
 
 
@@ -957,10 +900,9 @@ _set_class_of = vars(object)["__class__"].__set__  # of proxies, too; TypeError 
 
 class _Reloading(ModuleType):
     """What a module is while it is reloaded: its thread does not see what is hidden."""
-
     def __getattribute__(self, name):
         batch = _batch
-        if batch is not None and threading.get_ident() == batch.thread:
+        if batch and threading.get_ident() == batch.thread:
             view = batch.views.get(_dict_of(self).get("__name__"))
             if view is not None and view.hides(name):
                 if name in view:
@@ -971,7 +913,6 @@ class _Reloading(ModuleType):
 
 class View(dict):
     """What the code of a module sees: all but what the old code has bound, and it has not yet."""
-
     def __init__(self, batch, source):
         """Hide the old names from this thread, and give the module what an import starts with."""
         self.batch, self.source, self.name = batch, source, source.name
@@ -990,7 +931,7 @@ class View(dict):
         module = ModuleType(self.name)
         _bootstrap._init_module_attrs(source.spec, module)
         live.update(vars(module))
-        for name in {"__path__", "__annotations__"} - vars(module).keys():
+        for name in {"__path__", "__annotations__"}.difference(vars(module)):
             live.pop(name, None)
         facts, froms = runs.facts, itertools.chain(*runs.facts.froms.values())
         bound = {*facts.binds, *facts.sets, *runs.left}
@@ -1034,7 +975,8 @@ class View(dict):
         """Give a function its new code and state, when all names are bound that it leads to."""
         names = self.unbound and _order(_names_in(state[0][2]), self.functions.__getitem__)
         if self.unbound.isdisjoint(names):
-            self.batch.do(_set_state, function, state, old=_state_of(function))
+            was = _attributes_of_function(function), dict(function.__dict__)
+            self.batch.do(_set_state, function, state, old=was)
         else:
             self.waiting.append((function, state))
 
@@ -1066,8 +1008,7 @@ class View(dict):
         version.left = set()
         for frame in _frames() if self.hidden else ():
             if frame.f_globals is self.live and self.hidden & _names_in(frame.f_code):
-                version.left = self.hidden
-        self.hidden = self.hidden - version.left
+                version.left, self.hidden = self.hidden, set()
         self.drop_hidden()
         if path:
             self.batch.do(_restore_item, _runs, path, version, old=_runs.get(path, _MISSING))
@@ -1106,9 +1047,8 @@ def _names_in(code):
 
 
 def _frames():
-    """Yield the frames that run, of all threads."""
     for frame in sys._current_frames().values():
-        while frame is not None:
+        while frame:
             yield frame
             frame = frame.f_back
 
@@ -1117,34 +1057,27 @@ def _frames():
 # Guarantees that functions, classes and enum members that the module has made keep their identity.
 # Matches by __module__ and __qualname__; calls nothing of the user's: no ==, getattr, isinstance.
 
-_PLAIN = {int, str, float, bool, type(None), tuple, list, dict, set, frozenset}
 _DESCRIPTORS = {types.MemberDescriptorType, types.GetSetDescriptorType}
+_PLAIN = {int, str, float, bool, type(None), tuple, list, dict, set, frozenset, *_DESCRIPTORS}
 _PARTS = {property: operator.attrgetter("fget", "fset", "fdel", "__doc__"),
           **dict.fromkeys([classmethod, staticmethod], lambda method: (method.__func__,)),
           MethodType: operator.attrgetter("__func__", "__self__"),
           getattr(types, "GenericAlias", None): operator.attrgetter("__origin__", "__args__")}
-_NO_RECORDS = {*_PLAIN, *_DESCRIPTORS, *_PARTS, FunctionType}
+_NO_RECORDS = {*_PLAIN, *_PARTS, FunctionType}
 _CACHED = functools._lru_cache_wrapper  # a function in PyPy, and nothing's type
 _STATE = ["__doc__", "__name__", "__code__", "__defaults__", "__kwdefaults__", "__qualname__"]
 _STATE += ["__type_params__"] * hasattr(FunctionType, "__type_params__")  # 3.12
 _STATE += ["__annotate__" if "__annotate__" in vars(FunctionType) else "__annotations__"]  # 3.14
 _attributes_of_function = operator.attrgetter(*_STATE)
 _set_bases = vars(type)["__bases__"].__set__
-_KINDS = 0x2A0  # flags of the code of generators, coroutines and asynchronous generators
+_KINDS = _IN_FUNCTION | 0x2A0  # the latter: generators, coroutines, asynchronous generators
 
 
-def _place_of(value):
+def _place_of(obj):
     """Return module and qualified name of a class, or of a function, which is told by brackets."""
-    if _is_class(value):
-        return _vars_of_class(value).get("__module__"), _qualname(value)
-    return (value.__module__, value.__qualname__, "()") if _is_function(value) else (None,)
-
-
-def _is_version(batch, old, new):
-    """Return whether an old object is what the module has made by the same statement before."""
-    place = _place_of(new)
-    return (type(place[0]) is str and place == _place_of(old) and place[0] in batch.views
-            and id(old) not in batch.claimed)
+    if type(obj) is FunctionType:
+        return obj.__module__, obj.__qualname__, "()"
+    return (_vars_of_class(obj).get("__module__"), _qualname(obj)) if _is_class(obj) else (None,)
 
 
 def _all_kept(objects, pairs):
@@ -1164,11 +1097,18 @@ def _keep(batch, old, new):
         return batch.pairs[id(new)].kept
     if type(old) is _CACHED:
         batch.caches.append(old)
-    if kind is FunctionType:
-        return _keep_function(batch, old, new)
-    if _is_class(new):
-        return _keep_class(batch, old, new)
-    if type(old) is not kind:
+    is_function = kind is FunctionType
+    for cell in is_function and new.__closure__ or ():
+        pair = batch.pairs.get(id(_content(cell)))
+        if pair is not None:  # super() is used at once
+            cell.cell_contents = pair.kept
+    if is_function or _is_class(new):
+        place = _place_of(new)  # a version is what the same statement has made before
+        if (type(place[0]) is str and place == _place_of(old) and place[0] in batch.views
+                and id(old) not in batch.claimed):
+            return (_keep_function if is_function else _keep_class)(batch, old, new)
+        return new
+    if type(old) is not kind or id(old) in batch.claimed:
         return new
     if kind in _PARTS:
         before = _PARTS[kind](old)
@@ -1195,24 +1135,17 @@ async def _call_async(*args, __new__, **kwargs):
 
 def _keep_function(batch, old, new):
     """Give an old function the code and the state of the new one."""
-    for cell in new.__closure__ or ():
-        pair = batch.pairs.get(id(_content(cell)))
-        if pair is not None:  # super() is used at once
-            cell.cell_contents = pair.kept
-    if not _is_version(batch, old, new):
-        return new
-    if not _fits(old.__code__, new.__code__):  # it only calls the new one, which no constant holds
-        batch.pair(old, new, new)
+    if old.__code__ is not new.__code__ and not _fits(old.__code__, new.__code__):
+        batch.pair(old, new, new)  # which the old one only calls, and no constant of it holds
         state = [*_attributes_of_function(new)]
         code = (_call_async if new.__code__.co_flags & 0x80 else _call).__code__  # CO_COROUTINE
         state[2:5] = code.replace(co_freevars=old.__code__.co_freevars), None, {"__new__": new}
-        batch.do(_set_state, old, (state, {**new.__dict__, "__wrapped__": new}), old=_state_of(old))
+        batch.views[new.__module__].take(old, (state, {**new.__dict__, "__wrapped__": new}))
         return new
     batch.pair(old, new, old)
     before, after = _attributes_of_function(old), _attributes_of_function(new)
     had, gets = old.__dict__, new.__dict__
-    same = all(map(operator.is_, before[:-1], after)) and not (before[-1] or after[-1])
-    if had or gets or not same:
+    if had or gets or before[-1] or after[-1] or not _identical(before[:-1], after[:-1]):
         if "registry" in had and "register" in gets:  # of functools.singledispatch
             for cls, function in had["registry"].items():
                 if _place_of(function)[0] not in batch.sources:
@@ -1228,12 +1161,7 @@ def _keep_function(batch, old, new):
 
 def _fits(was, code):
     """Return whether a function can be given other code: of the same cells, and the same kind."""
-    kinds_differ = (was.co_flags ^ code.co_flags) & (_KINDS | _IN_FUNCTION)
-    return was.co_freevars == code.co_freevars and not kinds_differ
-
-
-def _state_of(function):
-    return _attributes_of_function(function), dict(function.__dict__)
+    return was.co_freevars == code.co_freevars and not (was.co_flags ^ code.co_flags) & _KINDS
 
 
 def _set_state(function, state):
@@ -1251,16 +1179,13 @@ def _set_state(function, state):
 
 
 def _content(cell):
-    try:
+    with suppress(ValueError):  # it is empty
         return cell.cell_contents
-    except ValueError:
-        return _MISSING
+    return _MISSING
 
 
 def _keep_class(batch, old, new):
     """Give an old class what the new one has, or let the new one take over, where it must."""
-    if not _is_version(batch, old, new):
-        return new
     before, after = dict(_vars_of_class(old)), dict(_vars_of_class(new))
     bases, becomes = _all_kept(_bases(new), batch.pairs), _can_become(old, new, before, after)
     same_shape = before.keys() == after.keys() and _identical(bases, _bases(old))
@@ -1273,17 +1198,14 @@ def _keep_class(batch, old, new):
             becomes = False
     batch.pair(old, new, old if becomes else new)
     if not becomes:
-        _hand_on(batch, old, new)
-        return new
+        return _hand_on(batch, old, new)
     if "_member_map_" in after:
         _keep_members(batch, old, before, after)
     batch.log.append((_set_attributes, old, before))
     if not same_shape:
         _set_attributes(old, {**after, **before})  # first what is new, as methods may read it
-    for name, value in after.items():
-        if type(value) not in _PLAIN:
-            after[name] = _keep(batch, before.get(name), value)
-    _set_attributes(old, after)
+    kept = {name: _keep(batch, before.get(name), value) for name, value in after.items()}
+    _set_attributes(old, kept)
     with suppress(TypeError):  # of another layout, or below object
         _set_bases(new, (old,))  # out of its bases' __subclasses__(); super() in it goes on
     return old
@@ -1316,29 +1238,27 @@ def _set_attribute(obj, name, value):
     """Set or delete an attribute of a class or function, past what classes make of that."""
     kind = type if _is_class(obj) else object
     if value is _MISSING:
-        kind.__delattr__(obj, name)
-    else:
-        kind.__setattr__(obj, name, value)
+        return kind.__delattr__(obj, name)
+    kind.__setattr__(obj, name, value)
 
 
 def _keep_members(batch, old, before, after):
     """Keep enum members by name, as far as what they are (an int, a str) lets them change."""
     members, plain = before["_member_map_"], after["_member_type_"]
     for name, member in after["_member_map_"].items():
-        if id(member) in batch.pairs:  # an alias
-            continue
         kept = members.get(name, member)
         same = plain is object or plain in {int, str} and kept._value_ == member._value_
         if not same or id(kept) in batch.claimed:
             kept = member
-        batch.do(_restore_namespace, kept.__dict__, dict(member.__dict__), old=dict(kept.__dict__))
-        _set_class_of(kept, old)
-        batch.pair(kept, member, kept)
+        if id(member) not in batch.pairs:  # else an alias
+            batch.do(_restore_namespace, kept.__dict__, {**member.__dict__}, old={**kept.__dict__})
+            _set_class_of(kept, old)
+            batch.pair(kept, member, kept)
     for value, member in before["_value2member_map_"].items():
         if member._name_ not in members:  # flags together
             after["_value2member_map_"].setdefault(value, member)
     for value in after.values():
-        _patch(value, batch.pairs, lambda function, *args, old: function(*args))
+        _patch(value, batch.pairs, batch.do)
 
 
 # -- G. functions follow their code, whoever holds them -------------------------------------------
@@ -1347,28 +1267,26 @@ def _keep_members(batch, old, before, after):
 
 def _follow_code(versions):
     """Let functions that run code of the first of two Versions run its successor in the second."""
-    changed = [(old, new) for old, new in versions
-               if old and old.code and new.code and old is not new]
+    changed = [(old, new) for old, new in versions if old.code and new.code and old is not new]
     pairs = [(old.code, new.code) for old, new in changed]
-    count, exact = len(pairs), all(old.exact for old, _ in changed)  # else functions hold copies
+    modules, exact = len(pairs), all(old.exact for old, _ in changed)  # else functions hold copies
     for old, new in pairs:  # to which the loop adds, by name, and order in that name
         named = collections.defaultdict(list)
         for code in _codes_in(new):
             named[code.co_name].append(code)
         pairs += [(code, named[code.co_name].pop(0)) for code in _codes_in(old)
                   if named[code.co_name]]
-    del pairs[:count]  # of the modules
     old = None  # else it held another
-    if exact and hasattr(sys, "getrefcount"):  # two hold it, and the call
-        pairs = [pair for pair in pairs if sys.getrefcount(pair[0]) > 3]
+    counts = exact and hasattr(sys, "getrefcount")  # two hold it, and the call
+    pairs = [pair for pair in pairs[modules:] if not counts or sys.getrefcount(pair[0]) > 3]
     if not pairs:
         return
     found = gc.get_referrers(*[old for old, _ in pairs]) if exact else gc.get_objects()
     key_of = id if exact else lambda code: (code.co_filename, code)  # other files' may be equal
     successors = {key_of(old): new for old, new in pairs}
-    for function in filter(_is_function, found):
-        code = successors.get(key_of(function.__code__))
-        if code is not None and _fits(function.__code__, code):
+    for function in found:
+        code = type(function) is FunctionType and successors.get(key_of(function.__code__))
+        if code and _fits(function.__code__, code):
             function.__code__ = code
 
 
@@ -1380,18 +1298,17 @@ def _move_lines(path, runs, version):
 
 
 # -- H. where a class cannot become the new one, the old one stands for it -------------------------
-# Guarantees that live instances are accepted, also by what holds the old class for good and makes
-# more of them: the validator of a FastAPI route, say.  Relies on instances taking another class of
-# the same layout (I), and on isinstance() asking for `__class__`.
+# Guarantees that live instances are accepted, also by what goes on making some of the old class: a
+# route of FastAPI, say.  Relies on `__class__`, which can be set (I), and which isinstance() reads.
 
 def _hand_on(batch, old, new):
     """Let an old class, and its instances until their next use, pass for the new one's."""
     kind, get = type(old), type.__getattribute__(old, "__getattribute__")
 
     class Replaced(kind):
-        def __instancecheck__(cls, obj):
-            newest = _newest(cls)
-            return super().__instancecheck__(obj) if newest is cls else isinstance(obj, newest)
+        def __instancecheck__(self, obj):
+            newest = _newest(self)
+            return super().__instancecheck__(obj) if newest is self else isinstance(obj, newest)
 
     def __getattribute__(self, name):
         newest = _newest(type(self))
@@ -1410,6 +1327,7 @@ def _hand_on(batch, old, new):
         type.__setattr__(old, "__getattribute__", __getattribute__)
         if kind is not type:
             batch.do(_set_class_of, old, Replaced, old=kind)
+    return new
 
 
 def _newest(cls):
@@ -1432,14 +1350,12 @@ def _replace_leftovers(batch, gains=True):
             if pair.kept is pair.new and _is_class(pair.new)}
     if held and sys.implementation.name == "cpython":
         young = set(map(id, gc.get_objects(generation=0)))
-        for pair in held.values():  # until now a framework's registry has answered with the old
-            _gain(batch, pair, young)
+        _gain(batch, held.values(), young)  # a framework's registry has answered with the old
     leftovers = _still_held([pair for pair in pairs if pair.kept is not pair.new])
-    for pair in leftovers.values() if gains else ():
-        _gain(batch, pair)
+    _gain(batch, leftovers.values() if gains else ())
     held.update(leftovers)
     for pair in list(held.values()):
-        for reference in _references_to(pair.new):
+        for reference in filter(operator.attrgetter("__callback__"), weakref.getweakrefs(pair.new)):
             other = weakref.ref.__new__(type(reference), pair.kept, reference.__callback__)
             for member, value in _members(reference):  # the key of a WeakValueDictionary's
                 member.__set__(other, value)
@@ -1447,37 +1363,31 @@ def _replace_leftovers(batch, gains=True):
     for variable, value in contextvars.copy_context().items():
         if id(value) in held:
             batch.do(variable.set, held[id(value)].kept, old=value)
-    while held:
-        held = _replace(batch, held)
+    for _ in range(8):  # as deep as holders are nested that cannot be changed
+        held = held and _replace(batch, held)
 
 
-def _gain(batch, pair, among=()):
+def _gain(batch, pairs, among=()):
     """Give what is kept the attributes that only its other version has, or those `among` some."""
-    space = _vars_of_class if _is_class(pair.new) else _attributes
-    had, gained = space(pair.kept) or (), dict(space(pair.new) or ())
-    for name in gained.keys() - had:
-        if name[:2] != "__" and (not among or id(gained[name]) in among):
-            batch.do(_set_attribute, pair.kept, name, gained[name], old=_MISSING)
+    for pair in pairs:
+        space = _vars_of_class if _is_class(pair.new) else _attributes
+        had, gained = space(pair.kept) or (), dict(space(pair.new) or ())
+        for name in gained.keys() - had:
+            if name[:2] != "__" and (not among or id(gained[name]) in among):
+                batch.do(_set_attribute, pair.kept, name, gained[name], old=_MISSING)
 
 
 def _still_held(pairs):
     """Return {id(new): Pair} of those Pairs whose new version somebody else holds."""
     for pair in pairs:
-        try:
-            if not _references_to(pair.new):
+        if not any(each.__callback__ for each in weakref.getweakrefs(pair.new)):  # a container's
+            with suppress(TypeError):  # an enum member that is an int, say
                 pair.new = weakref.ref(pair.new)
-        except TypeError:  # an enum member that is an int, say
-            pass
     gc.collect(0)  # most are garbage, in cycles that the young objects make
     for pair in pairs:
         if type(pair.new) is weakref.ref:
             pair.new = pair.new()
     return {id(pair.new): pair for pair in pairs if pair.new is not None}
-
-
-def _references_to(obj):
-    """Return the weak references that containers have to an object."""
-    return [each for each in weakref.getweakrefs(obj) if each.__callback__]
 
 
 def _replace(batch, held):
@@ -1526,14 +1436,15 @@ def _set_keys(holder, keys):
         kind.__setitem__(holder, key, value)
 
 
-_CHANGEABLE = {set: (set.__init__, set.__iter__), dict: (_set_keys, dict.keys),
-               functools.partial: (functools.partial.__setstate__, lambda f: f.__reduce__()[2])}
+_CHANGEABLE = {
+    set: (set.__init__, set.__iter__), dict: (_set_keys, dict.keys), type: (_set_bases, _bases),
+    functools.partial: (functools.partial.__setstate__, lambda f: f.__reduce__()[2])}
 
 
 def _patch(holder, pairs, do):
     """Replace what is paired in one object; return it, or what has to stand in its place."""
     kind = type(holder)
-    if kind is Pair or kind is Log:
+    if kind is Pair or holder is _batch.log:  # these say what was before
         return holder
     for base in (tuple, frozenset):
         if issubclass(kind, base):
@@ -1543,7 +1454,7 @@ def _patch(holder, pairs, do):
     if kind is getattr(types, "UnionType", 0):  # 3.10
         return functools.reduce(operator.or_, *_all_kept([holder.__args__], pairs))
     for base, (set_parts, parts_of) in _CHANGEABLE.items():
-        if issubclass(kind, base):
+        if issubclass(kind, base) and id(holder) not in pairs:
             parts = tuple(parts_of(holder))
             kept = _all_kept(parts, pairs)
             if not _identical(kept, parts):
@@ -1569,14 +1480,13 @@ def _held_by(holder, kind):
             yield base.__setitem__, holder, index, item
     for member, value in _members(holder):
         yield member.__set__, holder, value
-    namespace, owner = holder if issubclass(kind, dict) else _attributes(holder) or {}, None
+    namespace = holder if issubclass(kind, dict) else _attributes(holder) or {}
+    setter = dict.__setitem__, namespace
     if {"__module__", "__doc__"} <= dict.keys(namespace):
-        owner = next(filter(_is_class, gc.get_referrers(namespace)), None)
+        for owner in filter(_is_class, gc.get_referrers(namespace)):
+            setter = _set_attribute, owner  # as Python caches its dict; 3.12 crashes otherwise
     for key, value in list(dict.items(namespace)):
-        if owner is None:
-            yield dict.__setitem__, namespace, key, value
-        else:  # Python caches what is in a class, and 3.12 crashes where its dict is written to
-            yield _set_attribute, owner, key, value
+        yield (*setter, key, value)
     yield _set_class_of, holder, kind
 
 
@@ -1588,9 +1498,9 @@ def _clear_caches(reshaped):
         abc.ABCMeta._abc_caches_clear(cls)
         if not changed.isdisjoint(map(id, _mro(cls)[1:])):
             getattr(abc, "update_abstractmethods", id)(cls)  # 3.10
-    dispatching = gc.get_referrers(*_codes_in(functools.singledispatch.__code__))
-    for function in filter(_is_function, dispatching):
-        function.__dict__.get("_clear_cache", int)()
+    for function in gc.get_referrers(*_codes_in(functools.singledispatch.__code__)):
+        if type(function) is FunctionType:
+            function.__dict__.get("_clear_cache", int)()
 
 
 # -- J. names elsewhere: what others have imported by name ----------------------------------------
@@ -1609,18 +1519,16 @@ def _versions_of_main():
 def _rename_elsewhere(batch):
     """Bind anew what the script, and modules that are not executed again, have imported by name."""
     places = [("__main__", version) for version in _versions_of_main()]
-    for name, path in _paths(_Scope(named=next(iter(batch.views), ""))).items():
-        if path and name not in batch.views:
-            places.append((name, _running(name)))
+    paths = _paths(_Scope(named=next(iter(batch.views), "")))
+    places += [(name, _running(name)) for name in paths if paths[name] and name not in batch.views]
     for name, version in places:
         namespace = _namespace_of(name)
         for (module, level), pairs in version.facts.froms.items():
             view = batch.views.get(_absolute(module, level, namespace))
             if view is None:
                 continue
-            if ("*", "*") in pairs:
-                pairs = [*pairs, *[(name, name) for name in _exported(view.live)]]
-            for attribute, bound in pairs:
+            exported = _exported(view.live) if ("*", "*") in pairs else ()
+            for attribute, bound in [*pairs, *zip(exported, exported)]:
                 old, new = view.old.get(attribute, _MISSING), view.live.get(attribute, _MISSING)
                 if namespace.get(bound, _MISSING) is old is not new is not _MISSING:
                     batch.do(_restore_item, namespace, bound, new, old=old)
@@ -1643,18 +1551,13 @@ def _tell_who_keeps_old(batch):
 
 
 # -- K. unloading ----------------------------------------------------------------------------------
-# Guarantees that modules go dependents first, all or none, and that the report tells what is left:
-# a namespace lives on in functions, a class on its own, when the module is dead.  Relies on gc;
-# nothing of the program's is called or compared on the way (`type(x) in (...)` would do that).
+# Guarantees that modules go dependents first, all or none, and that the report tells what is left.
+# Relies on gc; calls and compares nothing of the program's, as `type(x) in (...)` would.
 
 class Unloaded(collections.namedtuple("Unloaded", "names alive")):
-    """What `deep_unload` did; true if all was freed.
-
-    `names` are what was unloaded, in order; `alive` is {name: (who holds something of it, ...)}.
-    """
-
-    names: tuple[str, ...]
-    alive: Mapping[str, tuple[str, ...]]
+    """What `deep_unload` did; true if all was freed, else `alive` says who holds what."""
+    names: tuple[str, ...]  # what was unloaded, in order
+    alive: Mapping[str, tuple[str, ...]]  # {name: (who holds something of it, ...)}
 
     def __bool__(self):
         return not self.alive
@@ -1671,9 +1574,8 @@ def deep_unload(module: Module, *, include: Names = (), exclude: Names = (),
                 force: bool = False) -> Unloaded:
     """Forget a module, its submodules and what in scope only they needed, dependents first.
 
-    `module`, `include` and `exclude` are as in `deep_reload`; `force` goes on where a module
-    outside imports one of them at its top level.  Return what went and who holds something of it.
-    Raise TypeError or ImportError for what cannot be unloaded; then nothing has changed.
+    Arguments are as in `deep_reload`; `force` goes on if others import one of them at top level.
+    Return what went and who holds something of it; raise TypeError or ImportError before any goes.
     """
     name = module = _named(module)  # from here on nothing in this frame holds it
     with _lock:
@@ -1694,7 +1596,7 @@ def deep_unload(module: Module, *, include: Names = (), exclude: Names = (),
             clear()  # Optional[C] and the like are cached with their classes
         gc.collect()
         left, objects = {}, gc.get_objects()  # kept, as an id lasts as long as its object
-        for obj in objects:
+        for obj in objects:  # a namespace lives on in functions, a class on its own
             owner = obj.get("__name__") if type(obj) is dict else _place_of(obj)[0]
             if type(owner) is str and owner in names:
                 left[id(obj)] = owner
@@ -1706,19 +1608,18 @@ def deep_unload(module: Module, *, include: Names = (), exclude: Names = (),
 def _to_unload(root, scope, force):
     """Return the names, dependents first; raise ImportError if a module outside imports one."""
     names = _paths(_Scope(scope.include, named=root))
-    imports = {name: {*_targets(name, _running(name)), *_parents(name)} for name in names}
-    main = [_targets("__main__", version) for version in _versions_of_main()]
-    imports["__main__"] = set(itertools.chain(*main))
+    imports = {name: {*_targets(name, _running(name), True), *_parents(name)} for name in names}
+    main = [_targets("__main__", version, late=True) for version in _versions_of_main()]
+    imports["__main__"] = set().union(*main)
     own = set(_paths(scope)).difference(scope.above)
     inside = sorted(name for name in own if _matches(name, (root,)))
     below = _order(inside, lambda name: sorted(imports[name] & own))
     used = _order(imports.keys() - below, lambda name: imports.get(name, set()).difference(inside))
     gone = [name for name in reversed(below) if name not in used]
-    outside = [name for name in names if name not in gone
-               and not _eager(name, _running(name)).keys().isdisjoint(gone)]
-    if _batch is not None or outside and not force:
+    outside = [name for name in names.keys() - gone if _targets(name, _running(name)).keys() & gone]
+    if _batch or outside and not force:
         reason = f"imported by {_listing(sorted(outside))}; unload these first, or pass force=True"
-        reason = reason if _batch is None else "modules are being reloaded: do it afterwards"
+        reason = "modules are being reloaded: do it afterwards" if _batch else reason
         raise ImportError(f"{root!r} cannot be unloaded: {reason}", name=root)
     return gone
 
@@ -1760,10 +1661,8 @@ def _link(part, holder):
     kind, items, before = type(holder), _attributes(holder) or {}, ".__dict__"
     if type(part) is dict and (part is items or _is_class(holder)):
         return before
-    if kind is list or kind is tuple:
-        items, before = dict(enumerate(holder)), ""
-    elif issubclass(kind, dict):
-        items, before = holder, ""
+    if kind is list or kind is tuple or issubclass(kind, dict):
+        items, before = holder if issubclass(kind, dict) else dict(enumerate(holder)), ""
     for key, value in list(dict.items(items)):
         if value is part and (type(key) is str or type(key) is int):
             return f"{before}[{key!r}]"
@@ -1772,9 +1671,12 @@ def _link(part, holder):
 
 def _beginnings(objects):
     """Yield (words, object) of where ways begin: an expression, or words with a space."""
+    def where(frame):
+        return f"{frame.f_globals.get('__name__')}.{frame.f_code.co_name}, line {frame.f_lineno}"
+
     for obj in objects:
         if type(obj) is types.CoroutineType and obj.cr_frame and not obj.cr_running:
-            yield f"asyncio task in {_where(obj.cr_frame)}", obj
+            yield f"asyncio task in {where(obj.cr_frame)}", obj
     for name in list(sys.modules):
         yield f"{name}.__dict__", _namespace_of(name)
     for ident, frame in sys._current_frames().items():
@@ -1782,22 +1684,17 @@ def _beginnings(objects):
         name = getattr(thread, "_name", ident)
         if issubclass(type(thread), threading.Timer):
             yield f"pending threading.Timer in {name}", thread
-        while frame is not None:
+        while frame:
             if frame.f_code.co_filename not in (__file__, threading.__file__):
                 held = [frame.f_globals]
                 if frame.f_code.co_flags & _IN_FUNCTION:  # f_locals is Python's own
                     held += frame.f_locals.values()
-                yield f"frame of {name} in {_where(frame)}", held
+                yield f"frame of {name} in {where(frame)}", held
             frame = frame.f_back
 
 
-def _where(frame):
-    return f"{frame.f_globals.get('__name__')}.{frame.f_code.co_name}, line {frame.f_lineno}"
-
-
 # -- L. watch: the automatic mode, and notebooks ---------------------------------------------------
-# Guarantees that the next save is seen, whatever the program's code raises, and that a forked child
-# neither waits for a lock nor for a thread of its parent.
+# Guarantees that the next save is seen, and that a forked child waits for nothing of its parent's.
 
 def watch(interval: float = 0.5, *, include: Names = (), exclude: Names = (),
           on_reload: Callable[[list[str]], object] | None = None,
@@ -1818,7 +1715,6 @@ def watch(interval: float = 0.5, *, include: Names = (), exclude: Names = (),
 
 class Watcher(threading.Thread):
     """The automatic mode at work: `stop()` ends it; as a context manager it ends with the block."""
-
     def __init__(self, interval, include, exclude, on_reload=None, on_error=None):
         super().__init__(name="deepreload", daemon=True)
         self._interval = min(interval, threading.TIMEOUT_MAX)
@@ -1860,26 +1756,24 @@ class Watcher(threading.Thread):
         except BaseException as error:
             if self._on_error is None:
                 raise
-            self._on_error(error)
-        else:
-            if names and self._on_reload:
-                self._on_reload(names)
-
-
-if hasattr(os, "register_at_fork"):  # the threads that may hold the lock are not in the child
-    os.register_at_fork(after_in_child=lambda: globals().update(_lock=threading.RLock()))
+            return self._on_error(error)
+        if names and self._on_reload:
+            self._on_reload(names)
 
 
 def load_ipython_extension(shell: Any) -> None:
-    """`%load_ext deepreload`: every cell begins with a `reload_changed()`.
+    """`%load_ext deepreload`: every cell begins with a `reload_changed()`."""
+    def set_scope(line):
+        """Set what the cells reload: include=NAME,NAME exclude=NAME; without words, the default."""
+        words = re.findall(r"([^\s=]+)=?(\S*)", line)
+        scope = {option: names.split(",") for option, names in words}
+        _Scope(**scope)  # raises TypeError for other options
+        _before_cell.scope = scope
 
-    `%deepreload include=NAME,NAME exclude=NAME` sets its scope; without words, the default.
-    """
-    _before_cell.shell = shell
-    _set_scope("")
+    _before_cell.shell, _before_cell.scope = shell, {}
     for cell in shell.user_ns.get("In", ()):
         _note_cell(cell)
-    shell.register_magic_function(_set_scope, magic_name="deepreload")
+    shell.register_magic_function(set_scope, magic_name="deepreload")
     shell.events.register("pre_run_cell", _before_cell)
     print("deepreload: your own modules are reloaded when you have saved them, before each cell")
 
@@ -1887,14 +1781,6 @@ def load_ipython_extension(shell: Any) -> None:
 def unload_ipython_extension(shell: Any) -> None:
     """`%unload_ext deepreload`."""
     shell.events.unregister("pre_run_cell", _before_cell)
-
-
-def _set_scope(line):
-    """Set what the cells reload from now on, as `%deepreload` says."""
-    words = [word.partition("=") for word in line.split()]
-    scope = {option: value.split(",") for option, _, value in words}
-    _Scope(**scope)  # raises TypeError for other options
-    _before_cell.scope = scope
 
 
 def _before_cell(info):
@@ -1907,44 +1793,36 @@ def _before_cell(info):
 
 def _note_cell(cell):
     """Keep the code of a cell: it may have imported something by name."""
-    try:
+    with suppress(SyntaxError, ValueError):  # an unfinished cell
         text = _before_cell.shell.transform_cell(cell)
         _cells.append(Version(None, compile(text, "<cell>", "exec", 0x2000)))  # it may await
-    except (SyntaxError, ValueError):  # an unfinished cell
-        pass
 
 
 # -- M. the command line ---------------------------------------------------------------------------
-# Guarantees that every run is a new process, in which the script runs as Python runs it, while a
-# Watcher swaps in what is saved.  That child tells its parent the stats of the files it executes,
-# or fails to: the parent sees by itself which differ after its end.
-
-_options = None  # what the command line says, with `argv` for the program and its arguments
-
+# Guarantees that every run is a new process, in which all is as Python has it, but for a Watcher.
+# It tells its parent the stats of the files it executes, or fails to: so that sees what is saved.
 
 def main() -> int:
     """Do what the command line says; return the exit status."""
-    global _options
     import argparse
     parser = argparse.ArgumentParser(
         "deepreload", usage="python -m deepreload [options] (script.py | -m module) [args]",
         description="Run a script, swap in what is saved, run it again on a save after its end.")
-    flag = {"action": "store_true"}
-    names = {"action": "append", "default": [], "metavar": "NAME"}
-    for name, how, text in (
-            ("--once", flag, "leave when the script ends, with its status"),
-            ("--interval", {"type": float, "default": 0.5}, "seconds between two looks (0.5)"),
-            ("--include", names, "reload these modules too: a name or glob"),
-            ("--exclude", names, "leave these modules alone"),
-            ("--restart", names, "start again if these are saved; __main__ is the script"),
-            ("--quiet", flag, "say only what fails"),
-            ("--graph", flag, "import the script, and print what imports what"),
-            ("--version", {"action": "version", "version": f"deepreload {__version__}"}, None),
-            ("--told", {"default": ""}, argparse.SUPPRESS),  # the parent's, for its child
-            ("-m", flag, "run a module, as python -m does"),
-            ("argv", {"nargs": argparse.PARSER, "metavar": "script"}, "script and arguments")):
-        parser.add_argument(name, help=text, **how)
-    _options = parser.parse_args()
+    add = parser.add_argument
+    flag = functools.partial(add, action="store_true")
+    names = functools.partial(add, action="append", default=[], metavar="NAME")
+    flag("--once", help="leave when the script ends, with its status")
+    add("--interval", type=float, default=0.5, help="seconds between two looks (0.5)")
+    names("--include", help="reload these modules too: a name or glob")
+    names("--exclude", help="leave these modules alone")
+    names("--restart", help="start again if these are saved; __main__ is the script")
+    flag("--quiet", help="say only what fails")
+    flag("--graph", help="import the script, and print what imports what")
+    add("--version", action="version", version=f"deepreload {__version__}")
+    add("--told", default="", help=argparse.SUPPRESS)  # the parent's, for its child
+    flag("-m", help="run a module, as python -m does")
+    add("argv", nargs=argparse.PARSER, metavar="script", help="script and arguments")
+    parser.parse_args(namespace=_options)
     if not _options.interval > 0:
         parser.error("--interval takes a number of seconds greater than 0")
     return _run() if _options.once or _options.graph else _supervise()
@@ -1976,9 +1854,9 @@ def _supervise():
     for number in delays:
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup: for the child, too
             signal.signal(number, note)
-    for word in _options.argv:
-        if word[:2] == "--" and word[2:] in vars(_options):
-            _say(f"{word} goes to {_options.argv[0]}: options for deepreload come first")
+    for option in vars(_options):
+        if "--" + option in _options.argv:
+            _say(f"--{option} goes to {_options.argv[0]}: options for deepreload come first")
     start = f"import sys; sys.path[:] = {sys.path!a}; import {__name__} as it; sys.exit(it.main())"
     command = [sys.executable, *subprocess._args_from_interpreter_flags(),
                *["-u"] * getattr(sys.stdout, "write_through", False), "-c", start, "--once"]
@@ -1988,8 +1866,7 @@ def _supervise():
             status = None
             with open(told, "w+") as file:
                 child = subprocess.Popen([*command, "--told", told, *sys.argv[1:]], close_fds=False)
-                code = child.wait()
-                status = 128 - code if code < 0 else code
+                status = 128 - child.returncode if child.wait() < 0 else child.returncode
                 stats.update(map(ast.literal_eval, file))
             if signals or not stats:
                 return status
@@ -1999,18 +1876,15 @@ def _supervise():
 def _wait_for_save(stats, status):
     """Wait until a file of the program is saved, or new beside what -m runs; return the stats."""
     import glob
-    folders = {os.path.dirname(path) for path in stats} if _options.m else ()
-
-    def look():
-        found = [glob.glob(folder + "/*.py") for folder in folders]
-        return {path: _stat(path) or stats.get(path) for path in {*stats}.union(*found)}
-
-    now = stats = {**look(), **stats}
+    beside = {os.path.dirname(path) + "/*.py" for path in stats} if _options.m else ()
+    there = {path: _stat(path) for path in itertools.chain(*map(glob.glob, beside))}
+    now = stats = {**there, **stats}
     _say(f"{_options.argv[0]} ended with status {status}; it runs again on the next save "
          "(Ctrl-C leaves)", failed=status)
     while now == stats:
         time.sleep(_options.interval)
-        now = look()
+        paths = itertools.chain(stats, *map(glob.glob, beside))
+        now = {path: _stat(path) or stats.get(path) for path in paths}
     for path, stat in now.items():
         _drop_bytecode(path, stat)  # it knows its source by whole seconds only
     return now
@@ -2018,21 +1892,21 @@ def _wait_for_save(stats, status):
 
 def _tell(path, stat):
     """Tell the parent of a file that is executed, or fails; at once, as who is killed cannot."""
-    told = _options and _options.told
-    if told and path and not _is_foreign(path) and os.path.exists(told):  # a daemon may outlive it
-        with open(told, "a") as file:
+    if path and os.path.exists(_options.told) and not _is_foreign(path):  # a daemon may outlive it
+        with open(_options.told, "a") as file:
             print(ascii((path, stat)), file=file)
 
 
 def _run():
     """Run the program here, or show its graph; return the status."""
+    runner = None
     try:
         runner = _Runner()
         if _options.graph:
             name = re.sub(r"\.py$", "", os.path.basename(_options.argv[0]))
             _say(f"importing {name} to see what it imports")
             __import__(name)
-            graph = import_graph(include=[*_options.include, name], exclude=_options.exclude)
+            graph = import_graph(include=_options.include + [name], exclude=_options.exclude)
             for name in graph:
                 print(f"{name}:", *graph[name])
         else:
@@ -2040,6 +1914,8 @@ def _run():
             exec(_runs[runner.path].code, _namespace_of("__main__"))
         return 0
     except SystemExit:
+        if runner is None:  # there is nothing to run, nor to wait for
+            open(_options.told or os.devnull, "w").close()
         raise
     except BaseException as error:
         for path, stat in _concerned(error).items():
@@ -2050,10 +1926,8 @@ def _run():
 
 
 class _Runner(Watcher):
-    """Runs the program as `__main__`, and swaps in what is saved meanwhile."""
-
+    """Sets `__main__`, sys.argv and sys.path as Python does; swaps in what is saved meanwhile."""
     def __init__(self):
-        """Set sys.argv, sys.path and `__main__` as Python does; get the code to run."""
         import runpy
         super().__init__(_options.interval, _options.include, _options.exclude)
         name, spec, path = _options.argv[0], None, os.path.abspath(_options.argv[0])
@@ -2061,11 +1935,7 @@ class _Runner(Watcher):
             sys.path[0] = os.getcwd() if _options.m else os.path.dirname(os.path.realpath(name))
         sys.argv[:] = _options.argv
         if _options.m:
-            try:
-                spec = runpy._get_module_details(name, SystemExit)[1]
-            except SystemExit:
-                open(_options.told or os.devnull, "w").close()  # there is nothing to wait for
-                raise
+            spec = runpy._get_module_details(name, SystemExit)[1]
             sys.argv[0] = path = spec.origin
         elif not os.path.isfile(path):
             sys.exit(f"deepreload: there is no file {path}")
@@ -2078,8 +1948,8 @@ class _Runner(Watcher):
         self.source = self.read()
         _runs[path] = Version(self.stat, compile(self.source, path, "exec", dont_inherit=True))
         module = sys.modules["__main__"] = ModuleType("__main__")
-        _dict_of(module).update(__builtins__=builtins, __file__=path, __loader__=loader,
-                                __spec__=spec, __package__=spec and spec.parent)
+        vars(module).update(__builtins__=builtins, __file__=path, __loader__=loader,
+                            __spec__=spec, __package__=spec and spec.parent)
 
     def _look(self):
         changed, stat = super()._look(), _stat(self.path)
@@ -2087,9 +1957,9 @@ class _Runner(Watcher):
 
     def _reload(self, changed):
         """Reload what changed; the script last, as what it imports may be among that."""
-        names, restarts = [], [name for name in changed if _matches(name, _options.restart)]
-        if restarts:
-            _say(f"{_listing(restarts)} saved: the program starts again")
+        names = [name for name in changed if _matches(name, _options.restart)]
+        if names:
+            _say(f"{_listing(names)} saved: the program starts again")
             self._stopped.set()
             return os.kill(os.getpid(), 15)  # SIGTERM
         try:
@@ -2123,6 +1993,8 @@ class _Runner(Watcher):
 
 if __name__ == "__main__":  # what runs must be the module that others import, and not this one
     sys.exit(importlib.import_module(__spec__.name if __spec__ else "deepreload").main())
+if hasattr(os, "register_at_fork"):  # the threads that may hold the lock are not in the child
+    os.register_at_fork(after_in_child=lambda: globals().update(_lock=threading.RLock()))
 _note_what_runs()
 for _name in _paths(_Scope()):  # what runs is what their files say now
     _running(_name)
