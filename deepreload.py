@@ -34,6 +34,7 @@ import time
 import types
 import warnings
 import weakref
+from collections import OrderedDict
 from contextlib import closing, suppress
 from fnmatch import fnmatchcase
 from importlib import _bootstrap
@@ -78,13 +79,10 @@ class ReloadError(ImportError):
     `name` is the module that failed, `path` its file, `__cause__` the exception, its traceback
     beginning in the user's code; `reloaded` are the names that were reloaded all the same.
     """
-
-    name: str
     reloaded: list[str] = []
 
 
 # -- what is called from outside -----------------------------------------------------------------
-
 def deep_reload(module: Module, *, include: Names = (), exclude: Names = ()) -> ModuleType:
     """Execute `module` and all it imports again, leaves first, as a new process would.
 
@@ -183,7 +181,6 @@ def _path_of(spec):
 
 @functools.lru_cache(None)
 def _parents(name):
-    """Return the names of the packages above a module, outermost first."""
     return tuple(itertools.accumulate(name.split(".")[:-1], "{}.{}".format))
 
 
@@ -298,7 +295,6 @@ def _note_what_runs():
             _runs[path] = Version(_stat(path), None, path)
             _tell(path, _runs[path].stat)
         return inner(spec)
-
     # Python takes the frames of the import system out of tracebacks: this has to pass for one
     filename = _Loader.exec_module.__code__.co_filename
     exec_module.__code__ = exec_module.__code__.replace(co_filename=filename)
@@ -412,14 +408,9 @@ def _words(code):
             high = 0
 
 
-@functools.lru_cache(None)
-def _check_bytecode():
-    """Raise ReloadError where instructions are encoded in a way that this file does not know."""
-    with suppress(LookupError):
-        if _facts(compile("from ..a import b as c", "", "exec")).froms == {("a", 2): [("b", "c")]}:
-            return
-    raise ReloadError(f"deepreload {__version__} does not know the bytecode of this Python: "
-                      "copy a newer one; nothing was reloaded", name=__name__)
+_is_known = False  # whether instructions are encoded in a way that this file knows
+with suppress(LookupError):
+    _is_known = _facts(compile("from .a import b", "", "exec")).froms == {("a", 1): [("b", "b")]}
 
 
 def _with_lines(code):
@@ -518,7 +509,9 @@ def _targets(name, version, late=False):
     """Return {target: None} of what a version imports, loaded or not; `late`: in functions, too."""
     if version is None or version.targets:
         return version.targets[late] if version else {}
-    _check_bytecode()
+    if not _is_known:
+        raise ReloadError(f"deepreload {__version__} does not know the bytecode of this Python: "
+                          "copy a newer one; nothing was reloaded", name=__name__)
     facts, namespace, found = version.facts, _namespace_of(name), []
     for each in facts.imports:
         base = _absolute(each.name, each.level, namespace)
@@ -579,7 +572,6 @@ def _to_reload_deeply(root, scope):
         sources[name] = _source(name)
         targets = _targets(name, sources[name].version, late=True)
         return [each for each in targets if each in paths and each not in scope.above]
-
     _order([name for name in paths if (name + ".").startswith(root + ".")], below)
     if sources[root].spec is None:
         raise _failure(FileNotFoundError("it is gone"), root, paths[root])
@@ -698,7 +690,6 @@ def _concerned(error, *paths):
 # Guarantees that a failure, or an interrupt at any line, leaves everything as it was: each step is
 # in the log before it is taken.  The program's own import statements give the order: while a batch
 # runs, those of its thread execute first what is pending.
-
 class Pair:
     """An object that was made anew, the one to use from now on, and the one of before."""
     __slots__ = "new", "kept", "old"
@@ -712,6 +703,7 @@ class Batch:
     def __init__(self, scope, sources):
         self.scope, self.sources = scope, sources
         self.modules, self.pending, self.log = dict(sys.modules), dict(sources), []
+        self.asked = set()  # names of modules that this thread has imported meanwhile
         self.joins = {*_paths(scope)}.difference(scope.above) if scope.top else ()  # if imported
         self.views, self.finished, self.failed = {}, {}, {}  # in this order; {name: exception}
         self.pairs, self.claimed = {}, set()  # {id(new): Pair}, the ids of old objects in pairs
@@ -737,8 +729,10 @@ class Batch:
                 for name in _starts(self.sources):
                     if name not in self.failed:  # an import statement has caught that
                         self.enter(name)
-                for name in self.failed:  # a new process has no such module
-                    self.forget(name)
+                for name, error in self.failed.items():  # which an importer has caught
+                    if self.sources[name].spec and not self.scope.top:
+                        raise error  # reload_changed() goes on without it
+                    self.forget(name)  # a new process has no such module
                 _replace_leftovers(self)
                 _rename_elsewhere(self)
                 for view in self.views.values():
@@ -748,10 +742,10 @@ class Batch:
                 self.committed = True
                 _tell_who_keeps_old(self)
             return [*self.come, *self.finished]
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             name = next((name for name in self.failed if self.failed[name] is error), None)
             self.failed.clear()
-            if name is None or isinstance(error, ReloadError):
+            if name is None or isinstance(error, (ReloadError, KeyboardInterrupt, GeneratorExit)):
                 raise
             raise _failure(error, name, self.sources[name].path) from error
 
@@ -763,7 +757,7 @@ class Batch:
         builtins.__import__, _bootstrap._gcd_import = self.originals
         if not self.committed:
             self.undo()
-        self.come = [name for name in list(sys.modules) if name not in self.modules
+        self.come = [name for name in list(sys.modules) if name in self.asked - self.modules.keys()
                      and name in self.scope and not _on_the_way(name)]
         for cached in self.caches if self.committed else ():
             _CACHED.cache_clear(cached)
@@ -772,6 +766,7 @@ class Batch:
                 self.forget(name)
             sys.modules.update(self.modules)
             _replace_leftovers(self, gains=False)
+        _kept.clear()  # a module may be of another file now
         self.views.clear()  # else it were garbage in cycles
         self.log.clear()
         _follow_code(self.versions if self.committed else [pair[::-1] for pair in self.versions])
@@ -785,6 +780,9 @@ class Batch:
         if threading.get_ident() == self.thread:
             base = _absolute(name, level, globals or {})
             self.enter(base)
+            parent, _, child = base.rpartition(".")
+            if parent in self.views and base in sys.modules:  # its code may have deleted the name
+                self.views[parent].live.setdefault(child, sys.modules[base])
             names, space = fromlist or (), _namespace_of(base)
             if "*" in names and base in self.views:
                 self.views[base].drop_hidden()
@@ -805,8 +803,10 @@ class Batch:
         name = _real_name(name)
         for parent in _parents(name):
             self.enter(parent)
+        self.asked.add(name)
         if name in self.joins and name not in self.sources:
             self.sources[name] = self.pending[name] = _source(name)
+            _call_hook(name)
         if name not in self.pending:
             return
         if self.pending[name].spec is None:  # its file is gone: the import system says so
@@ -840,7 +840,6 @@ class Batch:
         self.claimed.add(id(old))
 
     def forget(self, name):
-        """Do without a module, as a new process would."""
         self.pending.pop(name, None)
         parent, _, child = name.rpartition(".")
         module = sys.modules.get(name, self)
@@ -938,8 +937,8 @@ class View(dict):
         if facts.looks or self.facts.looks or ("*", "*") in froms:  # no statement shows all
             bound = old.keys() - {"__builtins__"}
         hidden = self.hidden = (bound & old.keys()) - self.facts.sets - vars(module).keys()
-        if "NameError" in getattr(self.code, "co_names", ()):  # it may guard its state
-            hidden.difference_update(self.facts.binds)
+        guards = "NameError" in getattr(self.code, "co_names", ())  # it may guard its state
+        self.guarded = self.facts.binds if guards else ()
         for name, value in old.items() if "__path__" in old else ():
             child = f"{self.name}.{name}"
             if value is sys.modules.get(child, self):
@@ -971,21 +970,21 @@ class View(dict):
             space = package if package.hides(child) else package.live
             dict.__setitem__(space, child, sys.modules.get(self.name))
 
-    def take(self, function, state):
+    def take(self, function, state, called=()):
         """Give a function its new code and state, when all names are bound that it leads to."""
         names = self.unbound and _order(_names_in(state[0][2]), self.functions.__getitem__)
-        if self.unbound.isdisjoint(names):
+        if self.unbound.isdisjoint(names) or function.__name__ in called:
             was = _attributes_of_function(function), dict(function.__dict__)
             self.batch.do(_set_state, function, state, old=was)
         else:
             self.waiting.append((function, state))
 
-    def go_on(self, names):
-        """Note that names are bound now, for the functions that have waited for them."""
+    def go_on(self, names=frozenset(), called=()):
+        """Note that names are bound now, or functions called, for the functions that wait."""
         self.unbound -= names
         waiting, self.waiting = self.waiting, []
         for each in waiting:
-            self.take(*each)
+            self.take(*each, called)
 
     def hides(self, name):
         """Return whether a name is hidden still, and not set past the view meanwhile."""
@@ -1015,6 +1014,10 @@ class View(dict):
             _tell(path, version.stat)
 
     def __missing__(self, name):
+        if name in self.guarded:  # `try: cache`
+            self.hidden.discard(name)
+        if self.waiting:  # the module's own code may call it now
+            self.go_on(called=_order([name], self.functions.__getitem__))
         if not self.hides(name):
             raise KeyError(name)  # the live namespace is asked next
         if hasattr(builtins, name):
@@ -1025,14 +1028,16 @@ class View(dict):
         old = self.old.get(name, value)
         if old is not value and type(value) not in _PLAIN and self.facts.binds.get(name) == 1:
             value = _keep(self.batch, old, value)
-        dict.__setitem__(self, name, value)
+        self.pop(name, None) if self.waiting else dict.__setitem__(self, name, value)
         self.live[name] = value
         self.hidden.discard(name)
         if name in self.unbound:
             self.go_on({name})
 
     def __delitem__(self, name):
-        dict.__delitem__(self, name)
+        if self.hides(name) and name not in self:
+            raise KeyError(name)
+        self.pop(name, None)
         del self.live[name]
 
 
@@ -1129,17 +1134,13 @@ def _call(*args, __new__, **kwargs):
     return __new__(*args, **kwargs)
 
 
-async def _call_async(*args, __new__, **kwargs):
-    return await __new__(*args, **kwargs)
-
-
 def _keep_function(batch, old, new):
     """Give an old function the code and the state of the new one."""
-    if old.__code__ is not new.__code__ and not _fits(old.__code__, new.__code__):
+    if old.__code__.co_freevars != new.__code__.co_freevars:
         batch.pair(old, new, new)  # which the old one only calls, and no constant of it holds
         state = [*_attributes_of_function(new)]
-        code = (_call_async if new.__code__.co_flags & 0x80 else _call).__code__  # CO_COROUTINE
-        state[2:5] = code.replace(co_freevars=old.__code__.co_freevars), None, {"__new__": new}
+        code = _call.__code__.replace(co_freevars=old.__code__.co_freevars)
+        state[2:5] = code, None, {"__new__": new}
         batch.views[new.__module__].take(old, (state, {**new.__dict__, "__wrapped__": new}))
         return new
     batch.pair(old, new, old)
@@ -1157,11 +1158,6 @@ def _keep_function(batch, old, new):
         if _MISSING is not before is not after is not _MISSING:
             batch.do(setattr, mine, "cell_contents", _keep(batch, before, after), old=before)
     return old
-
-
-def _fits(was, code):
-    """Return whether a function can be given other code: of the same cells, and the same kind."""
-    return was.co_freevars == code.co_freevars and not (was.co_flags ^ code.co_flags) & _KINDS
 
 
 def _set_state(function, state):
@@ -1264,7 +1260,6 @@ def _keep_members(batch, old, before, after):
 # -- G. functions follow their code, whoever holds them -------------------------------------------
 # Guarantees that no function goes on running the code of an earlier version of its module: one in a
 # C structure, a closure, a bound method.  A reference count tells whether to look for any.
-
 def _follow_code(versions):
     """Let functions that run code of the first of two Versions run its successor in the second."""
     changed = [(old, new) for old, new in versions if old.code and new.code and old is not new]
@@ -1286,8 +1281,9 @@ def _follow_code(versions):
     successors = {key_of(old): new for old, new in pairs}
     for function in found:
         code = type(function) is FunctionType and successors.get(key_of(function.__code__))
-        if code and _fits(function.__code__, code):
-            function.__code__ = code
+        if code and code.co_freevars == function.__code__.co_freevars:
+            if not (code.co_flags ^ function.__code__.co_flags) & _KINDS:
+                function.__code__ = code
 
 
 def _move_lines(path, runs, version):
@@ -1300,12 +1296,11 @@ def _move_lines(path, runs, version):
 # -- H. where a class cannot become the new one, the old one stands for it -------------------------
 # Guarantees that live instances are accepted, also by what goes on making some of the old class: a
 # route of FastAPI, say.  Relies on `__class__`, which can be set (I), and which isinstance() reads.
-
 def _hand_on(batch, old, new):
     """Let an old class, and its instances until their next use, pass for the new one's."""
     kind, get = type(old), type.__getattribute__(old, "__getattribute__")
 
-    class Replaced(kind):
+    class Replaced(type):
         def __instancecheck__(self, obj):
             newest = _newest(self)
             return super().__instancecheck__(obj) if newest is self else isinstance(obj, newest)
@@ -1319,13 +1314,13 @@ def _hand_on(batch, old, new):
                 with suppress(TypeError):  # of another layout
                     _set_class_of(self, newest)
         return get(self, name)
-
     # C code that makes instances itself trusts their layout
     if type.__getattribute__(old, "__new__") is object.__new__:
         batch.log.append((_set_attributes, old, dict(_vars_of_class(old))))
         type.__setattr__(old, "__replaced_by__", CellType(new))  # which follows, as all cells do
         type.__setattr__(old, "__getattribute__", __getattribute__)
         if kind is not type:
+            _set_bases(Replaced, (kind,))  # a class statement calls __init_subclass__()
             batch.do(_set_class_of, old, Replaced, old=kind)
     return new
 
@@ -1341,21 +1336,20 @@ def _newest(cls):
 # Guarantees that registries which decorators, metaclasses and __init_subclass__ fill hold what the
 # program uses, and that instances, subclasses and names follow where a class was made anew.  Relies
 # on the garbage collector to find who holds what.
-
 def _replace_leftovers(batch, gains=True):
     """Put what is kept in the place of its other version, with what that was given, if `gains`."""
     pairs = list(batch.pairs.values())
     batch.pairs.clear()
-    held = {id(pair.old): Pair(pair.old, pair.new) for pair in pairs
-            if pair.kept is pair.new and _is_class(pair.new)}
-    if held and sys.implementation.name == "cpython":
-        young = set(map(id, gc.get_objects(generation=0)))
-        _gain(batch, held.values(), young)  # a framework's registry has answered with the old
-    leftovers = _still_held([pair for pair in pairs if pair.kept is not pair.new])
-    _gain(batch, leftovers.values() if gains else ())
-    held.update(leftovers)
+    replaced = {id(pair.old): Pair(pair.old, pair.new) for pair in pairs
+                if pair.kept is pair.new and _is_class(pair.new)}
+    if replaced:
+        young = sys.implementation.name == "cpython" and gc.get_objects(generation=0)
+        _gain(batch, replaced.values(), set(map(id, young or [])))  # given by who had the old only
+        _replace(batch, replaced, deep=False)  # what was computed for the old stays its own
+    held = _still_held([pair for pair in pairs if pair.kept is not pair.new])
+    _gain(batch, held.values() if gains else ())
     for pair in list(held.values()):
-        for reference in filter(operator.attrgetter("__callback__"), weakref.getweakrefs(pair.new)):
+        for reference in _references_to(pair.new):
             other = weakref.ref.__new__(type(reference), pair.kept, reference.__callback__)
             for member, value in _members(reference):  # the key of a WeakValueDictionary's
                 member.__set__(other, value)
@@ -1380,7 +1374,7 @@ def _gain(batch, pairs, among=()):
 def _still_held(pairs):
     """Return {id(new): Pair} of those Pairs whose new version somebody else holds."""
     for pair in pairs:
-        if not any(each.__callback__ for each in weakref.getweakrefs(pair.new)):  # a container's
+        if not _references_to(pair.new):
             with suppress(TypeError):  # an enum member that is an int, say
                 pair.new = weakref.ref(pair.new)
     gc.collect(0)  # most are garbage, in cycles that the young objects make
@@ -1390,7 +1384,13 @@ def _still_held(pairs):
     return {id(pair.new): pair for pair in pairs if pair.new is not None}
 
 
-def _replace(batch, held):
+def _references_to(obj):
+    """Return the weak references to an object; of a class only those that containers have."""
+    found = weakref.getweakrefs(obj)
+    return [each for each in found if each.__callback__ or not _is_class(obj)]
+
+
+def _replace(batch, held, deep=True):
     """Patch what holds the other versions; return {id: Pair} of what is made anew for that."""
     remade, stuck = {}, set()
     others = tuple([pair.new for pair in held.values()])  # which 3.13 finds among the holders
@@ -1399,7 +1399,7 @@ def _replace(batch, held):
         holders += [obj for obj in gc.get_objects() if id(type(obj)) in held]
     for holder in sorted(holders, key=lambda each: type(each) is not CellType):  # first super()
         try:
-            other = _patch(holder, held, batch.do)
+            other = _patch(holder, held, batch.do, deep)
             if other is not holder:
                 remade[id(holder)] = Pair(holder, other)
         except TypeError:  # Python refuses another class, or other bases
@@ -1430,31 +1430,35 @@ def _attributes(obj):
 
 def _set_keys(holder, keys):
     """Give a dict other keys: each is taken out and put in, as other threads look for others."""
-    kind = collections.OrderedDict if isinstance(holder, collections.OrderedDict) else dict
-    for (old, value), key in zip(list(dict.items(holder)), keys):
+    kind = OrderedDict if issubclass(type(holder), OrderedDict) else dict
+    for (old, value), key in zip(list(kind.items(holder)), keys):
         kind.pop(holder, old, None)
         kind.__setitem__(holder, key, value)
 
 
 _CHANGEABLE = {
-    set: (set.__init__, set.__iter__), dict: (_set_keys, dict.keys), type: (_set_bases, _bases),
+    set: (set.__init__, set.__iter__), type: (_set_bases, _bases),
+    OrderedDict: (_set_keys, OrderedDict.keys), dict: (_set_keys, dict.keys),
     functools.partial: (functools.partial.__setstate__, lambda f: f.__reduce__()[2])}
 
 
-def _patch(holder, pairs, do):
-    """Replace what is paired in one object; return it, or what has to stand in its place."""
+def _patch(holder, pairs, do, deep=True):
+    """Replace what is paired in one object; return it, or if `deep` what has to stand for it."""
     kind = type(holder)
     if kind is Pair or holder is _batch.log:  # these say what was before
         return holder
-    for base in (tuple, frozenset):
+    for base in (tuple, frozenset) if deep else ():
         if issubclass(kind, base):
-            return base.__new__(kind, _all_kept(base.__iter__(holder), pairs))
-    if kind in _PARTS:
+            other = base.__new__(kind, _all_kept(base.__iter__(holder), pairs))
+            if _attributes(holder):
+                _attributes(other).update(_attributes(holder))
+            return other
+    if deep and kind in _PARTS:
         return kind(*_all_kept(_PARTS[kind](holder), pairs))
-    if kind is getattr(types, "UnionType", 0):  # 3.10
+    if deep and kind is getattr(types, "UnionType", 0):  # 3.10
         return functools.reduce(operator.or_, *_all_kept([holder.__args__], pairs))
     for base, (set_parts, parts_of) in _CHANGEABLE.items():
-        if issubclass(kind, base) and id(holder) not in pairs:
+        if issubclass(kind, base) and id(holder) not in pairs and (deep or base is type):
             parts = tuple(parts_of(holder))
             kept = _all_kept(parts, pairs)
             if not _identical(kept, parts):
@@ -1553,7 +1557,6 @@ def _tell_who_keeps_old(batch):
 # -- K. unloading ----------------------------------------------------------------------------------
 # Guarantees that modules go dependents first, all or none, and that the report tells what is left.
 # Relies on gc; calls and compares nothing of the program's, as `type(x) in (...)` would.
-
 class Unloaded(collections.namedtuple("Unloaded", "names alive")):
     """What `deep_unload` did; true if all was freed, else `alive` says who holds what."""
     names: tuple[str, ...]  # what was unloaded, in order
@@ -1673,7 +1676,6 @@ def _beginnings(objects):
     """Yield (words, object) of where ways begin: an expression, or words with a space."""
     def where(frame):
         return f"{frame.f_globals.get('__name__')}.{frame.f_code.co_name}, line {frame.f_lineno}"
-
     for obj in objects:
         if type(obj) is types.CoroutineType and obj.cr_frame and not obj.cr_running:
             yield f"asyncio task in {where(obj.cr_frame)}", obj
@@ -1695,7 +1697,6 @@ def _beginnings(objects):
 
 # -- L. watch: the automatic mode, and notebooks ---------------------------------------------------
 # Guarantees that the next save is seen, and that a forked child waits for nothing of its parent's.
-
 def watch(interval: float = 0.5, *, include: Names = (), exclude: Names = (),
           on_reload: Callable[[list[str]], object] | None = None,
           on_error: Callable[[BaseException], object] | None = None) -> Watcher:
@@ -1769,7 +1770,6 @@ def load_ipython_extension(shell: Any) -> None:
         scope = {option: names.split(",") for option, names in words}
         _Scope(**scope)  # raises TypeError for other options
         _before_cell.scope = scope
-
     _before_cell.shell, _before_cell.scope = shell, {}
     for cell in shell.user_ns.get("In", ()):
         _note_cell(cell)
@@ -1801,13 +1801,13 @@ def _note_cell(cell):
 # -- M. the command line ---------------------------------------------------------------------------
 # Guarantees that every run is a new process, in which all is as Python has it, but for a Watcher.
 # It tells its parent the stats of the files it executes, or fails to: so that sees what is saved.
-
 def main() -> int:
     """Do what the command line says; return the exit status."""
     import argparse
     parser = argparse.ArgumentParser(
         "deepreload", usage="python -m deepreload [options] (script.py | -m module) [args]",
-        description="Run a script, swap in what is saved, run it again on a save after its end.")
+        description="Run a script, swap in what is saved, run it again on a save after its end.",
+        allow_abbrev=False)
     add = parser.add_argument
     flag = functools.partial(add, action="store_true")
     names = functools.partial(add, action="append", default=[], metavar="NAME")
@@ -1850,7 +1850,6 @@ def _supervise():
             timer = threading.Timer(delays[number], child.send_signal, [number])
             timer.daemon = True
             timer.start()
-
     for number in delays:
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup: for the child, too
             signal.signal(number, note)
@@ -1911,7 +1910,7 @@ def _run():
                 print(f"{name}:", *graph[name])
         else:
             runner.start()
-            exec(_runs[runner.path].code, _namespace_of("__main__"))
+            exec(runner.version.code, _namespace_of("__main__"))
         return 0
     except SystemExit:
         if runner is None:  # there is nothing to run, nor to wait for
@@ -1946,7 +1945,8 @@ class _Runner(Watcher):
         self.path, self.stat, self.read = path, _stat(path), lambda: loader.get_data(path)
         _tell(path, self.stat)
         self.source = self.read()
-        _runs[path] = Version(self.stat, compile(self.source, path, "exec", dont_inherit=True))
+        code = compile(self.source, path, "exec", dont_inherit=True)
+        self.version = _runs[path] = Version(self.stat, code)
         module = sys.modules["__main__"] = ModuleType("__main__")
         vars(module).update(__builtins__=builtins, __file__=path, __loader__=loader,
                             __spec__=spec, __package__=spec and spec.parent)
@@ -1986,8 +1986,8 @@ class _Runner(Watcher):
             _say(f"{_options.argv[0]} has changed beyond the bodies of its functions: that waits "
                  "for the next start (--restart __main__ restarts at once)")
             return []
-        self.source = source
-        _move_lines(self.path, _runs[self.path], Version(self.stat, code))
+        runs, self.version, self.source = self.version, Version(self.stat, code), source
+        _move_lines(self.path, runs, self.version)
         return ["__main__"] * (source != before)
 
 

@@ -218,7 +218,6 @@ class Case(unittest.TestCase):
 
 class Facts(Case):
     """Facts of Python that the code relies on; each names the place that does (the letters of the design)."""
-
     def test_exec_with_a_mapping_as_locals(self):
         "E, view: names are stored in the mapping and asked of it; functions, classes, `global` go past it"
         names, live = {}, {}
@@ -313,7 +312,6 @@ LAZY = ("import importlib\ndef __getattr__(name):\n"
 
 class Order(Case):
     """Each line: the files, what is imported, what is saved, what deep_reload() of the first executes."""
-
     def test_statements_of_all_kinds(self):
         self.executes("a: import b | b: import c | c: ", "a", "", "c b a", "graph()", "a: b; b: c; c:")
         self.executes("top: import left, right | left: import base | right: import base | base: ", "top", "",
@@ -537,6 +535,12 @@ class AllOrNothing(Case):
                      "e: import no_such")
         self.refused("mod: Odd in mod.py, line 3: .*", "mod: ",
                      "mod", "mod: class Odd(Exception):\n    def __str__(self): raise ValueError\nraise Odd")
+
+    def test_code_and_names_while_the_module_runs(self):
+        self.follows(("def f(late=0): return 1\nV = f()", "def f(late=0): return NEW if late else 2\n"
+                      "V = f()\nNEW = 5"), "mod.V, mod.f(1)", (2, 5))
+        self.executes("pkg.__init__: from .sub import f\ndel sub | pkg.sub: def f(): return 1", "pkg",
+                      "pkg.sub: def f(): return 2", "pkg.sub pkg", "pkg.f()", 2)
 
     def test_old_names_do_not_help(self):
         "importlib.reload finds the old values; they satisfy a circular import that a fresh process refuses"
@@ -1054,7 +1058,6 @@ def main():
 
 class State(Case):
     """Which old values stay."""
-
     def test_names_guarded_by_name_error(self):
         guard = "try:\n    cache\nexcept {}:\n    cache = {{}}\nX = {}"
         mod = self.load(guard.format("NameError", 1))
@@ -1267,11 +1270,18 @@ class Changed(Case):
 
 class Failures(Case):
     """A broken file holds up nobody else; it is tried again after a save of a file that concerns it."""
-
     def fails_with(self, pattern, *reloaded):
         self.assertRegex(self.fails(reload_changed), pattern)
         self.assertEqual((self.error.reloaded, reload_changed()), (list(reloaded), []))  # and said once
         return str(self.error)
+
+    def test_what_an_importer_catches_and_what_is_no_exception(self):
+        self.save("opt: X = 1 | user: try: import opt\nexcept ImportError: opt = None | ok: X = 1")
+        user, ok = self.imported("user", "ok")
+        for error in "ImportError", "type('Skip', (BaseException,), {})":
+            self.save(f"opt: X = 2\nraise {error} | ok: X = {len(error)}")
+            self.fails_with("^opt: (ImportError|Skip)", "ok")
+            self.assertEqual((user.opt.X, ok.X), (1, len(error)))
 
     def test_a_broken_file_holds_up_nobody_else(self):
         self.save("ga: X = 1 | gb: import ga | gc_: X = 1 | gd: import gc_\nY = gc_.X | app: import gb, gd")
@@ -1446,7 +1456,6 @@ class Scope(Case):
 
 class BadInput(Case):
     """Each odd thing has its outcome: reloaded right, left alone, or one clear error with nothing changed."""
-
     def refused(self, *args, **options):
         before = self.state()
         text = self.fails(deep_reload, *args, **options)
@@ -2088,6 +2097,12 @@ class ForeignMetaclasses(Case):
         gc.collect()
         self.assertIsNone(None if PYPY else ref())
 
+    def test_what_was_computed_for_the_old_class_stays_its_own(self):
+        mod, names = self.models("class Item(Model): v$ = 1")[0], functools.lru_cache(None)(vars)
+        self.assertIn("v1", names(mod.Item))
+        self.save(), reload_changed()
+        self.assertIn("v2", names(mod.Item))
+
     def test_relations_that_a_later_class_sets(self):
         mod, user = self.models("class Author(Model): v = $\nclass Book(Model): to = 'Author'")
         author = mod.Author()
@@ -2209,6 +2224,7 @@ class Holders(Case):
              "namedtuple": ("collections.namedtuple('N', 'c')(cls)", "x.c"),
              "deque": ("collections.deque([cls])", "x[0]"), "queue": ("put(queue.Queue(), cls)", "x.get()"),
              "OrderedDict key": ("collections.OrderedDict([(cls, 1)])", "list(x.items())[0][0]"),
+             "tuple with more": ("tag(cls)", "x.more and x[0]"),
              "list[cls]": ("list[cls]", "x.__args__[0]"), "cls | None": ("cls | None", "x.__args__[0]"),
              "Optional": ("typing.Optional[cls]", "x.__args__[0]"), "exception": ("ValueError(cls)",
         "x.args[0]"), "ContextVar": ("setvar(cls)", "x.get()"), "partial": ("functools.partial(int, cls)",
@@ -2226,6 +2242,8 @@ class Holders(Case):
             import collections, contextvars, functools, queue, types, typing, weakref
             HELD = {{}}
             def put(q, c): q.put(c); return q
+            class Row(tuple): pass
+            def tag(c): r = Row([c]); r.more = True; return r
             def setvar(c): v = contextvars.ContextVar("v"); v.set(c); return v
             def started(c):
                 def g(c): yield 1; yield c
