@@ -757,8 +757,9 @@ class Batch:
         builtins.__import__, _bootstrap._gcd_import = self.originals
         if not self.committed:
             self.undo()
-        self.come = [name for name in list(sys.modules) if name in self.asked - self.modules.keys()
-                     and name in self.scope and not _on_the_way(name)]
+        new = self.asked.difference(self.modules)
+        self.come = [name for name in list(sys.modules)
+                     if name in new and name in self.scope and not _on_the_way(name)]
         for cached in self.caches if self.committed else ():
             _CACHED.cache_clear(cached)
         if not self.committed:
@@ -766,7 +767,6 @@ class Batch:
                 self.forget(name)
             sys.modules.update(self.modules)
             _replace_leftovers(self, gains=False)
-        _kept.clear()  # a module may be of another file now
         self.views.clear()  # else it were garbage in cycles
         self.log.clear()
         _follow_code(self.versions if self.committed else [pair[::-1] for pair in self.versions])
@@ -1010,6 +1010,8 @@ class View(dict):
                 version.left, self.hidden = self.hidden, set()
         self.drop_hidden()
         if path:
+            if path not in _runs:  # the module is of another file now
+                _kept.clear()
             self.batch.do(_restore_item, _runs, path, version, old=_runs.get(path, _MISSING))
             _tell(path, version.stat)
 
@@ -1250,9 +1252,6 @@ def _keep_members(batch, old, before, after):
             batch.do(_restore_namespace, kept.__dict__, {**member.__dict__}, old={**kept.__dict__})
             _set_class_of(kept, old)
             batch.pair(kept, member, kept)
-    for value, member in before["_value2member_map_"].items():
-        if member._name_ not in members:  # flags together
-            after["_value2member_map_"].setdefault(value, member)
     for value in after.values():
         _patch(value, batch.pairs, batch.do)
 
@@ -1342,10 +1341,10 @@ def _replace_leftovers(batch, gains=True):
     batch.pairs.clear()
     replaced = {id(pair.old): Pair(pair.old, pair.new) for pair in pairs
                 if pair.kept is pair.new and _is_class(pair.new)}
-    if replaced:
-        young = sys.implementation.name == "cpython" and gc.get_objects(generation=0)
-        _gain(batch, replaced.values(), set(map(id, young or [])))  # given by who had the old only
-        _replace(batch, replaced, deep=False)  # what was computed for the old stays its own
+    if replaced and sys.implementation.name == "cpython":
+        young = set(map(id, gc.get_objects(generation=0)))
+        _gain(batch, replaced.values(), young)  # given by who had the old one only
+    _replace(batch, replaced, deep=False)  # what was computed for the old stays its own
     held = _still_held([pair for pair in pairs if pair.kept is not pair.new])
     _gain(batch, held.values() if gains else ())
     for pair in list(held.values()):
@@ -1523,8 +1522,9 @@ def _versions_of_main():
 def _rename_elsewhere(batch):
     """Bind anew what the script, and modules that are not executed again, have imported by name."""
     places = [("__main__", version) for version in _versions_of_main()]
-    paths = _paths(_Scope(named=next(iter(batch.views), "")))
-    places += [(name, _running(name)) for name in paths if paths[name] and name not in batch.views]
+    others = _paths(_Scope(named=next(iter(batch.views), ""))).keys() - batch.views
+    places += [(name, _running(name)) for name in others
+               if not batch.views.keys().isdisjoint(_targets(name, _running(name)))]
     for name, version in places:
         namespace = _namespace_of(name)
         for (module, level), pairs in version.facts.froms.items():
