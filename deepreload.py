@@ -1341,10 +1341,10 @@ def _replace_leftovers(batch, gains=True):
     batch.pairs.clear()
     replaced = {id(pair.old): Pair(pair.old, pair.new) for pair in pairs
                 if pair.kept is pair.new and _is_class(pair.new)}
-    if replaced and sys.implementation.name == "cpython":
-        young = set(map(id, gc.get_objects(generation=0)))
-        _gain(batch, replaced.values(), young)  # given by who had the old one only
-    _replace(batch, replaced, deep=False)  # what was computed for the old stays its own
+    if replaced:
+        if sys.implementation.name == "cpython":  # what was given by who had the old one only
+            _gain(batch, replaced.values(), set(map(id, gc.get_objects(generation=0))))
+        _replace(batch, replaced, deep=False)  # what was computed for the old stays its own
     held = _still_held([pair for pair in pairs if pair.kept is not pair.new])
     _gain(batch, held.values() if gains else ())
     for pair in list(held.values()):
