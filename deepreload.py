@@ -75,7 +75,6 @@ _options = types.SimpleNamespace(told="")  # what the command line says; `argv` 
 
 class ReloadError(ImportError):
     """A reload that failed, and what could not be reloaded is as it was before.
-
     `name` is the module that failed, `path` its file, `__cause__` the exception, its traceback
     beginning in the user's code; `reloaded` are the names that were reloaded all the same.
     """
@@ -128,7 +127,6 @@ def reload_changed(*, include: Names = (), exclude: Names = ()) -> list[str]:
 
 def is_changed(module: Module) -> bool:
     """Return whether the file of a loaded module (or its name) differs from what runs.
-
     Edits of comments and layout make no difference.  Raise what `deep_reload` raises at once.
     """
     with _lock:
@@ -1049,7 +1047,6 @@ def _exported(namespace):
 
 
 def _names_in(code):
-    """Return the names that code, and what is defined in it, reads."""
     return set(code.co_names).union(*map(_names_in, _codes_in(code)))
 
 
@@ -1252,6 +1249,9 @@ def _keep_members(batch, old, before, after):
             batch.do(_restore_namespace, kept.__dict__, {**member.__dict__}, old={**kept.__dict__})
             _set_class_of(kept, old)
             batch.pair(kept, member, kept)
+    for value, member in before["_value2member_map_"].items():
+        if member._name_ not in members:  # flags together
+            after["_value2member_map_"].setdefault(value, member)
     for value in after.values():
         _patch(value, batch.pairs, batch.do)
 
