@@ -935,8 +935,7 @@ class View(dict):
         if facts.looks or self.facts.looks or ("*", "*") in froms:  # no statement shows all
             bound = old.keys() - {"__builtins__"}
         hidden = self.hidden = (bound & old.keys()) - self.facts.sets - vars(module).keys()
-        guards = "NameError" in getattr(self.code, "co_names", ())  # it may guard its state
-        self.guarded = self.facts.binds if guards else ()
+        self.guarded = self.facts.binds if "NameError" in getattr(self.code, "co_names", ()) else ()
         for name, value in old.items() if "__path__" in old else ():
             child = f"{self.name}.{name}"
             if value is sys.modules.get(child, self):
@@ -1028,6 +1027,7 @@ class View(dict):
         old = self.old.get(name, value)
         if old is not value and type(value) not in _PLAIN and self.facts.binds.get(name) == 1:
             value = _keep(self.batch, old, value)
+        # While functions wait, reading their names has to come to __missing__: it may be a call
         self.pop(name, None) if self.waiting else dict.__setitem__(self, name, value)
         self.live[name] = value
         self.hidden.discard(name)
