@@ -1026,7 +1026,8 @@ class View(dict):
     def __setitem__(self, name, value):
         old = self.old.get(name, value)
         if old is not value and type(value) not in _PLAIN and self.facts.binds.get(name) == 1:
-            value = _keep(self.batch, old, value)
+            count = next(map(_refcount, (value,)))  # the statement, this frame, the tuple, map()
+            value = _keep(self.batch, old, value, alone=count == 4)
         # While functions wait, reading their names has to come to __missing__: it may be a call
         self.pop(name, None) if self.waiting else dict.__setitem__(self, name, value)
         self.live[name] = value
@@ -1074,6 +1075,7 @@ _STATE += ["__type_params__"] * hasattr(FunctionType, "__type_params__")  # 3.12
 _STATE += ["__annotate__" if "__annotate__" in vars(FunctionType) else "__annotations__"]  # 3.14
 _attributes_of_function = operator.attrgetter(*_STATE)
 _set_bases = vars(type)["__bases__"].__set__
+_refcount = getattr(sys, "getrefcount", id)  # PyPy has none
 _KINDS = _IN_FUNCTION | 0x2A0  # the latter: generators, coroutines, asynchronous generators
 
 
@@ -1092,8 +1094,10 @@ def _identical(one, other):
     return len(one) == len(other) and all(map(operator.is_, one, other))
 
 
-def _keep(batch, old, new):
-    """Return what to use for a new object: the old one, brought up to date, if it is a version."""
+def _keep(batch, old, new, alone=False):
+    """Return what to use for a new object: the old one, brought up to date, if it is a version.
+    `alone` says that nobody else holds the new one: then nobody has to be given the other.
+    """
     kind = type(new)
     if new is old or kind in _PLAIN:
         return new
@@ -1110,13 +1114,15 @@ def _keep(batch, old, new):
         place = _place_of(new)  # a version is what the same statement has made before
         if (type(place[0]) is str and place == _place_of(old) and place[0] in batch.views
                 and id(old) not in batch.claimed):
-            return (_keep_function if is_function else _keep_class)(batch, old, new)
+            if is_function:
+                return _keep_function(batch, old, new, alone)
+            return _keep_class(batch, old, new)
         return new
     if type(old) is not kind or id(old) in batch.claimed:
         return new
     if kind in _PARTS:
         before = _PARTS[kind](old)
-        kept = [_keep(batch, *parts) for parts in zip(before, _PARTS[kind](new))]
+        kept = _keep_parts(batch, before, _PARTS[kind](new), alone)
         return old if _identical(kept, before) else kind(*kept)
     if kind is _CACHED:  # it goes on with the old function
         kept = _keep(batch, old.__wrapped__, new.__wrapped__)
@@ -1129,11 +1135,18 @@ def _keep(batch, old, new):
     return old if stays else new
 
 
+def _keep_parts(batch, before, after, alone=True):
+    """Return what to keep of an object's parts: `after` are the new ones, in a tuple."""
+    counts = [*map(_refcount, after)]
+    return [_keep(batch, old, new, alone and count == 3)  # the object, `after`, and map()
+            for old, new, count in zip(before, after, counts)]
+
+
 def _call(*args, __new__, **kwargs):
     return __new__(*args, **kwargs)
 
 
-def _keep_function(batch, old, new):
+def _keep_function(batch, old, new, alone):
     """Give an old function the code and the state of the new one."""
     if old.__code__.co_freevars != new.__code__.co_freevars:
         batch.pair(old, new, new)  # which the old one only calls, and no constant of it holds
@@ -1142,7 +1155,9 @@ def _keep_function(batch, old, new):
         state[2:5] = code, None, {"__new__": new}
         batch.views[new.__module__].take(old, (state, {**new.__dict__, "__wrapped__": new}))
         return new
-    batch.pair(old, new, old)
+    batch.claimed.add(id(old))
+    if not alone or weakref.getweakrefcount(new):
+        batch.pair(old, new, old)
     before, after = _attributes_of_function(old), _attributes_of_function(new)
     had, gets = old.__dict__, new.__dict__
     if had or gets or before[-1] or after[-1] or not _identical(before[:-1], after[:-1]):
@@ -1152,7 +1167,7 @@ def _keep_function(batch, old, new):
                     new.register(cls, function)
         gets = {name: _keep(batch, had.get(name), value) for name, value in gets.items()}
         batch.views[new.__module__].take(old, (after, gets))
-    for mine, theirs in zip(old.__closure__ or (), new.__closure__ or ()):
+    for mine, theirs in zip(old.__closure__, new.__closure__) if new.__closure__ else ():
         before, after = _content(mine), _content(theirs)
         if _MISSING is not before is not after is not _MISSING:
             batch.do(setattr, mine, "cell_contents", _keep(batch, before, after), old=before)
@@ -1181,7 +1196,7 @@ def _content(cell):
 
 def _keep_class(batch, old, new):
     """Give an old class what the new one has, or let the new one take over, where it must."""
-    before, after = dict(_vars_of_class(old)), dict(_vars_of_class(new))
+    before, after = dict(_vars_of_class(old)), _vars_of_class(new)
     bases, becomes = _all_kept(_bases(new), batch.pairs), _can_become(old, new, before, after)
     same_shape = before.keys() == after.keys() and _identical(bases, _bases(old))
     if not same_shape:
@@ -1199,10 +1214,11 @@ def _keep_class(batch, old, new):
     batch.log.append((_set_attributes, old, before))
     if not same_shape:
         _set_attributes(old, {**after, **before})  # first what is new, as methods may read it
-    kept = {name: _keep(batch, before.get(name), value) for name, value in after.items()}
-    _set_attributes(old, kept)
-    with suppress(TypeError):  # of another layout, or below object
-        _set_bases(new, (old,))  # out of its bases' __subclasses__(); super() in it goes on
+    kept = _keep_parts(batch, [*map(before.get, after)], tuple(after.values()))
+    _set_attributes(old, dict(zip(after, kept)))
+    with suppress(TypeError):  # of another layout
+        if _bases(new) != (object,):
+            _set_bases(new, (old,))  # out of its bases' __subclasses__(); super() in it goes on
     return old
 
 
