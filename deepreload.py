@@ -252,7 +252,7 @@ _stamp = operator.attrgetter("st_mtime_ns", "st_ctime_ns", "st_size", "st_ino")
 class Version:
     """One version of a module's file; `code` is None where only the loader can execute it."""
     def __init__(self, stat, code, path=None, exact=True):
-        self.left, self.targets = (), None  # names of earlier versions; see _targets()
+        self.left, self.targets = set(), None  # names of earlier versions; see _targets()
         settled = stat and time.time_ns() - max(stat[:2]) > 50_000_000  # a later edit would show
         self.stat = stat if settled or code is None else None  # None: look at what it says
         self.code, self.path, self.exact = code, path, exact  # exact: functions hold this very code
@@ -264,6 +264,13 @@ class Version:
             with suppress(OSError, SyntaxError, ValueError), open(self.path or "", "rb") as file:
                 code = compile(file.read(), self.path, "exec", dont_inherit=True)
         return _facts(code)
+
+    @functools.cached_property
+    def bound(self):
+        """What its code has bound, or None if no statement shows all of it."""
+        facts = self.facts
+        seen = not facts.looks and ("*", "*") not in itertools.chain(*facts.froms.values())
+        return facts.sets.union(facts.binds) if seen else None
 
 
 def _stat(path):
@@ -892,6 +899,8 @@ def _restore_namespace(namespace, saved):
 # Guarantees that other threads find every name at any moment, while the code finds what a new
 # process would give it.  Relies on LOAD_NAME and STORE_NAME asking the mapping that exec() gets.
 
+_GIVEN = {"__name__", "__doc__", "__package__", "__loader__", "__spec__", "__file__", "__cached__",
+          "__path__"}  # what an import starts with
 _set_class_of = vars(object)["__class__"].__set__  # of proxies, too; TypeError if Python refuses
 
 
@@ -918,23 +927,22 @@ class View(dict):
         self.live = live = _dict_of(self.module)
         self.old = old = dict(live)
         self.unbound, self.waiting = self.facts.binds.keys() - old, []  # see take()
-        self.functions = collections.defaultdict(set)
         runs = _running(source.name) or Version(None, None)
         batch.versions.append((runs, source.version))
         batch.log.append((_restore_namespace, live, old))
         if type(self.module) is ModuleType:
             batch.do(_set_class_of, self.module, _Reloading, old=ModuleType)
-        _namespace_of("typing").get("_overload_registry", {}).pop(self.name, None)
-        module = ModuleType(self.name)
-        _bootstrap._init_module_attrs(source.spec, module)
-        live.update(vars(module))
-        for name in {"__path__", "__annotations__"}.difference(vars(module)):
-            live.pop(name, None)
-        facts, froms = runs.facts, itertools.chain(*runs.facts.froms.values())
-        bound = {*facts.binds, *facts.sets, *runs.left}
-        if facts.looks or self.facts.looks or ("*", "*") in froms:  # no statement shows all
-            bound = old.keys() - {"__builtins__"}
-        hidden = self.hidden = (bound & old.keys()) - self.facts.sets - vars(module).keys()
+        overloads = _namespace_of("typing").get("_overload_registry", ())
+        if self.name in overloads:
+            batch.do(_restore_item, overloads, self.name, _MISSING, old=overloads[self.name])
+        _bootstrap._init_module_attrs(source.spec, self.module, override=True)
+        live["__doc__"] = None
+        if source.spec.submodule_search_locations is None:
+            live.pop("__path__", None)
+        live.pop("__annotations__", None)
+        shown = runs.bound is not None and not self.facts.looks
+        bound = runs.bound | runs.left if shown else old.keys() - {"__builtins__"}
+        hidden = self.hidden = (old.keys() & bound) - _GIVEN - self.facts.sets
         self.guarded = self.facts.binds if "NameError" in getattr(self.code, "co_names", ()) else ()
         for name, value in old.items() if "__path__" in old else ():
             child = f"{self.name}.{name}"
@@ -947,6 +955,7 @@ class View(dict):
         if self.batch.lazy or self.facts.lazy or self.facts.looks or self.code is None:
             self.drop_hidden()  # it goes past the view, or wants globals() to be locals() (PEP 810)
             space, self.unbound = live, set()
+        self.functions = self.unbound and collections.defaultdict(set)
         codes = _codes_in(self.code) if self.unbound else []
         for each in codes:  # to which the loop adds
             codes += _codes_in(each)
@@ -1179,11 +1188,12 @@ def _set_state(function, state):
     for name, value in zip(_STATE[3:5], state[0][3:5]):
         if len(value or ()) > len(getattr(function, name) or ()):
             setattr(function, name, value)
-    differ = (function.__code__.co_flags ^ state[0][2].co_flags) & _KINDS
-    with warnings.catch_warnings() if differ else suppress():
-        if differ:
+    if (function.__code__.co_flags ^ state[0][2].co_flags) & _KINDS:
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of Python 3.13
-        for name, value in zip(_STATE, state[0]):
+            function.__code__ = state[0][2]
+    for name, value in zip(_STATE, state[0]):
+        if getattr(function, name) is not value:
             setattr(function, name, value)
     _restore_namespace(function.__dict__, state[1])
 
