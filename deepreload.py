@@ -978,9 +978,9 @@ class View(dict):
 
     def take(self, function, state, called=()):
         """Give a function its new code and state, when all names are bound that it leads to."""
-        names = self.unbound and _order(_names_in(state[0][2]), self.functions.__getitem__)
+        names = self.unbound and _order(_names_in(state[0][3]), self.functions.__getitem__)
         if self.unbound.isdisjoint(names) or function.__name__ in called:
-            was = _attributes_of_function(function), dict(function.__dict__)
+            was = _state_of(function), dict(function.__dict__)
             self.batch.do(_set_state, function, state, old=was)
         else:
             self.waiting.append((function, state))
@@ -1079,10 +1079,11 @@ _PARTS = {property: operator.attrgetter("fget", "fset", "fdel", "__doc__"),
           getattr(types, "GenericAlias", None): operator.attrgetter("__origin__", "__args__")}
 _NO_RECORDS = {*_PLAIN, *_PARTS, FunctionType}
 _CACHED = functools._lru_cache_wrapper  # a function in PyPy, and nothing's type
-_STATE = ["__doc__", "__name__", "__code__", "__defaults__", "__kwdefaults__", "__qualname__"]
+_STATE = ["__doc__", "__name__", "__qualname__", "__code__", "__defaults__", "__kwdefaults__"]
 _STATE += ["__type_params__"] * hasattr(FunctionType, "__type_params__")  # 3.12
 _STATE += ["__annotate__" if "__annotate__" in vars(FunctionType) else "__annotations__"]  # 3.14
-_attributes_of_function = operator.attrgetter(*_STATE)
+_state_of, _constants_of = operator.attrgetter(*_STATE), operator.attrgetter(*_STATE[:5])
+_extras_of = operator.attrgetter("__closure__", "__dict__", *_STATE[5:])
 _set_bases = vars(type)["__bases__"].__set__
 _refcount = getattr(sys, "getrefcount", id)  # PyPy has none
 _KINDS = _IN_FUNCTION | 0x2A0  # the latter: generators, coroutines, asynchronous generators
@@ -1115,6 +1116,10 @@ def _keep(batch, old, new, alone=False):
     if type(old) is _CACHED:
         batch.caches.append(old)
     is_function = kind is FunctionType
+    alone = alone and not weakref.getweakrefcount(new)
+    if is_function and alone and type(old) is kind and _is_same(old, new):
+        batch.claimed.add(id(old))
+        return old
     for cell in is_function and new.__closure__ or ():
         pair = batch.pairs.get(id(_content(cell)))
         if pair is not None:  # super() is used at once
@@ -1144,6 +1149,12 @@ def _keep(batch, old, new, alone=False):
     return old if stays else new
 
 
+def _is_same(old, new):
+    """Return whether two functions differ in nothing: most, where nothing was edited."""
+    return (all(map(operator.is_, _constants_of(old), _constants_of(new)))
+            and not any(_extras_of(old) + _extras_of(new)))
+
+
 def _keep_parts(batch, before, after, alone=True):
     """Return what to keep of an object's parts: `after` are the new ones, in a tuple."""
     counts = [*map(_refcount, after)]
@@ -1159,23 +1170,21 @@ def _keep_function(batch, old, new, alone):
     """Give an old function the code and the state of the new one."""
     if old.__code__.co_freevars != new.__code__.co_freevars:
         batch.pair(old, new, new)  # which the old one only calls, and no constant of it holds
-        state = [*_attributes_of_function(new)]
+        state = [*_state_of(new)]
         code = _call.__code__.replace(co_freevars=old.__code__.co_freevars)
-        state[2:5] = code, None, {"__new__": new}
+        state[3:6] = code, None, {"__new__": new}
         batch.views[new.__module__].take(old, (state, {**new.__dict__, "__wrapped__": new}))
         return new
     batch.claimed.add(id(old))
-    if not alone or weakref.getweakrefcount(new):
+    if not alone:
         batch.pair(old, new, old)
-    before, after = _attributes_of_function(old), _attributes_of_function(new)
     had, gets = old.__dict__, new.__dict__
-    if had or gets or before[-1] or after[-1] or not _identical(before[:-1], after[:-1]):
-        if "registry" in had and "register" in gets:  # of functools.singledispatch
-            for cls, function in had["registry"].items():
-                if _place_of(function)[0] not in batch.sources:
-                    new.register(cls, function)
-        gets = {name: _keep(batch, had.get(name), value) for name, value in gets.items()}
-        batch.views[new.__module__].take(old, (after, gets))
+    if "registry" in had and "register" in gets:  # of functools.singledispatch
+        for cls, function in had["registry"].items():
+            if _place_of(function)[0] not in batch.sources:
+                new.register(cls, function)
+    gets = {name: _keep(batch, had.get(name), value) for name, value in gets.items()}
+    batch.views[new.__module__].take(old, (_state_of(new), gets))
     for mine, theirs in zip(old.__closure__, new.__closure__) if new.__closure__ else ():
         before, after = _content(mine), _content(theirs)
         if _MISSING is not before is not after is not _MISSING:
@@ -1185,13 +1194,13 @@ def _keep_function(batch, old, new, alone):
 
 def _set_state(function, state):
     """Set what a function is; no code meets too few defaults in another thread that calls it."""
-    for name, value in zip(_STATE[3:5], state[0][3:5]):
+    for name, value in zip(_STATE[4:6], state[0][4:6]):
         if len(value or ()) > len(getattr(function, name) or ()):
             setattr(function, name, value)
-    if (function.__code__.co_flags ^ state[0][2].co_flags) & _KINDS:
+    if (function.__code__.co_flags ^ state[0][3].co_flags) & _KINDS:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of Python 3.13
-            function.__code__ = state[0][2]
+            function.__code__ = state[0][3]
     for name, value in zip(_STATE, state[0]):
         if getattr(function, name) is not value:
             setattr(function, name, value)
