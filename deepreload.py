@@ -927,6 +927,7 @@ class View(dict):
         self.live = live = _dict_of(self.module)
         self.old = old = dict(live)
         self.unbound, self.waiting = self.facts.binds.keys() - old, []  # see take()
+        self.anew = {}  # what others may keep the old object of
         runs = _running(source.name) or Version(None, None)
         batch.versions.append((runs, source.version))
         batch.log.append((_restore_namespace, live, old))
@@ -943,7 +944,6 @@ class View(dict):
         shown = runs.bound is not None and not self.facts.looks
         bound = runs.bound | runs.left if shown else old.keys() - {"__builtins__"}
         hidden = self.hidden = (old.keys() & bound) - _GIVEN - self.facts.sets
-        self.guarded = self.facts.binds if "NameError" in getattr(self.code, "co_names", ()) else ()
         for name, value in old.items() if "__path__" in old else ():
             child = f"{self.name}.{name}"
             if value is sys.modules.get(child, self):
@@ -966,8 +966,11 @@ class View(dict):
             exec(self.code, live, space)
         self.go_on(self.unbound)
         for name, value in list(live.items()):
-            if self.old.get(name, value) is not value:
-                live[name] = _keep(self.batch, self.old[name], value)
+            old = self.old.get(name, value)
+            if old is not value:
+                live[name] = value = _keep(self.batch, old, value)
+            if old is not value and type(old) is type(value) not in _NO_RECORDS:
+                self.anew[name] = old
         if not self.hidden:
             self.drop_hidden()  # which shows the module to this thread as it is
         parent, _, child = self.name.rpartition(".")
@@ -1022,7 +1025,7 @@ class View(dict):
             _tell(path, version.stat)
 
     def __missing__(self, name):
-        if name in self.guarded:  # `try: cache`
+        if "NameError" in self.code.co_names and name in self.facts.binds:  # `try: cache`
             self.hidden.discard(name)
         if self.waiting:  # the module's own code may call it now
             self.go_on(called=_order([name], self.functions.__getitem__))
@@ -1577,10 +1580,8 @@ def _tell_who_keeps_old(batch):
     """Log, once each, who keeps an object that was made anew: the routes of a server, say."""
     old = {}
     for view in batch.views.values():
-        for name, obj in view.old.items():
-            new = view.live.get(name, obj)
-            if new is not obj and type(new) is type(obj) is not FunctionType and _attributes(obj):
-                old[id(obj)] = f"{view.name}.{name}"
+        old.update((id(obj), f"{view.name}.{name}") for name, obj in view.anew.items()
+                   if _attributes(obj))
     others = [name for name in _paths(_Scope()) if name not in batch.views]
     starts = [(f"{name}.__dict__", _namespace_of(name)) for name in others]
     for name, ways in _holders(old, starts, 5000).items() if old else ():
