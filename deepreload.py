@@ -710,7 +710,8 @@ class Batch:
         self.modules, self.pending, self.log = dict(sys.modules), dict(sources), []
         self.asked = set()  # names of modules that this thread has imported meanwhile
         self.joins = {*_paths(scope)}.difference(scope.above) if scope.top else ()  # if imported
-        self.views, self.finished, self.failed = {}, {}, {}  # in this order; {name: exception}
+        self.views, self.failed = {}, {}  # in the order of starting; {name: exception}
+        self.finished = {}  # {name: whether who imports from it finds all}, in the order of finishing
         self.pairs, self.claimed = {}, set()  # {id(new): Pair}, the ids of old objects in pairs
         self.reshaped, self.caches = [], []  # classes with other bases or names; lru_caches
         self.versions = []  # [(that has run, that runs now)]
@@ -784,6 +785,8 @@ class Batch:
     def import_statement(self, name, globals=None, locals=None, fromlist=(), level=0):
         if threading.get_ident() == self.thread:
             base = _absolute(name, level, globals or {})
+            if fromlist and self.finished.get(base) and base in sys.modules:
+                return sys.modules[base]  # as Python does, when nothing is left to do
             self.enter(base)
             parent, _, child = base.rpartition(".")
             if parent in self.views and base in sys.modules:  # its code may have deleted the name
@@ -832,7 +835,8 @@ class Batch:
             self.undo(*mark)
             raise
         self.failed.pop(name, None)
-        self.finished[name] = True
+        view = self.views[name]
+        self.finished[name] = not view.hidden and "__path__" not in view.live
 
     def do(self, function, *args, old):
         """Call a function that sets its last argument; the log says to set the old value again."""
