@@ -1116,17 +1116,17 @@ def _keep(batch, old, new, alone=False):
     `alone` says that nobody else holds the new one: then nobody has to be given the other.
     """
     kind = type(new)
+    is_function = kind is FunctionType
+    alone = alone and not (is_function and weakref.getweakrefcount(new))
+    if alone and is_function and type(old) is kind and _is_same(old, new):
+        batch.claimed.add(id(old))
+        return old
     if new is old or kind in _PLAIN:
         return new
     if id(new) in batch.pairs:
         return batch.pairs[id(new)].kept
     if type(old) is _CACHED:
         batch.caches.append(old)
-    is_function = kind is FunctionType
-    alone = alone and not weakref.getweakrefcount(new)
-    if is_function and alone and type(old) is kind and _is_same(old, new):
-        batch.claimed.add(id(old))
-        return old
     for cell in is_function and new.__closure__ or ():
         pair = batch.pairs.get(id(_content(cell)))
         if pair is not None:  # super() is used at once
@@ -1157,9 +1157,14 @@ def _keep(batch, old, new, alone=False):
 
 
 def _is_same(old, new):
-    """Return whether two functions differ in nothing: most, where nothing was edited."""
-    return (all(map(operator.is_, _constants_of(old), _constants_of(new)))
-            and not any(_extras_of(old) + _extras_of(new)))
+    """Return whether two functions, or what belongs to them, differ in nothing that matters."""
+    if type(old) is type(new) is FunctionType:
+        mine, theirs = _extras_of(old), _extras_of(new)
+        return (all(map(operator.is_, _constants_of(old), _constants_of(new)))
+                and (not any(mine + theirs) or all(map(_is_same, mine, theirs))))
+    if type(old) is type(new) is dict:
+        return _identical([*old, *old.values()], [*new, *new.values()])
+    return not (old or new)
 
 
 def _keep_parts(batch, before, after, alone=True):
@@ -1208,9 +1213,9 @@ def _set_state(function, state):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of Python 3.13
             function.__code__ = state[0][3]
-    for name, value in zip(_STATE, state[0]):
-        if getattr(function, name) is not value:
-            setattr(function, name, value)
+    differ = map(operator.is_not, state[0], _state_of(function))
+    for name, value in itertools.compress(zip(_STATE, state[0]), differ):
+        setattr(function, name, value)
     _restore_namespace(function.__dict__, state[1])
 
 
