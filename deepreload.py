@@ -933,6 +933,8 @@ class View(dict):
         self.unbound, self.waiting = self.facts.binds.keys() - old, []  # see take()
         self.anew = {}  # what others may keep the old object of
         runs = _running(source.name) or Version(None, None)
+        kinds = {*map(type, old.values())} - {type}
+        self.plain = runs is source.version and not any(issubclass(kind, type) for kind in kinds)
         batch.versions.append((runs, source.version))
         batch.log.append((_restore_namespace, live, old))
         if type(self.module) is ModuleType:
@@ -967,7 +969,11 @@ class View(dict):
         if self.code is None:
             self.source.spec.loader.exec_module(self.module)
         else:
-            exec(self.code, live, space)
+            before, builtins.__build_class__ = builtins.__build_class__, _BUILDERS[self.plain]
+            try:
+                exec(self.code, live, space)
+            finally:
+                builtins.__build_class__ = before
         self.go_on(self.unbound)
         for name, value in list(live.items()):
             old = self.old.get(name, value)
@@ -1085,6 +1091,8 @@ _PARTS = {property: operator.attrgetter("fget", "fset", "fdel", "__doc__"),
           MethodType: operator.attrgetter("__func__", "__self__"),
           getattr(types, "GenericAlias", None): operator.attrgetter("__origin__", "__args__")}
 _NO_RECORDS = {*_PLAIN, *_PARTS, FunctionType}
+_BY_STATEMENT = {"__qualname__", "__classcell__", "__dict__", "__weakref__", "__doc__"}
+_MADE_BY_STATEMENT = {*_NO_RECORDS, CellType}
 _CACHED = functools._lru_cache_wrapper  # a function in PyPy, and nothing's type
 _STATE = ["__doc__", "__name__", "__qualname__", "__code__", "__defaults__", "__kwdefaults__"]
 _STATE += ["__type_params__"] * hasattr(FunctionType, "__type_params__")  # 3.12
@@ -1251,6 +1259,38 @@ def _keep_class(batch, old, new):
         if _bases(new) != (object,):
             _set_bases(new, (old,))  # out of its bases' __subclasses__(); super() in it goes on
     return old
+
+
+def _class_statement(name, bases, namespace, **kwargs):
+    """Make a class, as the metaclass of a class statement that names none; or if it says the same
+    as before, but for what methods do, carry it out on the class that is there.
+    """
+    view = _batch.views.get(namespace.get("__module__")) if _batch else None
+    old = view.old.get(namespace["__qualname__"]) if view is not None else None
+    if (not kwargs and type(old) is type and id(old) not in _batch.claimed
+            and view.facts.binds.get(name) == 1 and threading.get_ident() == _batch.thread
+            and _identical(bases or (object,), _bases(old))):
+        before = dict(_vars_of_class(old))
+        if (before.keys() ^ namespace.keys() <= _BY_STATEMENT
+                and _MADE_BY_STATEMENT.issuperset(map(type, namespace.values()))
+                and not any("__init_subclass__" in _vars_of_class(base) for base in _mro(old)[:-1])):
+            del namespace["__qualname__"]
+            cell = namespace.pop("__classcell__", None)
+            if cell is not None:
+                cell.cell_contents = old
+            _batch.claimed.add(id(old))
+            _batch.log.append((_set_attributes, old, before))
+            kept = _keep_parts(_batch, [*map(before.get, namespace)], tuple(namespace.values()))
+            _set_attributes(old, {**before, "__doc__": None, **dict(zip(namespace, kept))})
+            return old
+    kind, space, kwargs = types.prepare_class(name, bases, kwargs)
+    for key, value in namespace.items():
+        space[key] = value
+    return kind(name, bases, space, **kwargs)
+
+
+_BUILD = builtins.__build_class__
+_BUILDERS = _BUILD, functools.partial(_BUILD, metaclass=_class_statement)
 
 
 def _can_become(old, new, before, after):
