@@ -712,7 +712,7 @@ class Batch:
         self.joins = {*_paths(scope)}.difference(scope.above) if scope.top else ()  # if imported
         self.views, self.failed = {}, {}  # in the order of starting; {name: exception}
         self.finished = {}  # {name: whether who imports from it finds all}, in the order of finishing
-        self.pairs, self.claimed = {}, set()  # {id(new): Pair}, the ids of old objects in pairs
+        self.pairs, self.claimed = {}, {}  # {id(new): Pair}; {id(old): True} of what stays
         self.reshaped, self.caches = [], []  # classes with other bases or names; lru_caches
         self.versions = []  # [(that has run, that runs now)]
         self.lazy = getattr(sys, "get_lazy_imports", str)() == "all"  # Python 3.15
@@ -826,7 +826,7 @@ class Batch:
                 self.enter(each, planned=True)
             if name not in self.pending:  # the others have imported it
                 return
-        mark = len(self.views), len(self.log), len(self.pairs)
+        mark = len(self.views), len(self.log), len(self.pairs), len(self.claimed)
         try:
             self.views[name] = View(self, self.pending.pop(name))
             self.views[name].execute()
@@ -846,7 +846,7 @@ class Batch:
     def pair(self, old, new, kept):
         """Note that `kept`, which is one of the two, is to be used for both from now on."""
         self.pairs[id(new)] = Pair(new, kept, old)
-        self.claimed.add(id(old))
+        self.claimed[id(old)] = True
 
     def forget(self, name):
         self.pending.pop(name, None)
@@ -856,7 +856,7 @@ class Batch:
             if space.get(key) is module:
                 self.do(_restore_item, space, key, _MISSING, old=module)
 
-    def undo(self, views=0, steps=0, pairs=0):
+    def undo(self, views=0, steps=0, pairs=0, claims=0):
         """Undo all but so many views and steps of the log; of other pairs the old one is kept."""
         while len(self.log) > steps:
             function, *args = self.log[-1]
@@ -867,7 +867,8 @@ class Batch:
             self.log.pop()
         for pair in list(self.pairs.values())[pairs:]:  # they stay, as registries may hold the new
             pair.kept = pair.old
-            self.claimed.discard(id(pair.old))
+        for key in list(self.claimed)[claims:]:
+            del self.claimed[key]
         for name in list(self.views)[views:]:
             self.finished.pop(name, None)
             self.pending[name] = self.views.pop(name).source
@@ -1127,7 +1128,7 @@ def _keep(batch, old, new, alone=False):
     is_function = kind is FunctionType
     alone = alone and not (is_function and weakref.getweakrefcount(new))
     if alone and is_function and type(old) is kind and _is_same(old, new):
-        batch.claimed.add(id(old))
+        batch.claimed[id(old)] = True
         return old
     if new is old or kind in _PLAIN:
         return new
@@ -1195,7 +1196,7 @@ def _keep_function(batch, old, new, alone):
         state[3:6] = code, None, {"__new__": new}
         batch.views[new.__module__].take(old, (state, {**new.__dict__, "__wrapped__": new}))
         return new
-    batch.claimed.add(id(old))
+    batch.claimed[id(old)] = True
     if not alone:
         batch.pair(old, new, old)
     had, gets = old.__dict__, new.__dict__
@@ -1253,12 +1254,18 @@ def _keep_class(batch, old, new):
     batch.log.append((_set_attributes, old, before))
     if not same_shape:
         _set_attributes(old, {**after, **before})  # first what is new, as methods may read it
-    kept = _keep_parts(batch, [*map(before.get, after)], tuple(after.values()))
-    _set_attributes(old, dict(zip(after, kept)))
+    _give(batch, old, before, after, others={})
     with suppress(TypeError):  # of another layout
         if _bases(new) != (object,):
             _set_bases(new, (old,))  # out of its bases' __subclasses__(); super() in it goes on
     return old
+
+
+def _give(batch, cls, before, after, others):
+    """Give a class the attributes of its new version, and `others`."""
+    kept = _keep_parts(batch, [*map(before.get, after)], tuple(after.values()))
+    _set_attributes(cls, {**others, **dict(zip(after, kept))})
+    return cls
 
 
 def _class_statement(name, bases, namespace, **kwargs):
@@ -1273,16 +1280,15 @@ def _class_statement(name, bases, namespace, **kwargs):
         before = dict(_vars_of_class(old))
         if (before.keys() ^ namespace.keys() <= _BY_STATEMENT
                 and _MADE_BY_STATEMENT.issuperset(map(type, namespace.values()))
+                and "__new__" not in namespace and "__class_getitem__" not in namespace
                 and not any("__init_subclass__" in _vars_of_class(base) for base in _mro(old)[:-1])):
             del namespace["__qualname__"]
             cell = namespace.pop("__classcell__", None)
             if cell is not None:
                 cell.cell_contents = old
-            _batch.claimed.add(id(old))
+            _batch.claimed[id(old)] = True
             _batch.log.append((_set_attributes, old, before))
-            kept = _keep_parts(_batch, [*map(before.get, namespace)], tuple(namespace.values()))
-            _set_attributes(old, {**before, "__doc__": None, **dict(zip(namespace, kept))})
-            return old
+            return _give(_batch, old, before, namespace, {**before, "__doc__": None})
     kind, space, kwargs = types.prepare_class(name, bases, kwargs)
     for key, value in namespace.items():
         space[key] = value
