@@ -1469,7 +1469,8 @@ def _still_held(pairs):
         if not _references_to(pair.new):
             with suppress(TypeError):  # an enum member that is an int, say
                 pair.new = weakref.ref(pair.new)
-    gc.collect(0)  # most are garbage, in cycles that the young objects make
+    if pairs:
+        gc.collect(0)  # most are garbage, in cycles that the young objects make
     for pair in pairs:
         if type(pair.new) is weakref.ref:
             pair.new = pair.new()
