@@ -962,11 +962,6 @@ class View(dict):
         if self.batch.lazy or self.facts.lazy or self.facts.looks or self.code is None:
             self.drop_hidden()  # it goes past the view, or wants globals() to be locals() (PEP 810)
             space, self.unbound = live, set()
-        self.functions = self.unbound and collections.defaultdict(set)
-        codes = _codes_in(self.code) if self.unbound else []
-        for each in codes:  # to which the loop adds
-            codes += _codes_in(each)
-            self.functions[each.co_name] |= _names_in(each)
         if self.code is None:
             self.source.spec.loader.exec_module(self.module)
         else:
@@ -975,7 +970,7 @@ class View(dict):
                 exec(self.code, live, space)
             finally:
                 builtins.__build_class__ = before
-        self.go_on(self.unbound)
+        self.go_on()
         for name, value in list(live.items()):
             old = self.old.get(name, value)
             if old is not value:
@@ -990,21 +985,18 @@ class View(dict):
             space = package if package.hides(child) else package.live
             dict.__setitem__(space, child, sys.modules.get(self.name))
 
-    def take(self, function, state, called=()):
-        """Give a function its new code and state, when all names are bound that it leads to."""
-        names = self.unbound and _order(_names_in(state[0][3]), self.functions.__getitem__)
-        if self.unbound.isdisjoint(names) or function.__name__ in called:
+    def take(self, function, state):
+        """Give a function its new code and state, at once if all names are bound that it may read."""
+        self.waiting.append((function, state))
+        if not self.unbound:
+            self.go_on()
+
+    def go_on(self):
+        """Give all functions that wait what they wait for."""
+        for function, state in self.waiting:
             was = _state_of(function), dict(function.__dict__)
             self.batch.do(_set_state, function, state, old=was)
-        else:
-            self.waiting.append((function, state))
-
-    def go_on(self, names=frozenset(), called=()):
-        """Note that names are bound now, or functions called, for the functions that wait."""
-        self.unbound -= names
-        waiting, self.waiting = self.waiting, []
-        for each in waiting:
-            self.take(*each, called)
+        self.waiting.clear()
 
     def hides(self, name):
         """Return whether a name is hidden still, and not set past the view meanwhile."""
@@ -1038,8 +1030,8 @@ class View(dict):
     def __missing__(self, name):
         if "NameError" in self.code.co_names and name in self.facts.binds:  # `try: cache`
             self.hidden.discard(name)
-        if self.waiting:  # the module's own code may call it now
-            self.go_on(called=_order([name], self.functions.__getitem__))
+        if _place_of(self.live.get(name))[0] == self.name:  # which may be called now
+            self.go_on()
         if not self.hides(name):
             raise KeyError(name)  # the live namespace is asked next
         if hasattr(builtins, name):
@@ -1055,8 +1047,9 @@ class View(dict):
         self.pop(name, None) if self.waiting else dict.__setitem__(self, name, value)
         self.live[name] = value
         self.hidden.discard(name)
-        if name in self.unbound:
-            self.go_on({name})
+        self.unbound.discard(name)
+        if not self.unbound and self.waiting:
+            self.go_on()
 
     def __delitem__(self, name):
         if self.hides(name) and name not in self:
