@@ -718,7 +718,7 @@ class Batch:
         self.lazy = getattr(sys, "get_lazy_imports", str)() == "all"  # Python 3.15
         self.committed = self.drops = False  # the latter: whether classes have gone
         self.thread, self.collects = threading.get_ident(), gc.isenabled()
-        self.originals = builtins.__import__, _bootstrap._gcd_import
+        self.originals = builtins.__import__, _bootstrap._gcd_import, builtins.__build_class__
 
     def execute(self):
         """Reload, or leave everything as it was; return the names in the order of finishing."""
@@ -760,7 +760,7 @@ class Batch:
         global _batch
         if _batch is not self:
             return
-        builtins.__import__, _bootstrap._gcd_import = self.originals
+        builtins.__import__, _bootstrap._gcd_import, builtins.__build_class__ = self.originals
         if not self.committed:
             self.undo()
         new = self.asked.difference(self.modules)
@@ -934,8 +934,10 @@ class View(dict):
         self.unbound, self.waiting = self.facts.binds.keys() - old, []  # see take()
         self.anew = {}  # what others may keep the old object of
         runs = _running(source.name) or Version(None, None)
-        kinds = {*map(type, old.values())} - {type}
-        self.plain = runs is source.version and not any(issubclass(kind, type) for kind in kinds)
+        self.build_class = batch.originals[2]
+        metaclasses = [kind for kind in {*map(type, old.values())} if issubclass(kind, type)]
+        if runs is source.version and metaclasses == [type]:
+            self.build_class = functools.partial(self.build_class, metaclass=self.make_class)
         batch.versions.append((runs, source.version))
         batch.log.append((_restore_namespace, live, old))
         if type(self.module) is ModuleType:
@@ -965,7 +967,7 @@ class View(dict):
         if self.code is None:
             self.source.spec.loader.exec_module(self.module)
         else:
-            before, builtins.__build_class__ = builtins.__build_class__, _BUILDERS[self.plain]
+            before, builtins.__build_class__ = builtins.__build_class__, self.build_class
             try:
                 exec(self.code, live, space)
             finally:
@@ -985,14 +987,38 @@ class View(dict):
             space = package if package.hides(child) else package.live
             dict.__setitem__(space, child, sys.modules.get(self.name))
 
+    def make_class(self, name, bases, namespace, **kwargs):
+        """Make a class, for statements that name no metaclass; one that says the same as before, but
+        for its functions and values, is carried out on the class that is there.
+        """
+        old = self.old.get(namespace["__qualname__"])
+        before, batch = dict(_vars_of_class(old)) if type(old) is type else {}, self.batch
+        if (before.get("__module__") == namespace.get("__module__") == self.name and not kwargs
+                and self.facts.binds.get(name) == 1 and id(old) not in batch.claimed
+                and before.keys() ^ namespace.keys() <= _BY_STATEMENT
+                and _identical(bases or (object,), _bases(old))
+                and _NO_RECORDS.issuperset(map(type, namespace.values()))
+                and not any(_APART & _vars_of_class(base).keys() for base in _mro(old)[:-1])):
+            batch.claimed[id(old)] = True
+            del namespace["__qualname__"]
+            if "__classcell__" in namespace:
+                namespace.pop("__classcell__").cell_contents = old  # at once: super() may be used
+            batch.log.append((_set_attributes, old, before))
+            return _give(batch, old, before, namespace, {**before, "__doc__": None})
+
+        def fill(space):
+            for key, value in namespace.items():
+                space[key] = value
+        return types.new_class(name, bases, kwargs, fill)
+
     def take(self, function, state):
-        """Give a function its new code and state, at once if all names are bound that it may read."""
+        """Give a function its new code and state, as soon as all names are bound."""
         self.waiting.append((function, state))
         if not self.unbound:
             self.go_on()
 
     def go_on(self):
-        """Give all functions that wait what they wait for."""
+        """Give the functions that wait their new code and state."""
         for function, state in self.waiting:
             was = _state_of(function), dict(function.__dict__)
             self.batch.do(_set_state, function, state, old=was)
@@ -1084,9 +1110,9 @@ _PARTS = {property: operator.attrgetter("fget", "fset", "fdel", "__doc__"),
           **dict.fromkeys([classmethod, staticmethod], lambda method: (method.__func__,)),
           MethodType: operator.attrgetter("__func__", "__self__"),
           getattr(types, "GenericAlias", None): operator.attrgetter("__origin__", "__args__")}
-_NO_RECORDS = {*_PLAIN, *_PARTS, FunctionType}
+_NO_RECORDS = {*_PLAIN, *_PARTS, FunctionType, CellType}
 _BY_STATEMENT = {"__qualname__", "__classcell__", "__dict__", "__weakref__", "__doc__"}
-_MADE_BY_STATEMENT = {*_NO_RECORDS, CellType}
+_APART = {"__new__", "__init_subclass__", "__class_getitem__"}  # a class statement changes or calls
 _CACHED = functools._lru_cache_wrapper  # a function in PyPy, and nothing's type
 _STATE = ["__doc__", "__name__", "__qualname__", "__code__", "__defaults__", "__kwdefaults__"]
 _STATE += ["__type_params__"] * hasattr(FunctionType, "__type_params__")  # 3.12
@@ -1120,7 +1146,7 @@ def _keep(batch, old, new, alone=False):
     kind = type(new)
     is_function = kind is FunctionType
     alone = alone and not (is_function and weakref.getweakrefcount(new))
-    if alone and is_function and type(old) is kind and _is_same(old, new):
+    if alone and is_function and id(old) not in batch.claimed and _is_same(old, new):
         batch.claimed[id(old)] = True
         return old
     if new is old or kind in _PLAIN:
@@ -1137,9 +1163,7 @@ def _keep(batch, old, new, alone=False):
         place = _place_of(new)  # a version is what the same statement has made before
         if (type(place[0]) is str and place == _place_of(old) and place[0] in batch.views
                 and id(old) not in batch.claimed):
-            if is_function:
-                return _keep_function(batch, old, new, alone)
-            return _keep_class(batch, old, new)
+            return (_keep_function if is_function else _keep_class)(batch, old, new, alone)
         return new
     if type(old) is not kind or id(old) in batch.claimed:
         return new
@@ -1166,7 +1190,7 @@ def _is_same(old, new):
                 and (not any(mine + theirs) or all(map(_is_same, mine, theirs))))
     if type(old) is type(new) is dict:
         return _identical([*old, *old.values()], [*new, *new.values()])
-    return not (old or new)
+    return not (new or old)
 
 
 def _keep_parts(batch, before, after, alone=True):
@@ -1227,7 +1251,7 @@ def _content(cell):
     return _MISSING
 
 
-def _keep_class(batch, old, new):
+def _keep_class(batch, old, new, _):
     """Give an old class what the new one has, or let the new one take over, where it must."""
     before, after = dict(_vars_of_class(old)), _vars_of_class(new)
     bases, becomes = _all_kept(_bases(new), batch.pairs), _can_become(old, new, before, after)
@@ -1259,37 +1283,6 @@ def _give(batch, cls, before, after, others):
     kept = _keep_parts(batch, [*map(before.get, after)], tuple(after.values()))
     _set_attributes(cls, {**others, **dict(zip(after, kept))})
     return cls
-
-
-def _class_statement(name, bases, namespace, **kwargs):
-    """Make a class, as the metaclass of a class statement that names none; or if it says the same
-    as before, but for what methods do, carry it out on the class that is there.
-    """
-    view = _batch.views.get(namespace.get("__module__")) if _batch else None
-    old = view.old.get(namespace["__qualname__"]) if view is not None else None
-    if (not kwargs and type(old) is type and id(old) not in _batch.claimed
-            and view.facts.binds.get(name) == 1 and threading.get_ident() == _batch.thread
-            and _identical(bases or (object,), _bases(old))):
-        before = dict(_vars_of_class(old))
-        if (before.keys() ^ namespace.keys() <= _BY_STATEMENT
-                and _MADE_BY_STATEMENT.issuperset(map(type, namespace.values()))
-                and "__new__" not in namespace and "__class_getitem__" not in namespace
-                and not any("__init_subclass__" in _vars_of_class(base) for base in _mro(old)[:-1])):
-            del namespace["__qualname__"]
-            cell = namespace.pop("__classcell__", None)
-            if cell is not None:
-                cell.cell_contents = old
-            _batch.claimed[id(old)] = True
-            _batch.log.append((_set_attributes, old, before))
-            return _give(_batch, old, before, namespace, {**before, "__doc__": None})
-    kind, space, kwargs = types.prepare_class(name, bases, kwargs)
-    for key, value in namespace.items():
-        space[key] = value
-    return kind(name, bases, space, **kwargs)
-
-
-_BUILD = builtins.__build_class__
-_BUILDERS = _BUILD, functools.partial(_BUILD, metaclass=_class_statement)
 
 
 def _can_become(old, new, before, after):
