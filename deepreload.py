@@ -432,6 +432,8 @@ def _without_lines(code):
 # Guarantees that a look at files of which none was saved costs one stat each, and that a broken
 # file holds up only what needs its new version.  Relies on the facts of the code that runs.
 
+_importers = collections.defaultdict(set)  # {name: names of the modules that import it}
+_noted = {}  # {name: the Version whose imports are in _importers}
 _kept = {}  # {scope: ({name: id(module)} of all that was loaded, {name: path} of what is in scope)}
 
 
@@ -443,7 +445,8 @@ def _on_the_way(name):
 
 def _paths(scope):
     """Return {name: path} of the modules in scope, kept as long as the same ones are loaded."""
-    loaded = {name: id(module) for name, module in list(sys.modules.items())}
+    modules = dict(sys.modules)
+    loaded = dict(zip(modules, map(id, modules.values())))
     key = scope.include, scope.exclude, scope.top
     before, paths = _kept.get(key, (None, None))
     if loaded != before:
@@ -526,6 +529,18 @@ def _targets(name, version, late=False):
     return every if late else eager
 
 
+def _note_importers(paths):
+    """Bring _importers up to date: only what runs another version than before is asked."""
+    for name, path in paths.items():
+        version, before = _runs.get(path), _noted.get(name)
+        if version is not before:
+            for target in _targets(name, before):
+                _importers[target].discard(name)
+            for target in _targets(name, version):
+                _importers[target].add(name)
+            _noted[name] = version
+
+
 def _order(names, edges):
     """Return the names and all that edges lead to, leaves first."""
     order, met, stack = {}, set(), list(names)[::-1]
@@ -582,19 +597,16 @@ def _reload_what_works(scope, changed):
     if all(map(_is_held_back, changed, changed.values())):
         return []
     first, names, todo, left, paths = None, [], list(changed), {}, _paths(scope)
-    edges = {name: _targets(name, _runs.get(path)) for name, path in paths.items()}
+    _note_importers(paths)
     while todo:
-        found, count = set(todo), 0
-        while count < len(found):  # twice, as sys.modules begins with the leaves; more for cycles
-            count = len(found)
-            found.update(name for name in edges if not found.isdisjoint(edges[name]))
+        found = {*_order(todo, lambda name: filter(paths.__contains__, _importers[name]))}
         try:  # what is left out runs its last good version if something that it imports changed
-            sources = {name: _source(name, left) for name in edges if name in found
+            sources = {name: _source(name, left) for name in paths if name in found
                        and (name not in left or _running(name).code)}
             names = Batch(scope, sources).execute()
             break
         except ReloadError as error:
-            below = _order([error.name], lambda name: edges.get(name, ()))
+            below = _order([error.name], lambda name: _targets(name, _runs.get(paths.get(name))))
             blamed = {error.name}.intersection(todo) or set(below).intersection(todo) or todo
             blamed = _held_back.keys() & blamed or blamed  # what has failed before, if any has
             if not all(_is_held_back(name, changed[name]) for name in blamed):  # else it was said
@@ -1511,20 +1523,22 @@ def _clear_caches(reshaped):
 # modules that are not executed again.  Relies on their code for which name came from where.
 
 _cells = []  # Versions of a notebook's cells
+_version_of_script = functools.lru_cache(8)(Version)  # whose facts are kept
 
 
 def _versions_of_main():
     """Return the Versions of the running script, and of a notebook's cells."""
     path = _namespace_of("__main__").get("__file__")
-    return [*_cells, _runs.get(path) or Version(None, None, path)]
+    return [*_cells, _runs.get(path) or _version_of_script(_stat(path), None, path)]
 
 
 def _rename_elsewhere(batch):
     """Bind anew what the script, and modules that are not executed again, have imported by name."""
     places = [("__main__", version) for version in _versions_of_main()]
-    others = _paths(_Scope(named=next(iter(batch.views), ""))).keys() - batch.views
-    places += [(name, _running(name)) for name in others
-               if not batch.views.keys().isdisjoint(_targets(name, _running(name)))]
+    paths = _paths(_Scope(named=next(iter(batch.views), "")))
+    _note_importers(paths)
+    others = set().union(*map(_importers.__getitem__, batch.views)) - batch.views.keys()
+    places += [(name, _running(name)) for name in others if name in paths]
     for name, version in places:
         namespace = _namespace_of(name)
         for (module, level), pairs in version.facts.froms.items():
@@ -1546,9 +1560,11 @@ def _tell_who_keeps_old(batch):
             new = view.live.get(name, obj)
             if new is not obj and type(new) is type(obj) is not FunctionType and _attributes(obj):
                 old[id(obj)] = f"{view.name}.{name}"
+    if not old:
+        return
     others = [name for name in _paths(_Scope()) if name not in batch.views]
     starts = [(f"{name}.__dict__", _namespace_of(name)) for name in others]
-    for name, ways in _holders(old, starts, 5000).items() if old else ():
+    for name, ways in _holders(old, starts, 5000).items():
         text = f"{name} was made anew; {next(iter(ways))} keeps the old one"
         if text not in _said:
             _log().warning(_said.setdefault(text, text))
@@ -1592,7 +1608,8 @@ def deep_unload(module: Module, *, include: Names = (), exclude: Names = (),
             if _namespace_of(parent).get(child) is module:
                 del _namespace_of(parent)[child]
             path = _path_of(_dict_of(module)["__spec__"])
-            _runs.pop(path, None)  # in PyPy code holds its module
+            for versions, key in ((_runs, path), (_noted, each)):  # in PyPy code holds its module
+                versions.pop(key, None)
             _drop_bytecode(path)
         del modules, module
         for clear in _namespace_of("typing").get("_cleanups", ()):
