@@ -434,7 +434,8 @@ def _without_lines(code):
 
 _importers = collections.defaultdict(set)  # {name: names of the modules that import it}
 _noted = {}  # {name: the Version whose imports are in _importers}
-_kept = {}  # {scope: ({name: id(module)} of all that was loaded, {name: path} of what is in scope)}
+_kept = {}  # {scope: ([*names, *ids] of all that was loaded, {name: path} of what is in scope)}
+_ahead = {}  # {name: the Version that the last look has read}
 
 
 def _on_the_way(name):
@@ -446,14 +447,14 @@ def _on_the_way(name):
 def _paths(scope):
     """Return {name: path} of the modules in scope, kept as long as the same ones are loaded."""
     modules = dict(sys.modules)
-    loaded = dict(zip(modules, map(id, modules.values())))
+    loaded = [*modules, *map(id, modules.values())]
     key = scope.include, scope.exclude, scope.top
     before, paths = _kept.get(key, (None, None))
     if loaded != before:
-        paths = {name: _path_of(_spec_of(name)) for name in loaded if name in scope}
+        paths = {name: _path_of(_spec_of(name)) for name in modules if name in scope}
         if len(_kept) > 8:
             _kept.clear()
-        if not any(map(_on_the_way, loaded)):  # else one comes into scope as it is
+        if not any(map(_on_the_way, modules)):  # else one comes into scope as it is
             _kept[key] = loaded, paths
     return paths
 
@@ -461,6 +462,7 @@ def _paths(scope):
 def _changed(scope):
     """Return {name: stat} of the modules in scope whose files say something else than what runs."""
     changed = {}
+    _ahead.clear()
     for name, path in _paths(scope).items():
         runs, stat = _runs.get(path), _stat(path)
         if not runs or not stat or runs.stat != stat:
@@ -477,7 +479,7 @@ def _differs(name):
     if runs is None or stat[2] == 0 and time.time_ns() - stat[0] < 1_000_000_000:
         return None  # an editor has emptied it, and not written yet
     try:
-        version = _read(name, spec)
+        version = _ahead[name] = _read(name, spec)
     except Exception as error:  # locked, for a moment; or broken: the reload says so
         return None if isinstance(error, OSError) else stat
     same = runs.code and version.code and _without_lines(runs.code) == _without_lines(version.code)
@@ -531,8 +533,8 @@ def _targets(name, version, late=False):
 
 def _note_importers(paths):
     """Bring _importers up to date: only what runs another version than before is asked."""
-    for name, path in paths.items():
-        version, before = _runs.get(path), _noted.get(name)
+    runs, noted = map(_runs.get, paths.values()), map(_noted.get, paths)
+    for name, version, before in zip(paths, runs, noted):
         if version is not before:
             for target in _targets(name, before):
                 _importers[target].discard(name)
@@ -563,13 +565,13 @@ def _starts(sources):
     return tops + loaded[::-1]
 
 
-def _source(name, left=()):
+def _source(name, known={}):
     """Return the Source of a module to execute, without a spec if its file is gone, or raise."""
     spec = _spec_of(name)
     path = _path_of(spec)
     try:
         spec = _find_spec(name) if path and _stat(path) is None else spec
-        version = spec and (_running(name) if name in left else _read(name, spec))
+        version = spec and (known.get(name) or _read(name, spec))
         return Source(name, spec, _path_of(spec), version)
     except Exception as error:
         raise _failure(error, name, path) from error
@@ -601,8 +603,8 @@ def _reload_what_works(scope, changed):
     while todo:
         found = {*_order(todo, lambda name: filter(paths.__contains__, _importers[name]))}
         try:  # what is left out runs its last good version if something that it imports changed
-            sources = {name: _source(name, left) for name in paths if name in found
-                       and (name not in left or _running(name).code)}
+            sources = {name: _source(name, _ahead) for name in paths if name in found
+                       and (name not in left or _ahead[name].code)}
             names = Batch(scope, sources).execute()
             break
         except ReloadError as error:
@@ -613,7 +615,7 @@ def _reload_what_works(scope, changed):
                 first = first or error
             files = _concerned(error.__cause__ or error, *map(paths.get, blamed))
             for name in blamed:
-                left[name] = changed[name], files
+                left[name], _ahead[name] = (changed[name], files), _running(name)
             todo = [name for name in todo if name not in left]
     _held_back = left
     if first:
@@ -1608,8 +1610,8 @@ def deep_unload(module: Module, *, include: Names = (), exclude: Names = (),
             if _namespace_of(parent).get(child) is module:
                 del _namespace_of(parent)[child]
             path = _path_of(_dict_of(module)["__spec__"])
-            for versions, key in ((_runs, path), (_noted, each)):  # in PyPy code holds its module
-                versions.pop(key, None)
+            _runs.pop(path, None)  # in PyPy code holds its module
+            _noted.pop(each, None)
             _drop_bytecode(path)
         del modules, module
         for clear in _namespace_of("typing").get("_cleanups", ()):
