@@ -69,7 +69,6 @@ _lock = threading.RLock()
 _batch = None  # the Batch under way
 _runs = {}  # {path: the Version that was executed last}
 _held_back = {}  # {name: (stat, {path: stat})}: what waits for a save of itself, or of these
-_said = {}  # {text: text} of warnings
 _options = types.SimpleNamespace(told="")  # what the command line says; `argv` is for the program
 
 
@@ -254,7 +253,7 @@ class Version:
     def __init__(self, stat, code, path=None, exact=True):
         self.left, self.targets = (), None  # names of earlier versions; see _targets()
         settled = stat and time.time_ns() - max(stat[:2]) > 50_000_000  # a later edit would show
-        self.stat = stat if settled or code is None else None  # None: look at what it says
+        self.stat = stat if settled or stat and code is None else ()  # (): look at what it says
         self.code, self.path, self.exact = code, path, exact  # exact: functions hold this very code
 
     @functools.cached_property
@@ -320,7 +319,7 @@ def _read(name, spec):
     """Return the Version that a module's file holds now: the one that runs if it says the same."""
     path, runs = _path_of(spec), _running(name)
     stat = _stat(path)
-    if runs and runs.stat == stat is not None:
+    if runs and runs.stat == stat:
         return runs
     version = Version(stat, _code_of(spec, stat), path)
     if runs and version.code and _with_lines(runs.code) == _with_lines(version.code):
@@ -461,12 +460,9 @@ def _paths(scope):
 
 def _changed(scope):
     """Return {name: stat} of the modules in scope whose files say something else than what runs."""
-    changed = {}
     _ahead.clear()
-    for name, path in _paths(scope).items():
-        runs, stat = _runs.get(path), _stat(path)
-        if not runs or not stat or runs.stat != stat:
-            changed[name] = _differs(name)
+    changed = {name: _differs(name) for name, path in _paths(scope).items()
+               if path not in _runs or _runs[path].stat != _stat(path)}
     return {name: stat for name, stat in changed.items() if stat}
 
 
@@ -474,9 +470,9 @@ def _differs(name):
     """Return the stat of a module's file if it says something else than what runs, else None."""
     spec, runs = _spec_of(name), _running(name)
     stat = _stat(_path_of(spec))
-    if runs and not stat:  # gone, maybe for a moment: no change, unless it is elsewhere now
-        return _stat(_path_of(_find_spec(name)))
-    if runs is None or stat[2] == 0 and time.time_ns() - stat[0] < 1_000_000_000:
+    if not stat:  # gone, maybe for a moment: no change, unless it is elsewhere now
+        return runs and _stat(_path_of(_find_spec(name)))
+    if stat[2] == 0 and time.time_ns() - stat[0] < 1_000_000_000:
         return None  # an editor has emptied it, and not written yet
     try:
         version = _ahead[name] = _read(name, spec)
@@ -533,8 +529,8 @@ def _targets(name, version, late=False):
 
 def _note_importers(paths):
     """Bring _importers up to date: only what runs another version than before is asked."""
-    runs, noted = map(_runs.get, paths.values()), map(_noted.get, paths)
-    for name, version, before in zip(paths, runs, noted):
+    for name, path in paths.items():
+        version, before = _runs.get(path), _noted.get(name)
         if version is not before:
             for target in _targets(name, before):
                 _importers[target].discard(name)
@@ -565,13 +561,13 @@ def _starts(sources):
     return tops + loaded[::-1]
 
 
-def _source(name, known={}):
+def _source(name, version=None):
     """Return the Source of a module to execute, without a spec if its file is gone, or raise."""
     spec = _spec_of(name)
     path = _path_of(spec)
     try:
         spec = _find_spec(name) if path and _stat(path) is None else spec
-        version = spec and (known.get(name) or _read(name, spec))
+        version = spec and (version or _read(name, spec))
         return Source(name, spec, _path_of(spec), version)
     except Exception as error:
         raise _failure(error, name, path) from error
@@ -603,8 +599,9 @@ def _reload_what_works(scope, changed):
     while todo:
         found = {*_order(todo, lambda name: filter(paths.__contains__, _importers[name]))}
         try:  # what is left out runs its last good version if something that it imports changed
-            sources = {name: _source(name, _ahead) for name in paths if name in found
-                       and (name not in left or _ahead[name].code)}
+            sources = {name: _source(name, _running(name) if name in left else _ahead.get(name))
+                       for name in paths if name in found
+                       and (name not in left or _running(name).code)}
             names = Batch(scope, sources).execute()
             break
         except ReloadError as error:
@@ -615,7 +612,7 @@ def _reload_what_works(scope, changed):
                 first = first or error
             files = _concerned(error.__cause__ or error, *map(paths.get, blamed))
             for name in blamed:
-                left[name], _ahead[name] = (changed[name], files), _running(name)
+                left[name] = changed[name], files
             todo = [name for name in todo if name not in left]
     _held_back = left
     if first:
@@ -1277,7 +1274,7 @@ def _follow_code(versions):
     """Let functions that run code of the first of two Versions run its successor in the second."""
     changed = [(old, new) for old, new in versions if old.code and new.code and old is not new]
     pairs = [(old.code, new.code) for old, new in changed]
-    modules, exact = len(pairs), all(old.exact for old, _ in changed)  # else functions hold copies
+    exact = all(old.exact for old, _ in changed)  # else functions hold copies
     for old, new in pairs:  # to which the loop adds, by name, and order in that name
         named = collections.defaultdict(list)
         for code in _codes_in(new):
@@ -1286,7 +1283,7 @@ def _follow_code(versions):
                   if named[code.co_name]]
     old = None  # else it held another
     counts = exact and hasattr(sys, "getrefcount")  # two hold it, and the call
-    pairs = [pair for pair in pairs[modules:] if not counts or sys.getrefcount(pair[0]) > 3]
+    pairs = [pair for pair in pairs[len(changed):] if not counts or sys.getrefcount(pair[0]) > 3]
     if not pairs:
         return
     found = gc.get_referrers(*[old for old, _ in pairs]) if exact else gc.get_objects()
@@ -1294,9 +1291,9 @@ def _follow_code(versions):
     successors = {key_of(old): new for old, new in pairs}
     for function in found:
         code = type(function) is FunctionType and successors.get(key_of(function.__code__))
-        if code and code.co_freevars == function.__code__.co_freevars:
-            if not (code.co_flags ^ function.__code__.co_flags) & _KINDS:
-                function.__code__ = code
+        if (code and code.co_freevars == function.__code__.co_freevars
+                and not (code.co_flags ^ function.__code__.co_flags) & _KINDS):
+            function.__code__ = code
 
 
 def _move_lines(path, runs, version):
@@ -1424,8 +1421,7 @@ def _replace(batch, held, deep=True):
 
 def _members(obj):
     """Yield (descriptor, value) of the slots of an object that are not empty."""
-    for cls in _mro(type(obj)):
-        own = _vars_of_class(cls)
+    for own in map(_vars_of_class, _mro(type(obj))):
         for member in list(own.values()) if "__slots__" in own else ():
             if type(member) is types.MemberDescriptorType:
                 with suppress(AttributeError):
@@ -1434,10 +1430,9 @@ def _members(obj):
 
 def _attributes(obj):
     """Return the dict of an object's own attributes, past a property of that name; or None."""
-    for cls in _mro(type(obj)):
-        own = _vars_of_class(cls).get("__dict__")
-        if type(own) is types.GetSetDescriptorType:
-            found = own.__get__(obj)
+    for own in map(_vars_of_class, _mro(type(obj))):
+        if type(own.get("__dict__")) is types.GetSetDescriptorType:
+            found = own["__dict__"].__get__(obj)
             return found if type(found) is dict else None
 
 
@@ -1526,6 +1521,7 @@ def _clear_caches(reshaped):
 
 _cells = []  # Versions of a notebook's cells
 _version_of_script = functools.lru_cache(8)(Version)  # whose facts are kept
+_warn_once = functools.lru_cache(None)(lambda text: _log().warning(text))
 
 
 def _versions_of_main():
@@ -1567,9 +1563,7 @@ def _tell_who_keeps_old(batch):
     others = [name for name in _paths(_Scope()) if name not in batch.views]
     starts = [(f"{name}.__dict__", _namespace_of(name)) for name in others]
     for name, ways in _holders(old, starts, 5000).items():
-        text = f"{name} was made anew; {next(iter(ways))} keeps the old one"
-        if text not in _said:
-            _log().warning(_said.setdefault(text, text))
+        _warn_once(f"{name} was made anew; {next(iter(ways))} keeps the old one")
 
 
 # -- K. unloading ----------------------------------------------------------------------------------
@@ -1925,8 +1919,8 @@ def _run():
             _say(f"importing {name} to see what it imports")
             __import__(name)
             graph = import_graph(include=_options.include + [name], exclude=_options.exclude)
-            for name in graph:
-                print(f"{name}:", *graph[name])
+            for name, targets in graph.items():
+                print(f"{name}:", *targets)
         else:
             runner.start()
             exec(runner.version.code, _namespace_of("__main__"))
