@@ -138,7 +138,7 @@ def import_graph(*, include: Names = (), exclude: Names = ()) -> dict[str, list[
         names, graph = _paths(_Scope(include, exclude)), {}
         for name in names:
             targets = [each for each in _targets(name, _running(name), late=True) if each in names]
-            implied = set(itertools.chain(*map(_parents, targets)))
+            implied = set().union(*map(_parents, targets))
             graph[name] = [each for each in targets if each not in implied]
         return graph
 
@@ -206,8 +206,7 @@ def _fixed(name):
         return "is the reloader itself, or what it runs on: restart the process to change it"
     if spec is None:
         return "has no __spec__ to execute it again by: reload the module that made it"
-    compiled = issubclass(type(spec.loader), ExtensionFileLoader)
-    if compiled or spec.origin in ("built-in", "frozen"):
+    if issubclass(type(spec.loader), ExtensionFileLoader) or spec.origin in ("built-in", "frozen"):
         return "is compiled, and can be neither executed again nor unloaded: restart the process"
     if spec.name != name:
         return f"is another name of {spec.name!r}: use that one"
@@ -228,11 +227,10 @@ class _Scope:
     def __contains__(self, name):
         if _fixed(name) or _matches(name, self.exclude):
             return False
-        if name.partition(".")[0] == self.top or _matches(name, self.include):
-            return True
         spec = _spec_of(name)
         places = [spec.origin] if spec.has_location else spec.submodule_search_locations
-        return places and not any(map(_is_foreign, places))
+        named = name.partition(".")[0] == self.top or _matches(name, self.include)
+        return named or places and not any(map(_is_foreign, places))
 
 
 def _matches(name, patterns):
@@ -252,8 +250,8 @@ class Version:
     """One version of a module's file; `code` is None where only the loader can execute it."""
     def __init__(self, stat, code, path=None, exact=True):
         self.left, self.targets = (), None  # names of earlier versions; see _targets()
-        settled = stat and time.time_ns() - max(stat[:2]) > 50_000_000  # a later edit would show
-        self.stat = stat if settled or stat and code is None else ()  # (): look at what it says
+        # Where a later edit might not show, nothing equals the stat: look at what the file says
+        self.stat = () if not stat or code and time.time_ns() - max(stat[:2]) < 50_000_000 else stat
         self.code, self.path, self.exact = code, path, exact  # exact: functions hold this very code
 
     @functools.cached_property
@@ -431,8 +429,8 @@ def _without_lines(code):
 # Guarantees that a look at files of which none was saved costs one stat each, and that a broken
 # file holds up only what needs its new version.  Relies on the facts of the code that runs.
 
-_importers = collections.defaultdict(set)  # {name: names of the modules that import it}
-_noted = {}  # {name: the Version whose imports are in _importers}
+_importers = collections.defaultdict(set)  # {name: the names of those that import it}
+_noted = {}  # {name: (Version, its targets)}: what _importers is made of
 _kept = {}  # {scope: ([*names, *ids] of all that was loaded, {name: path} of what is in scope)}
 _ahead = {}  # {name: the Version that the last look has read}
 
@@ -461,9 +459,8 @@ def _paths(scope):
 def _changed(scope):
     """Return {name: stat} of the modules in scope whose files say something else than what runs."""
     _ahead.clear()
-    changed = {name: _differs(name) for name, path in _paths(scope).items()
-               if path not in _runs or _runs[path].stat != _stat(path)}
-    return {name: stat for name, stat in changed.items() if stat}
+    return {name: stat for name, path in _paths(scope).items()
+            if (path not in _runs or _runs[path].stat != _stat(path)) and (stat := _differs(name))}
 
 
 def _differs(name):
@@ -478,10 +475,11 @@ def _differs(name):
         version = _ahead[name] = _read(name, spec)
     except Exception as error:  # locked, for a moment; or broken: the reload says so
         return None if isinstance(error, OSError) else stat
-    same = runs.code and version.code and _without_lines(runs.code) == _without_lines(version.code)
-    if same and version is not runs:
-        _move_lines(spec.origin, runs, version)
-    return None if same or version is runs else stat
+    if version is runs:
+        return None
+    if runs.code and version.code and _without_lines(runs.code) == _without_lines(version.code):
+        return _move_lines(spec.origin, runs, version)
+    return stat
 
 
 def _find_spec(name):
@@ -528,15 +526,14 @@ def _targets(name, version, late=False):
 
 
 def _note_importers(paths):
-    """Bring _importers up to date: only what runs another version than before is asked."""
+    """Bring _importers up to date, by those of the modules that run another version now."""
     for name, path in paths.items():
-        version, before = _runs.get(path), _noted.get(name)
+        version, (before, old) = _runs.get(path), _noted.get(name, (None, {}))
         if version is not before:
-            for target in _targets(name, before):
-                _importers[target].discard(name)
-            for target in _targets(name, version):
-                _importers[target].add(name)
-            _noted[name] = version
+            targets = _targets(name, version)
+            for target in targets.keys() ^ old:
+                _importers[target] ^= {name}
+            _noted[name] = version, targets
 
 
 def _order(names, edges):
@@ -557,8 +554,7 @@ def _starts(sources):
     imported = {each for name in sources for each in _targets(name, sources[name].version)}
     loaded = [name for name in list(sys.modules) if name in sources]
     # What is gone may have been imported before; a cycle was begun by what has finished last
-    tops = [name for name in loaded if name not in imported and sources[name].spec]
-    return tops + loaded[::-1]
+    return [name for name in loaded if name not in imported and sources[name].spec] + loaded[::-1]
 
 
 def _source(name, version=None):
@@ -591,29 +587,31 @@ def _to_reload_deeply(root, scope):
 
 def _reload_what_works(scope, changed):
     """Reload what changed; leave out what fails, until a save that may help, and try the rest."""
+    def is_held_back(name):  # it has failed, and no file that is concerned was saved since
+        tried, files = _held_back.get(name, (None, {}))
+        return tried == changed[name] and files == {path: _stat(path) for path in files}
     global _held_back
-    if all(map(_is_held_back, changed, changed.values())):
+    if all(map(is_held_back, changed)):
         return []
-    first, names, todo, left, paths = None, [], list(changed), {}, _paths(scope)
+    first, names, todo, left, paths = None, [], set(changed), {}, _paths(scope)
     _note_importers(paths)
     while todo:
         found = {*_order(todo, lambda name: filter(paths.__contains__, _importers[name]))}
         try:  # what is left out runs its last good version if something that it imports changed
-            sources = {name: _source(name, _running(name) if name in left else _ahead.get(name))
-                       for name in paths if name in found
-                       and (name not in left or _running(name).code)}
+            sources = {name: _source(name, _ahead.get(name)) for name in paths if name in found
+                       and (name not in left or _ahead[name].code)}
             names = Batch(scope, sources).execute()
             break
         except ReloadError as error:
             below = _order([error.name], lambda name: _targets(name, _runs.get(paths.get(name))))
-            blamed = {error.name}.intersection(todo) or set(below).intersection(todo) or todo
+            blamed = {error.name} & todo or todo.intersection(below) or todo
             blamed = _held_back.keys() & blamed or blamed  # what has failed before, if any has
-            if not all(_is_held_back(name, changed[name]) for name in blamed):  # else it was said
+            if not all(map(is_held_back, blamed)):  # else it was said
                 first = first or error
             files = _concerned(error.__cause__ or error, *map(paths.get, blamed))
             for name in blamed:
-                left[name] = changed[name], files
-            todo = [name for name in todo if name not in left]
+                left[name], _ahead[name] = (changed[name], files), _running(name)
+            todo -= left.keys()
     _held_back = left
     if first:
         first.reloaded = [name for name in names if name not in left]
@@ -622,12 +620,6 @@ def _reload_what_works(scope, changed):
         first.args = (first.msg,)  # PyPy shows these
         raise first.with_traceback(None)  # its cause has the user's
     return names
-
-
-def _is_held_back(name, stat):
-    """Return whether a changed module has failed, and no file that is concerned was saved since."""
-    tried, files = _held_back.get(name, (None, {}))
-    return tried == stat and files == {path: _stat(path) for path in files}
 
 
 # -- N. errors: what failed, where, and which files are worth another look -----------------------
@@ -658,16 +650,16 @@ def _trim(error):
     for each in chain:  # to which the loop adds
         if each is None or id(each) in found:
             continue
-        steps, lines, trace = [], {}, each.__traceback__
+        steps, lines, trace, inner = [], {}, each.__traceback__, None
         while trace:
             file = trace.tb_frame.f_code.co_filename
             if not file.startswith(_OURS):
                 lines[file] = trace.tb_lineno
                 steps.append(trace)
             trace = trace.tb_next
-        for step, inner in zip(steps, [*steps[1:], None]):
-            step.tb_next = inner
-        each.__traceback__ = next(iter(steps), None)
+        for step in reversed(steps):
+            step.tb_next, inner = inner, step
+        each.__traceback__ = inner
         found[id(each)] = each, lines
         chain += each.__cause__, each.__context__
     return list(found.values())
@@ -713,7 +705,7 @@ class Batch:
         self.scope, self.sources = scope, sources
         self.modules, self.pending, self.log = dict(sys.modules), dict(sources), []
         self.asked = set()  # names of modules that this thread has imported meanwhile
-        self.joins = {*_paths(scope)}.difference(scope.above) if scope.top else ()  # if imported
+        self.joins = _paths(scope).keys() - scope.above if scope.top else ()  # if imported
         self.views, self.finished, self.failed = {}, {}, {}  # in this order; {name: exception}
         self.pairs, self.claimed = {}, set()  # {id(new): Pair}, the ids of old objects in pairs
         self.reshaped, self.caches = [], []  # classes with other bases or names; lru_caches
@@ -1275,13 +1267,11 @@ def _follow_code(versions):
     changed = [(old, new) for old, new in versions if old.code and new.code and old is not new]
     pairs = [(old.code, new.code) for old, new in changed]
     exact = all(old.exact for old, _ in changed)  # else functions hold copies
-    for old, new in pairs:  # to which the loop adds, by name, and order in that name
-        named = collections.defaultdict(list)
-        for code in _codes_in(new):
-            named[code.co_name].append(code)
-        pairs += [(code, named[code.co_name].pop(0)) for code in _codes_in(old)
-                  if named[code.co_name]]
-    old = None  # else it held another
+    for pair in pairs:  # to which the loop adds, by name, and order in that name
+        new = collections.defaultdict(list)
+        for code in _codes_in(pair[1]):
+            new[code.co_name].append(code)
+        pairs += [(old, new[old.co_name].pop(0)) for old in _codes_in(pair[0]) if new[old.co_name]]
     counts = exact and hasattr(sys, "getrefcount")  # two hold it, and the call
     pairs = [pair for pair in pairs[len(changed):] if not counts or sys.getrefcount(pair[0]) > 3]
     if not pairs:
@@ -1396,8 +1386,7 @@ def _still_held(pairs):
 
 def _references_to(obj):
     """Return the weak references to an object; of a class only those that containers have."""
-    found = weakref.getweakrefs(obj)
-    return [each for each in found if each.__callback__ or not _is_class(obj)]
+    return [each for each in weakref.getweakrefs(obj) if each.__callback__ or not _is_class(obj)]
 
 
 def _replace(batch, held, deep=True):
@@ -1535,7 +1524,7 @@ def _rename_elsewhere(batch):
     places = [("__main__", version) for version in _versions_of_main()]
     paths = _paths(_Scope(named=next(iter(batch.views), "")))
     _note_importers(paths)
-    others = set().union(*map(_importers.__getitem__, batch.views)) - batch.views.keys()
+    others = {each for name in batch.views for each in _importers[name]} - batch.views.keys()
     places += [(name, _running(name)) for name in others if name in paths]
     for name, version in places:
         namespace = _namespace_of(name)
@@ -1558,12 +1547,11 @@ def _tell_who_keeps_old(batch):
             new = view.live.get(name, obj)
             if new is not obj and type(new) is type(obj) is not FunctionType and _attributes(obj):
                 old[id(obj)] = f"{view.name}.{name}"
-    if not old:
-        return
-    others = [name for name in _paths(_Scope()) if name not in batch.views]
-    starts = [(f"{name}.__dict__", _namespace_of(name)) for name in others]
-    for name, ways in _holders(old, starts, 5000).items():
-        _warn_once(f"{name} was made anew; {next(iter(ways))} keeps the old one")
+    if old:
+        starts = [(f"{name}.__dict__", _namespace_of(name))
+                  for name in _paths(_Scope()) if name not in batch.views]
+        for name, ways in _holders(old, starts, 5000).items():
+            _warn_once(f"{name} was made anew; {next(iter(ways))} keeps the old one")
 
 
 # -- K. unloading ----------------------------------------------------------------------------------
@@ -1605,9 +1593,9 @@ def deep_unload(module: Module, *, include: Names = (), exclude: Names = (),
                 del _namespace_of(parent)[child]
             path = _path_of(_dict_of(module)["__spec__"])
             _runs.pop(path, None)  # in PyPy code holds its module
-            _noted.pop(each, None)
             _drop_bytecode(path)
         del modules, module
+        _note_importers(names)  # of which nothing runs any more
         for clear in _namespace_of("typing").get("_cleanups", ()):
             clear()  # Optional[C] and the like are cached with their classes
         gc.collect()
@@ -1627,7 +1615,7 @@ def _to_unload(root, scope, force):
     imports = {name: {*_targets(name, _running(name), True), *_parents(name)} for name in names}
     main = [_targets("__main__", version, late=True) for version in _versions_of_main()]
     imports["__main__"] = set().union(*main)
-    own = set(_paths(scope)).difference(scope.above)
+    own = _paths(scope).keys() - scope.above
     inside = sorted(name for name in own if _matches(name, (root,)))
     below = _order(inside, lambda name: sorted(imports[name] & own))
     used = _order(imports.keys() - below, lambda name: imports.get(name, set()).difference(inside))
@@ -1779,8 +1767,7 @@ def load_ipython_extension(shell: Any) -> None:
     """`%load_ext deepreload`: every cell begins with a `reload_changed()`."""
     def set_scope(line):
         """Set what the cells reload: include=NAME,NAME exclude=NAME; without words, the default."""
-        words = re.findall(r"([^\s=]+)=?(\S*)", line)
-        scope = {option: names.split(",") for option, names in words}
+        scope = {option: each.split(",") for option, each in re.findall(r"([^\s=]+)=?(\S*)", line)}
         _Scope(**scope)  # raises TypeError for other options
         _before_cell.scope = scope
     _before_cell.shell, _before_cell.scope = shell, {}
@@ -1999,8 +1986,8 @@ class _Runner(Watcher):
             _say(f"{_options.argv[0]} has changed beyond the bodies of its functions: that waits "
                  "for the next start (--restart __main__ restarts at once)")
             return []
-        runs, self.version, self.source = self.version, Version(self.stat, code), source
-        _move_lines(self.path, runs, self.version)
+        _move_lines(self.path, self.version, Version(self.stat, code))
+        self.version, self.source = _runs[self.path], source
         return ["__main__"] * (source != before)
 
 
