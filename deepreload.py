@@ -337,7 +337,7 @@ def _drop_bytecode(path, stat=None):
     """Remove bytecode that may be of an older source: it knows that by size and whole seconds."""
     with suppress(Exception):  # there is none, or it cannot be removed
         cached = importlib.util.cache_from_source(path)
-        if stat is None or os.stat(cached).st_mtime_ns - max(stat[:2]) < 50_000_000:
+        if not stat or os.stat(cached).st_mtime_ns - max(stat[:2]) < 50_000_000:
             os.unlink(cached)
 
 
@@ -1596,7 +1596,7 @@ def deep_unload(module: Module, *, include: Names = (), exclude: Names = (),
             _drop_bytecode(path)
         del modules, module
         _note_importers(names)  # of which nothing runs any more
-        for clear in _namespace_of("typing").get("_cleanups", ()):
+        for clear in [_ahead.clear, *_namespace_of("typing").get("_cleanups", ())]:
             clear()  # Optional[C] and the like are cached with their classes
         gc.collect()
         left, objects = {}, gc.get_objects()  # kept, as an id lasts as long as its object
@@ -1906,8 +1906,8 @@ def _run():
             _say(f"importing {name} to see what it imports")
             __import__(name)
             graph = import_graph(include=_options.include + [name], exclude=_options.exclude)
-            for name, targets in graph.items():
-                print(f"{name}:", *targets)
+            for name in graph:
+                print(f"{name}:", *graph[name])
         else:
             runner.start()
             exec(runner.version.code, _namespace_of("__main__"))
