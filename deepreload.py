@@ -137,7 +137,7 @@ def import_graph(*, include: Names = (), exclude: Names = ()) -> dict[str, list[
     with _lock:
         names, graph = _paths(_Scope(include, exclude)), {}
         for name in names:
-            targets = [each for each in _targets(name, _running(name), late=True) if each in names]
+            targets = [each for each in _targets(name, _running(name), True) if each in names]
             implied = set().union(*map(_parents, targets))
             graph[name] = [each for each in targets if each not in implied]
         return graph
@@ -429,8 +429,7 @@ def _without_lines(code):
 # Guarantees that a look at files of which none was saved costs one stat each, and that a broken
 # file holds up only what needs its new version.  Relies on the facts of the code that runs.
 
-_importers = collections.defaultdict(set)  # {name: the names of those that import it}
-_noted = {}  # {name: (Version, its targets)}: what _importers is made of
+_importers, _noted = collections.defaultdict(set), {}  # {name: users}, {name: (Version, targets)}
 _kept = {}  # {scope: ([*names, *ids] of all that was loaded, {name: path} of what is in scope)}
 _ahead = {}  # {name: the Version that the last look has read}
 
@@ -531,8 +530,10 @@ def _note_importers(paths):
         version, (before, old) = _runs.get(path), _noted.get(name, (None, {}))
         if version is not before:
             targets = _targets(name, version)
-            for target in targets.keys() ^ old:
-                _importers[target] ^= {name}
+            for target in old:  # an interrupt at any line does no harm: it is done again
+                _importers[target].discard(name)
+            for target in targets:
+                _importers[target].add(name)
             _noted[name] = version, targets
 
 
@@ -577,7 +578,7 @@ def _to_reload_deeply(root, scope):
 
     def below(name):
         sources[name] = _source(name)
-        targets = _targets(name, sources[name].version, late=True)
+        targets = _targets(name, sources[name].version, True)
         return [each for each in targets if each in paths and each not in scope.above]
     _order([name for name in paths if (name + ".").startswith(root + ".")], below)
     if sources[root].spec is None:
@@ -593,7 +594,7 @@ def _reload_what_works(scope, changed):
     global _held_back
     if all(map(is_held_back, changed)):
         return []
-    first, names, todo, left, paths = None, [], set(changed), {}, _paths(scope)
+    told, names, todo, left, paths = None, [], set(changed), {}, _paths(scope)
     _note_importers(paths)
     while todo:
         found = {*_order(todo, lambda name: filter(paths.__contains__, _importers[name]))}
@@ -607,18 +608,17 @@ def _reload_what_works(scope, changed):
             blamed = {error.name} & todo or todo.intersection(below) or todo
             blamed = _held_back.keys() & blamed or blamed  # what has failed before, if any has
             if not all(map(is_held_back, blamed)):  # else it was said
-                first = first or error
+                told = told or error
             files = _concerned(error.__cause__ or error, *map(paths.get, blamed))
             for name in blamed:
                 left[name], _ahead[name] = (changed[name], files), _running(name)
             todo -= left.keys()
     _held_back = left
-    if first:
-        first.reloaded = [name for name in names if name not in left]
-        held = f"held back: {', '.join(sorted(left))}"
-        first.msg = first.msg.replace("nothing was reloaded", held)
-        first.args = (first.msg,)  # PyPy shows these
-        raise first.with_traceback(None)  # its cause has the user's
+    if told:
+        told.reloaded = [name for name in names if name not in left]
+        told.msg = told.msg.replace("nothing was reloaded", f"held back: {', '.join(sorted(left))}")
+        told.args = (told.msg,)  # PyPy shows these
+        raise told.with_traceback(None)  # its cause has the user's
     return names
 
 
@@ -1613,7 +1613,7 @@ def _to_unload(root, scope, force):
     """Return the names, dependents first; raise ImportError if a module outside imports one."""
     names = _paths(_Scope(scope.include, named=root))
     imports = {name: {*_targets(name, _running(name), True), *_parents(name)} for name in names}
-    main = [_targets("__main__", version, late=True) for version in _versions_of_main()]
+    main = [_targets("__main__", version, True) for version in _versions_of_main()]
     imports["__main__"] = set().union(*main)
     own = _paths(scope).keys() - scope.above
     inside = sorted(name for name in own if _matches(name, (root,)))
