@@ -69,7 +69,6 @@ _lock = threading.RLock()
 _batch = None  # the Batch under way
 _runs = {}  # {path: the Version that was executed last}
 _held_back = {}  # {name: (stat, {path: stat})}: what waits for a save of itself, or of these
-_said = {}  # {text: text} of warnings
 _options = types.SimpleNamespace(told="")  # what the command line says; `argv` is for the program
 
 
@@ -138,8 +137,8 @@ def import_graph(*, include: Names = (), exclude: Names = ()) -> dict[str, list[
     with _lock:
         names, graph = _paths(_Scope(include, exclude)), {}
         for name in names:
-            targets = [each for each in _targets(name, _running(name), late=True) if each in names]
-            implied = set(itertools.chain(*map(_parents, targets)))
+            targets = [each for each in _targets(name, _running(name), True) if each in names]
+            implied = set().union(*map(_parents, targets))
             graph[name] = [each for each in targets if each not in implied]
         return graph
 
@@ -207,8 +206,7 @@ def _fixed(name):
         return "is the reloader itself, or what it runs on: restart the process to change it"
     if spec is None:
         return "has no __spec__ to execute it again by: reload the module that made it"
-    compiled = issubclass(type(spec.loader), ExtensionFileLoader)
-    if compiled or spec.origin in ("built-in", "frozen"):
+    if issubclass(type(spec.loader), ExtensionFileLoader) or spec.origin in ("built-in", "frozen"):
         return "is compiled, and can be neither executed again nor unloaded: restart the process"
     if spec.name != name:
         return f"is another name of {spec.name!r}: use that one"
@@ -229,11 +227,10 @@ class _Scope:
     def __contains__(self, name):
         if _fixed(name) or _matches(name, self.exclude):
             return False
-        if name.partition(".")[0] == self.top or _matches(name, self.include):
-            return True
         spec = _spec_of(name)
         places = [spec.origin] if spec.has_location else spec.submodule_search_locations
-        return places and not any(map(_is_foreign, places))
+        named = name.partition(".")[0] == self.top or _matches(name, self.include)
+        return named or places and not any(map(_is_foreign, places))
 
 
 def _matches(name, patterns):
@@ -253,8 +250,8 @@ class Version:
     """One version of a module's file; `code` is None where only the loader can execute it."""
     def __init__(self, stat, code, path=None, exact=True):
         self.left, self.targets = set(), None  # names of earlier versions; see _targets()
-        settled = stat and time.time_ns() - max(stat[:2]) > 50_000_000  # a later edit would show
-        self.stat = stat if settled or code is None else None  # None: look at what it says
+        # Where a later edit might not show, nothing equals the stat: look at what the file says
+        self.stat = () if not stat or code and time.time_ns() - max(stat[:2]) < 50_000_000 else stat
         self.code, self.path, self.exact = code, path, exact  # exact: functions hold this very code
 
     @functools.cached_property
@@ -327,7 +324,7 @@ def _read(name, spec):
     """Return the Version that a module's file holds now: the one that runs if it says the same."""
     path, runs = _path_of(spec), _running(name)
     stat = _stat(path)
-    if runs and runs.stat == stat is not None:
+    if runs and runs.stat == stat:
         return runs
     version = Version(stat, _code_of(spec, stat), path)
     if runs and version.code and _with_lines(runs.code) == _with_lines(version.code):
@@ -347,7 +344,7 @@ def _drop_bytecode(path, stat=None):
     """Remove bytecode that may be of an older source: it knows that by size and whole seconds."""
     with suppress(Exception):  # there is none, or it cannot be removed
         cached = importlib.util.cache_from_source(path)
-        if stat is None or os.stat(cached).st_mtime_ns - max(stat[:2]) < 50_000_000:
+        if not stat or os.stat(cached).st_mtime_ns - max(stat[:2]) < 50_000_000:
             os.unlink(cached)
 
 
@@ -439,7 +436,9 @@ def _without_lines(code):
 # Guarantees that a look at files of which none was saved costs one stat each, and that a broken
 # file holds up only what needs its new version.  Relies on the facts of the code that runs.
 
-_kept = {}  # {scope: ({name: id(module)} of all that was loaded, {name: path} of what is in scope)}
+_importers, _noted = collections.defaultdict(set), {}  # {name: users}, {name: (Version, targets)}
+_kept = {}  # {scope: ([*names, *ids] of all that was loaded, {name: path} of what is in scope)}
+_ahead = {}  # {name: the Version that the last look has read}
 
 
 def _on_the_way(name):
@@ -450,44 +449,43 @@ def _on_the_way(name):
 
 def _paths(scope):
     """Return {name: path} of the modules in scope, kept as long as the same ones are loaded."""
-    loaded = {name: id(module) for name, module in list(sys.modules.items())}
+    modules = dict(sys.modules)
+    loaded = [*modules, *map(id, modules.values())]
     key = scope.include, scope.exclude, scope.top
     before, paths = _kept.get(key, (None, None))
     if loaded != before:
-        paths = {name: _path_of(_spec_of(name)) for name in loaded if name in scope}
+        paths = {name: _path_of(_spec_of(name)) for name in modules if name in scope}
         if len(_kept) > 8:
             _kept.clear()
-        if not any(map(_on_the_way, loaded)):  # else one comes into scope as it is
+        if not any(map(_on_the_way, modules)):  # else one comes into scope as it is
             _kept[key] = loaded, paths
     return paths
 
 
 def _changed(scope):
     """Return {name: stat} of the modules in scope whose files say something else than what runs."""
-    changed = {}
-    for name, path in _paths(scope).items():
-        runs, stat = _runs.get(path), _stat(path)
-        if not runs or not stat or runs.stat != stat:
-            changed[name] = _differs(name)
-    return {name: stat for name, stat in changed.items() if stat}
+    _ahead.clear()
+    return {name: stat for name, path in _paths(scope).items()
+            if (path not in _runs or _runs[path].stat != _stat(path)) and (stat := _differs(name))}
 
 
 def _differs(name):
     """Return the stat of a module's file if it says something else than what runs, else None."""
     spec, runs = _spec_of(name), _running(name)
     stat = _stat(_path_of(spec))
-    if runs and not stat:  # gone, maybe for a moment: no change, unless it is elsewhere now
-        return _stat(_path_of(_find_spec(name)))
-    if runs is None or stat[2] == 0 and time.time_ns() - stat[0] < 1_000_000_000:
+    if not stat:  # gone, maybe for a moment: no change, unless it is elsewhere now
+        return runs and _stat(_path_of(_find_spec(name)))
+    if stat[2] == 0 and time.time_ns() - stat[0] < 1_000_000_000:
         return None  # an editor has emptied it, and not written yet
     try:
-        version = _read(name, spec)
+        version = _ahead[name] = _read(name, spec)
     except Exception as error:  # locked, for a moment; or broken: the reload says so
         return None if isinstance(error, OSError) else stat
-    same = runs.code and version.code and _without_lines(runs.code) == _without_lines(version.code)
-    if same and version is not runs:
-        _move_lines(spec.origin, runs, version)
-    return None if same or version is runs else stat
+    if version is runs:
+        return None
+    if runs.code and version.code and _without_lines(runs.code) == _without_lines(version.code):
+        return _move_lines(spec.origin, runs, version)
+    return stat
 
 
 def _find_spec(name):
@@ -533,6 +531,19 @@ def _targets(name, version, late=False):
     return every if late else eager
 
 
+def _note_importers(paths):
+    """Bring _importers up to date, by those of the modules that run another version now."""
+    for name, path in paths.items():
+        version, (before, old) = _runs.get(path), _noted.get(name, (None, {}))
+        if version is not before:
+            targets = _targets(name, version)
+            for target in old:  # an interrupt at any line does no harm: it is done again
+                _importers[target].discard(name)
+            for target in targets:
+                _importers[target].add(name)
+            _noted[name] = version, targets
+
+
 def _order(names, edges):
     """Return the names and all that edges lead to, leaves first."""
     order, met, stack = {}, set(), list(names)[::-1]
@@ -551,17 +562,16 @@ def _starts(sources):
     imported = {each for name in sources for each in _targets(name, sources[name].version)}
     loaded = [name for name in list(sys.modules) if name in sources]
     # What is gone may have been imported before; a cycle was begun by what has finished last
-    tops = [name for name in loaded if name not in imported and sources[name].spec]
-    return tops + loaded[::-1]
+    return [name for name in loaded if name not in imported and sources[name].spec] + loaded[::-1]
 
 
-def _source(name, left=()):
+def _source(name, version=None):
     """Return the Source of a module to execute, without a spec if its file is gone, or raise."""
     spec = _spec_of(name)
     path = _path_of(spec)
     try:
         spec = _find_spec(name) if path and _stat(path) is None else spec
-        version = spec and (_running(name) if name in left else _read(name, spec))
+        version = spec and (version or _read(name, spec))
         return Source(name, spec, _path_of(spec), version)
     except Exception as error:
         raise _failure(error, name, path) from error
@@ -575,7 +585,7 @@ def _to_reload_deeply(root, scope):
 
     def below(name):
         sources[name] = _source(name)
-        targets = _targets(name, sources[name].version, late=True)
+        targets = _targets(name, sources[name].version, True)
         return [each for each in targets if each in paths and each not in scope.above]
     _order([name for name in paths if (name + ".").startswith(root + ".")], below)
     if sources[root].spec is None:
@@ -585,45 +595,38 @@ def _to_reload_deeply(root, scope):
 
 def _reload_what_works(scope, changed):
     """Reload what changed; leave out what fails, until a save that may help, and try the rest."""
+    def is_held_back(name):  # it has failed, and no file that is concerned was saved since
+        tried, files = _held_back.get(name, (None, {}))
+        return tried == changed[name] and files == {path: _stat(path) for path in files}
     global _held_back
-    if all(map(_is_held_back, changed, changed.values())):
+    if all(map(is_held_back, changed)):
         return []
-    first, names, todo, left, paths = None, [], list(changed), {}, _paths(scope)
-    edges = {name: _targets(name, _runs.get(path)) for name, path in paths.items()}
+    told, names, todo, left, paths = None, [], set(changed), {}, _paths(scope)
+    _note_importers(paths)
     while todo:
-        found, count = set(todo), 0
-        while count < len(found):  # twice, as sys.modules begins with the leaves; more for cycles
-            count = len(found)
-            found.update(name for name in edges if not found.isdisjoint(edges[name]))
+        found = {*_order(todo, lambda name: filter(paths.__contains__, _importers[name]))}
         try:  # what is left out runs its last good version if something that it imports changed
-            sources = {name: _source(name, left) for name in edges if name in found
-                       and (name not in left or _running(name).code)}
+            sources = {name: _source(name, _ahead.get(name)) for name in paths if name in found
+                       and (name not in left or _ahead[name].code)}
             names = Batch(scope, sources).execute()
             break
         except ReloadError as error:
-            below = _order([error.name], lambda name: edges.get(name, ()))
-            blamed = {error.name}.intersection(todo) or set(below).intersection(todo) or todo
+            below = _order([error.name], lambda name: _targets(name, _runs.get(paths.get(name))))
+            blamed = {error.name} & todo or todo.intersection(below) or todo
             blamed = _held_back.keys() & blamed or blamed  # what has failed before, if any has
-            if not all(_is_held_back(name, changed[name]) for name in blamed):  # else it was said
-                first = first or error
+            if not all(map(is_held_back, blamed)):  # else it was said
+                told = told or error
             files = _concerned(error.__cause__ or error, *map(paths.get, blamed))
             for name in blamed:
-                left[name] = changed[name], files
-            todo = [name for name in todo if name not in left]
+                left[name], _ahead[name] = (changed[name], files), _running(name)
+            todo -= left.keys()
     _held_back = left
-    if first:
-        first.reloaded = [name for name in names if name not in left]
-        held = f"held back: {', '.join(sorted(left))}"
-        first.msg = first.msg.replace("nothing was reloaded", held)
-        first.args = (first.msg,)  # PyPy shows these
-        raise first.with_traceback(None)  # its cause has the user's
+    if told:
+        told.reloaded = [name for name in names if name not in left]
+        told.msg = told.msg.replace("nothing was reloaded", f"held back: {', '.join(sorted(left))}")
+        told.args = (told.msg,)  # PyPy shows these
+        raise told.with_traceback(None)  # its cause has the user's
     return names
-
-
-def _is_held_back(name, stat):
-    """Return whether a changed module has failed, and no file that is concerned was saved since."""
-    tried, files = _held_back.get(name, (None, {}))
-    return tried == stat and files == {path: _stat(path) for path in files}
 
 
 # -- N. errors: what failed, where, and which files are worth another look -----------------------
@@ -654,16 +657,16 @@ def _trim(error):
     for each in chain:  # to which the loop adds
         if each is None or id(each) in found:
             continue
-        steps, lines, trace = [], {}, each.__traceback__
+        steps, lines, trace, inner = [], {}, each.__traceback__, None
         while trace:
             file = trace.tb_frame.f_code.co_filename
             if not file.startswith(_OURS):
                 lines[file] = trace.tb_lineno
                 steps.append(trace)
             trace = trace.tb_next
-        for step, inner in zip(steps, [*steps[1:], None]):
-            step.tb_next = inner
-        each.__traceback__ = next(iter(steps), None)
+        for step in reversed(steps):
+            step.tb_next, inner = inner, step
+        each.__traceback__ = inner
         found[id(each)] = each, lines
         chain += each.__cause__, each.__context__
     return list(found.values())
@@ -709,9 +712,9 @@ class Batch:
         self.scope, self.sources = scope, sources
         self.modules, self.pending, self.log = dict(sys.modules), dict(sources), []
         self.asked = set()  # names of modules that this thread has imported meanwhile
-        self.joins = {*_paths(scope)}.difference(scope.above) if scope.top else ()  # if imported
+        self.joins = _paths(scope).keys() - scope.above if scope.top else ()  # if imported
         self.views, self.failed = {}, {}  # in the order of starting; {name: exception}
-        self.finished = {}  # {name: whether who imports from it finds all}, in the order of finishing
+        self.finished = {}  # {name: whether importing from it is safe}, in the order of finishing
         self.pairs, self.claimed = {}, {}  # {id(new): Pair}; {id(old): True} of what stays
         self.reshaped, self.caches = [], []  # classes with other bases or names; lru_caches
         self.versions = []  # [(that has run, that runs now)]
@@ -1342,16 +1345,14 @@ def _follow_code(versions):
     """Let functions that run code of the first of two Versions run its successor in the second."""
     changed = [(old, new) for old, new in versions if old.code and new.code and old is not new]
     pairs = [(old.code, new.code) for old, new in changed]
-    modules, exact = len(pairs), all(old.exact for old, _ in changed)  # else functions hold copies
-    for old, new in pairs:  # to which the loop adds, by name, and order in that name
-        named = collections.defaultdict(list)
-        for code in _codes_in(new):
-            named[code.co_name].append(code)
-        pairs += [(code, named[code.co_name].pop(0)) for code in _codes_in(old)
-                  if named[code.co_name]]
-    old = None  # else it held another
+    exact = all(old.exact for old, _ in changed)  # else functions hold copies
+    for pair in pairs:  # to which the loop adds, by name, and order in that name
+        new = collections.defaultdict(list)
+        for code in _codes_in(pair[1]):
+            new[code.co_name].append(code)
+        pairs += [(old, new[old.co_name].pop(0)) for old in _codes_in(pair[0]) if new[old.co_name]]
     counts = exact and hasattr(sys, "getrefcount")  # two hold it, and the call
-    pairs = [pair for pair in pairs[modules:] if not counts or sys.getrefcount(pair[0]) > 3]
+    pairs = [pair for pair in pairs[len(changed):] if not counts or sys.getrefcount(pair[0]) > 3]
     if not pairs:
         return
     found = gc.get_referrers(*[old for old, _ in pairs]) if exact else gc.get_objects()
@@ -1359,9 +1360,9 @@ def _follow_code(versions):
     successors = {key_of(old): new for old, new in pairs}
     for function in found:
         code = type(function) is FunctionType and successors.get(key_of(function.__code__))
-        if code and code.co_freevars == function.__code__.co_freevars:
-            if not (code.co_flags ^ function.__code__.co_flags) & _KINDS:
-                function.__code__ = code
+        if (code and code.co_freevars == function.__code__.co_freevars
+                and not (code.co_flags ^ function.__code__.co_flags) & _KINDS):
+            function.__code__ = code
 
 
 def _move_lines(path, runs, version):
@@ -1465,8 +1466,7 @@ def _still_held(pairs):
 
 def _references_to(obj):
     """Return the weak references to an object; of a class only those that containers have."""
-    found = weakref.getweakrefs(obj)
-    return [each for each in found if each.__callback__ or not _is_class(obj)]
+    return [each for each in weakref.getweakrefs(obj) if each.__callback__ or not _is_class(obj)]
 
 
 def _replace(batch, held, deep=True):
@@ -1490,8 +1490,7 @@ def _replace(batch, held, deep=True):
 
 def _members(obj):
     """Yield (descriptor, value) of the slots of an object that are not empty."""
-    for cls in _mro(type(obj)):
-        own = _vars_of_class(cls)
+    for own in map(_vars_of_class, _mro(type(obj))):
         for member in list(own.values()) if "__slots__" in own else ():
             if type(member) is types.MemberDescriptorType:
                 with suppress(AttributeError):
@@ -1500,10 +1499,9 @@ def _members(obj):
 
 def _attributes(obj):
     """Return the dict of an object's own attributes, past a property of that name; or None."""
-    for cls in _mro(type(obj)):
-        own = _vars_of_class(cls).get("__dict__")
-        if type(own) is types.GetSetDescriptorType:
-            found = own.__get__(obj)
+    for own in map(_vars_of_class, _mro(type(obj))):
+        if type(own.get("__dict__")) is types.GetSetDescriptorType:
+            found = own["__dict__"].__get__(obj)
             return found if type(found) is dict else None
 
 
@@ -1591,20 +1589,23 @@ def _clear_caches(reshaped):
 # modules that are not executed again.  Relies on their code for which name came from where.
 
 _cells = []  # Versions of a notebook's cells
+_version_of_script = functools.lru_cache(8)(Version)  # whose facts are kept
+_warn_once = functools.lru_cache(None)(lambda text: _log().warning(text))
 
 
 def _versions_of_main():
     """Return the Versions of the running script, and of a notebook's cells."""
     path = _namespace_of("__main__").get("__file__")
-    return [*_cells, _runs.get(path) or Version(None, None, path)]
+    return [*_cells, _runs.get(path) or _version_of_script(_stat(path), None, path)]
 
 
 def _rename_elsewhere(batch):
     """Bind anew what the script, and modules that are not executed again, have imported by name."""
     places = [("__main__", version) for version in _versions_of_main()]
-    others = _paths(_Scope(named=next(iter(batch.views), ""))).keys() - batch.views
-    places += [(name, _running(name)) for name in others
-               if not batch.views.keys().isdisjoint(_targets(name, _running(name)))]
+    paths = _paths(_Scope(named=next(iter(batch.views), "")))
+    _note_importers(paths)
+    others = {each for name in batch.views for each in _importers[name]} - batch.views.keys()
+    places += [(name, _running(name)) for name in others if name in paths]
     for name, version in places:
         namespace = _namespace_of(name)
         for (module, level), pairs in version.facts.froms.items():
@@ -1624,12 +1625,11 @@ def _tell_who_keeps_old(batch):
     for view in batch.views.values():
         old.update((id(obj), f"{view.name}.{name}") for name, obj in view.anew.items()
                    if _attributes(obj))
-    others = [name for name in _paths(_Scope()) if name not in batch.views]
-    starts = [(f"{name}.__dict__", _namespace_of(name)) for name in others]
-    for name, ways in _holders(old, starts, 5000).items() if old else ():
-        text = f"{name} was made anew; {next(iter(ways))} keeps the old one"
-        if text not in _said:
-            _log().warning(_said.setdefault(text, text))
+    if old:
+        starts = [(f"{name}.__dict__", _namespace_of(name))
+                  for name in _paths(_Scope()) if name not in batch.views]
+        for name, ways in _holders(old, starts, 5000).items():
+            _warn_once(f"{name} was made anew; {next(iter(ways))} keeps the old one")
 
 
 # -- K. unloading ----------------------------------------------------------------------------------
@@ -1673,7 +1673,8 @@ def deep_unload(module: Module, *, include: Names = (), exclude: Names = (),
             _runs.pop(path, None)  # in PyPy code holds its module
             _drop_bytecode(path)
         del modules, module
-        for clear in _namespace_of("typing").get("_cleanups", ()):
+        _note_importers(names)  # of which nothing runs any more
+        for clear in [_ahead.clear, *_namespace_of("typing").get("_cleanups", ())]:
             clear()  # Optional[C] and the like are cached with their classes
         gc.collect()
         left, objects = {}, gc.get_objects()  # kept, as an id lasts as long as its object
@@ -1690,9 +1691,9 @@ def _to_unload(root, scope, force):
     """Return the names, dependents first; raise ImportError if a module outside imports one."""
     names = _paths(_Scope(scope.include, named=root))
     imports = {name: {*_targets(name, _running(name), True), *_parents(name)} for name in names}
-    main = [_targets("__main__", version, late=True) for version in _versions_of_main()]
+    main = [_targets("__main__", version, True) for version in _versions_of_main()]
     imports["__main__"] = set().union(*main)
-    own = set(_paths(scope)).difference(scope.above)
+    own = _paths(scope).keys() - scope.above
     inside = sorted(name for name in own if _matches(name, (root,)))
     below = _order(inside, lambda name: sorted(imports[name] & own))
     used = _order(imports.keys() - below, lambda name: imports.get(name, set()).difference(inside))
@@ -1844,8 +1845,7 @@ def load_ipython_extension(shell: Any) -> None:
     """`%load_ext deepreload`: every cell begins with a `reload_changed()`."""
     def set_scope(line):
         """Set what the cells reload: include=NAME,NAME exclude=NAME; without words, the default."""
-        words = re.findall(r"([^\s=]+)=?(\S*)", line)
-        scope = {option: names.split(",") for option, names in words}
+        scope = {option: each.split(",") for option, each in re.findall(r"([^\s=]+)=?(\S*)", line)}
         _Scope(**scope)  # raises TypeError for other options
         _before_cell.scope = scope
     _before_cell.shell, _before_cell.scope = shell, {}
@@ -2064,8 +2064,8 @@ class _Runner(Watcher):
             _say(f"{_options.argv[0]} has changed beyond the bodies of its functions: that waits "
                  "for the next start (--restart __main__ restarts at once)")
             return []
-        runs, self.version, self.source = self.version, Version(self.stat, code), source
-        _move_lines(self.path, runs, self.version)
+        _move_lines(self.path, self.version, Version(self.stat, code))
+        self.version, self.source = _runs[self.path], source
         return ["__main__"] * (source != before)
 
 
