@@ -34,7 +34,7 @@ import time
 import types
 import warnings
 import weakref
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict, namedtuple
 from contextlib import closing, suppress
 from fnmatch import fnmatchcase
 from importlib import _bootstrap
@@ -53,16 +53,15 @@ if TYPE_CHECKING:
 
 # The data, in the order in which a reload makes it:
 #   Version   one version of a file: its stat when it was read, its code, the facts of the code
-#   Facts     imports: [Import], froms: {(module, level): [(attribute, name bound)]}, binds: {name:
-#             times}, sets: what `global` binds; whether it looks at its own namespace, is lazy
+#   Facts     imports: [((module, level), names, late)], froms: {(module, level): [(attribute, name
+#             bound)]}, binds: {name: times}, sets: what `global` binds; whether it looks, is lazy
 #   _paths    {name: path} of the loaded modules in a scope; _targets: who imports whom
 #   Source    a module to execute: its name, spec and path, and the Version to execute
 #   Batch     one reload: the Sources not executed yet, and a log of (function, arguments)
 #   View      the namespace that the code of one module sees: the live one, less what is hidden
 #   pairs     {id(new): Pair}: what the code has made, and the old object that stays for it
-Import = collections.namedtuple("Import", "name level names late")
-Facts = collections.namedtuple("Facts", "imports froms binds sets looks lazy")
-Source = collections.namedtuple("Source", "name spec path version")
+Facts = namedtuple("Facts", "imports froms binds sets looks lazy")
+Source = namedtuple("Source", "name spec path version")
 
 _MISSING = object()
 _lock = threading.RLock()
@@ -95,11 +94,15 @@ def deep_reload(module: Module, *, include: Names = (), exclude: Names = ()) -> 
         if _batch:  # called by a module that is being reloaded: an import like others
             _batch.enter(name)
         else:
-            scope = _Scope(include, exclude, name)
+            scope, collects = _Scope(include, exclude, name), gc.isenabled()
             try:
+                gc.disable()  # what is found out of all modules stays
                 Batch(scope, _to_reload_deeply(name, scope)).execute()
             except ReloadError as error:
                 raise error.with_traceback(None)  # its cause has the user's
+            finally:
+                if collects:
+                    gc.enable()
         return sys.modules[name]
 
 
@@ -210,7 +213,7 @@ def _fixed(name):
         return "is compiled, and can be neither executed again nor unloaded: restart the process"
     if spec.name != name:
         return f"is another name of {spec.name!r}: use that one"
-    if _on_the_way(name) and _batch is None:
+    if _batch is None and _on_the_way(name):
         return "is not loaded yet: use it first, or wait until its import is done"
 
 
@@ -310,20 +313,19 @@ def _executes_itself(loader):
 
 def _running(name):
     """Return the Version that a loaded module runs, at first what its file says; None without."""
-    spec = _spec_of(name)
-    path = _path_of(spec)
+    path = _path_of(_spec_of(name))
     if path is not None and path not in _runs:
         stat, code = _stat(path), None
         with suppress(Exception):  # a loader's, or the file is of no use
-            code = _code_of(spec, stat)
+            code = _code_of(_spec_of(name), stat)
         _runs[path] = Version(stat, code, path, exact=False)
     return _runs.get(path)
 
 
-def _read(name, spec):
+def _read(name, spec, stat):
     """Return the Version that a module's file holds now: the one that runs if it says the same."""
     path, runs = _path_of(spec), _running(name)
-    stat = _stat(path)
+    stat = stat or _stat(path)
     if runs and runs.stat == stat:
         return runs
     version = Version(stat, _code_of(spec, stat), path)
@@ -353,7 +355,9 @@ def _drop_bytecode(path, stat=None):
 _LAZY_BITS = 2 if sys.version_info >= (3, 15) else 0  # PEP 810 keeps flags in IMPORT_NAME
 _IN_FUNCTION = 1  # CO_OPTIMIZED: set for functions, not for modules and class bodies
 _LINES = "co_linetable" if hasattr(CodeType, "co_linetable") else "co_lnotab"  # 3.10
-_CONCERNED = set(map(opcode.opmap.get, ("IMPORT_NAME", "STORE_GLOBAL")))
+_IMPORT, _CONST, _STORE, _GLOBAL, _LOAD, _WIDE = map(opcode.opmap.get, (
+    "IMPORT_NAME LOAD_CONST STORE_NAME STORE_GLOBAL LOAD_NAME EXTENDED_ARG".split()))
+_CONCERNED = bytes(op in (_IMPORT, _STORE, _GLOBAL, _LOAD) for op in range(256))
 
 
 def _codes_in(code):
@@ -362,56 +366,56 @@ def _codes_in(code):
 
 def _facts(code):
     """Return the Facts of a module's code; froms and binds are of the module's own statements."""
-    lazy = [name for name in code.co_names if name == "__lazy_modules__"]
-    facts = Facts([], collections.defaultdict(list), collections.Counter(), set(), [], lazy)
-    todo = [(code, False)]
+    imports, froms, binds, sets, looks = [], defaultdict(list), defaultdict(int), set(), []
+    lazy, todo = [name for name in code.co_names if name == "__lazy_modules__"], [(code, False)]
     for each, late in todo:  # to which the loop adds
-        top, names, level, last, attribute = each is code, each.co_names, 0, 0, None
+        top, names, consts = each is code, each.co_names, each.co_consts
         if "comp>" in each.co_name and "globals" in names and not late:
-            facts.looks.append(each)  # Python 3.12 has it in the code around it
+            looks.append(each)  # Python 3.12 has it in the code around it
         late = late or each.co_flags & _IN_FUNCTION
-        todo += [(inner, late) for inner in _codes_in(each)]
-        for op, arg in _words(each) if top or not _CONCERNED.isdisjoint(each.co_code) else ():
-            if op == "IMPORT_NAME":
-                base = names[arg >> _LAZY_BITS], level
-                wanted = last if type(last) is tuple else ()
-                facts.imports.append(Import(*base, wanted, late))
-                facts.lazy.extend([base] * (arg & _LAZY_BITS >> 1))
-                if "*" in wanted:  # in modules only
-                    facts.froms[base].append(("*", "*"))
-            elif op == "STORE_GLOBAL":
-                facts.sets.add(names[arg])
-            elif top and op == "LOAD_NAME" and names[arg] in ("globals", "locals", "vars", "dir"):
-                facts.looks.append(names[arg])
-            if top and op in ("STORE_NAME", "STORE_GLOBAL"):
-                facts.binds[names[arg]] += 1
-                if attribute:
-                    facts.froms[base].append((attribute, names[arg]))
-            attribute = names[arg] if op == "IMPORT_FROM" and wanted else None
-            level, last = last, each.co_consts[arg] if op == "LOAD_CONST" else arg
-    return facts
+        todo += [(const, late) for const in consts if type(const) is CodeType]
+        if top or _IMPORT in each.co_code or _GLOBAL in each.co_code:
+            ops, args = _words(each)
+            for at in itertools.compress(itertools.count(), ops.translate(_CONCERNED)):
+                op, arg = ops[at], args[at]
+                if op == _IMPORT:
+                    level = consts[args[at - 2]] if ops[at - 2] == _CONST else args[at - 2]
+                    wanted = ops[at - 1] == _CONST and consts[args[at - 1]] or ()
+                    base = names[arg >> _LAZY_BITS], level
+                    imports.append((base, wanted, late))
+                    lazy += [base] * (arg & _LAZY_BITS >> 1)
+                    if top and wanted:
+                        bound = map(names.__getitem__, args[at + 2::2])
+                        froms[base] += zip(wanted, wanted if "*" in wanted else bound)
+                    continue
+                if op == _GLOBAL:
+                    sets.add(names[arg])
+                if top and op != _LOAD:
+                    binds[names[arg]] += 1
+                elif top and names[arg] in {"globals", "locals", "vars", "dir"}:
+                    looks.append(names[arg])
+    return Facts(imports, froms, binds, sets, looks, lazy)
 
 
 def _words(code):
-    """Yield the names and arguments of instructions, less what is under `if TYPE_CHECKING:`."""
-    raw, high = bytearray(code.co_code), 0
+    """Return opcodes and arguments of instructions, less what is under `if TYPE_CHECKING:`."""
+    raw, start, high, wide = bytearray(code.co_code), 0, 0, []
     if "TYPE_CHECKING" in code.co_names:
         import dis
-        steps = [step for step in dis.get_instructions(code)
-                 if step.opname not in ("TO_BOOL", "EXTENDED_ARG")]
-        for test, jump in zip(steps, steps[1:]):
-            if test.argval == "TYPE_CHECKING" and jump.opname.endswith("IF_FALSE"):
-                raw[test.offset + 2:jump.argval] = bytes(jump.argval - test.offset - 2)
-    for op, arg in zip(raw[::2], raw[1::2]):
-        if op == opcode.EXTENDED_ARG:
-            high = (high | arg) << 8
-        elif op:  # 0 is CACHE
-            yield opcode.opname[op], high | arg
-            high = 0
+        for step in dis.get_instructions(code):
+            if start and step.opname.endswith("IF_FALSE"):
+                raw[start:step.argval] = bytes(step.argval - start)
+            if step.opname not in ("TO_BOOL", "EXTENDED_ARG"):
+                start = step.argval == "TYPE_CHECKING" and step.offset + 2
+    ops, args = raw[::2], raw[1::2]
+    for op, arg in zip(ops, args) if _WIDE in ops else ():
+        wide.append(high | arg)
+        high = wide.pop() << 8 if op == _WIDE else 0
+    return ops.replace(b"%c" % _WIDE, b""), wide or args
 
 
 _is_known = False  # whether instructions are encoded in a way that this file knows
-with suppress(LookupError):
+with suppress(Exception):
     _is_known = _facts(compile("from .a import b", "", "exec")).froms == {("a", 1): [("b", "b")]}
 
 
@@ -424,8 +428,8 @@ def _without_lines(code):
     """Return code without what tells where it stands in the file."""
     consts, raw = list(code.co_consts), bytearray(code.co_code)
     if code.co_names[3:4] == ("__firstlineno__",):  # of a class, from Python 3.13 on
-        at = raw.index(bytes([opcode.opmap["STORE_NAME"], 3])) - 1
-        if opcode.opname[raw[at - 1]] == "LOAD_CONST":
+        at = raw.index(b"%c\3" % _STORE) - 1
+        if raw[at - 1] == _CONST:
             consts[raw[at]] = None
         raw[at] = 0
     consts = tuple([_without_lines(each) if type(each) is CodeType else each for each in consts])
@@ -436,7 +440,7 @@ def _without_lines(code):
 # Guarantees that a look at files of which none was saved costs one stat each, and that a broken
 # file holds up only what needs its new version.  Relies on the facts of the code that runs.
 
-_importers, _noted = collections.defaultdict(set), {}  # {name: users}, {name: (Version, targets)}
+_importers, _noted = defaultdict(set), {}  # {name: users}, {name: (Version, targets)}
 _kept = {}  # {scope: ([*names, *ids] of all that was loaded, {name: path} of what is in scope)}
 _ahead = {}  # {name: the Version that the last look has read}
 
@@ -478,7 +482,7 @@ def _differs(name):
     if stat[2] == 0 and time.time_ns() - stat[0] < 1_000_000_000:
         return None  # an editor has emptied it, and not written yet
     try:
-        version = _ahead[name] = _read(name, spec)
+        version = _ahead[name] = _read(name, spec, stat)
     except Exception as error:  # locked, for a moment; or broken: the reload says so
         return None if isinstance(error, OSError) else stat
     if version is runs:
@@ -496,10 +500,11 @@ def _find_spec(name):
 
 def _absolute(name, level, namespace):
     """Return the absolute name of what an import statement in a module names."""
-    package = getattr(namespace.get("__spec__"), "parent", "")
-    with suppress(ImportError, ValueError):
+    try:
+        package = namespace.get("__package__") or ""
         return _bootstrap._resolve_name(name, package, level) if level else name
-    return "." + name  # beyond the top-level package: a name that nothing has
+    except (ImportError, ValueError):
+        return "." + name  # beyond the top-level package: a name that nothing has
 
 
 def _real_name(name):
@@ -515,17 +520,18 @@ def _targets(name, version, late=False):
     if not _is_known:
         raise ReloadError(f"deepreload {__version__} does not know the bytecode of this Python: "
                           "copy a newer one; nothing was reloaded", name=__name__)
-    facts, namespace, found = version.facts, _namespace_of(name), []
-    for each in facts.imports:
-        base = _absolute(each.name, each.level, namespace)
-        above = [parent for parent in _parents(base) if parent not in _parents(name)]
-        is_late = each.late and "__getattr__" not in facts.binds  # PEP 562: others call that
-        for target in (*above, base, *[f"{base}.{child}" for child in each.names]):
-            found.append((_real_name(target), is_late))
-    bound = [value for value in map(namespace.get, facts.binds) if type(value) is ModuleType]
-    found += [(_dict_of(value).get("__name__"), False) for value in bound]  # by import_module()
-    every = dict.fromkeys([target for target, _ in found if target != name])
-    eager = dict.fromkeys([target for target, is_late in found if target != name and not is_late])
+    facts, namespace, eager, others = version.facts, _namespace_of(name), {}, {}
+    for base, names, is_late in facts.imports:
+        base = _absolute(*base, namespace)
+        found = others if is_late and "__getattr__" not in facts.binds else eager  # PEP 562
+        above = itertools.filterfalse(_parents(name).__contains__, _parents(base))
+        for target in (*above, base, *map(f"{base}.".__add__, names)):
+            found[_real_name(target) if target in sys.modules else target] = None
+    eager.update({_dict_of(value).get("__name__"): None for value in map(namespace.get, facts.binds)
+                  if type(value) is ModuleType})  # by import_module()
+    every = {**eager, **others}
+    for found in eager, every:
+        found.pop(name, None)
     if version is _running(name):  # else what names are bound to is of another version
         version.targets = eager, every
     return every if late else eager
@@ -553,7 +559,7 @@ def _order(names, edges):
             order.setdefault(stack.pop())
         else:
             met.add(name)
-            stack += [each for each in list(edges(name))[::-1] if each not in met]
+            stack += reversed([each for each in edges(name) if each not in met])
     return list(order)
 
 
@@ -567,11 +573,11 @@ def _starts(sources):
 
 def _source(name, version=None):
     """Return the Source of a module to execute, without a spec if its file is gone, or raise."""
-    spec = _spec_of(name)
-    path = _path_of(spec)
+    path = _path_of(_spec_of(name))
     try:
-        spec = _find_spec(name) if path and _stat(path) is None else spec
-        version = spec and (version or _read(name, spec))
+        stat = _stat(path)
+        spec = _find_spec(name) if path and stat is None else _spec_of(name)
+        version = spec and (version or _read(name, spec, stat))
         return Source(name, spec, _path_of(spec), version)
     except Exception as error:
         raise _failure(error, name, path) from error
@@ -582,11 +588,11 @@ def _to_reload_deeply(root, scope):
     if root not in scope:
         raise ImportError(f"{root!r} is excluded: take it out of exclude to reload it", name=root)
     paths, sources = _paths(scope), {}
+    own = paths.keys() - scope.above
 
     def below(name):
-        sources[name] = _source(name)
-        targets = _targets(name, sources[name].version, True)
-        return [each for each in targets if each in paths and each not in scope.above]
+        source = sources[name] = _source(name)
+        return filter(own.__contains__, _targets(name, source.version, True))
     _order([name for name in paths if (name + ".").startswith(root + ".")], below)
     if sources[root].spec is None:
         raise _failure(FileNotFoundError("it is gone"), root, paths[root])
@@ -682,15 +688,14 @@ def _user_traceback(error):
 
 def _concerned(error, *paths):
     """Return {path: stat} of the files whose save, or appearance, is worth another try."""
-    paths = list(paths)
     for each, lines in _trim(error):
-        paths += lines
+        paths += tuple(lines)
         if isinstance(each, (SyntaxError, OSError)):
-            paths.append(each.filename)
+            paths += (each.filename,)
         if isinstance(each, ImportError):  # cannot import name 'b' from 'a'; no module named 'a.b'
             missing = ".".join(re.findall(r"'([\w.]+)'", str(each.msg))[1::-1]) or "no name"
             places = [os.path.join(folder, *missing.split(".")) for folder in sys.path]
-            paths += [each.path, *places, *[place + ".py" for place in places]]
+            paths += (each.path, *places, *[place + ".py" for place in places])
     return {path: _stat(path) for path in paths if type(path) is str and path[:1] != "<"}
 
 
@@ -1347,21 +1352,19 @@ def _follow_code(versions):
     pairs = [(old.code, new.code) for old, new in changed]
     exact = all(old.exact for old, _ in changed)  # else functions hold copies
     for pair in pairs:  # to which the loop adds, by name, and order in that name
-        new = collections.defaultdict(list)
+        new = defaultdict(list)
         for code in _codes_in(pair[1]):
             new[code.co_name].append(code)
         pairs += [(old, new[old.co_name].pop(0)) for old in _codes_in(pair[0]) if new[old.co_name]]
     counts = exact and hasattr(sys, "getrefcount")  # two hold it, and the call
     pairs = [pair for pair in pairs[len(changed):] if not counts or sys.getrefcount(pair[0]) > 3]
-    if not pairs:
-        return
-    found = gc.get_referrers(*[old for old, _ in pairs]) if exact else gc.get_objects()
+    found = pairs and (gc.get_referrers(*[old for old, _ in pairs]) if exact else gc.get_objects())
     key_of = id if exact else lambda code: (code.co_filename, code)  # other files' may be equal
-    successors = {key_of(old): new for old, new in pairs}
+    successors = {key_of(old): new for old, new in pairs if old.co_freevars == new.co_freevars
+                  and not (old.co_flags ^ new.co_flags) & _KINDS}
     for function in found:
         code = type(function) is FunctionType and successors.get(key_of(function.__code__))
-        if (code and code.co_freevars == function.__code__.co_freevars
-                and not (code.co_flags ^ function.__code__.co_flags) & _KINDS):
+        if code:
             function.__code__ = code
 
 
@@ -1635,7 +1638,7 @@ def _tell_who_keeps_old(batch):
 # -- K. unloading ----------------------------------------------------------------------------------
 # Guarantees that modules go dependents first, all or none, and that the report tells what is left.
 # Relies on gc; calls and compares nothing of the program's, as `type(x) in (...)` would.
-class Unloaded(collections.namedtuple("Unloaded", "names alive")):
+class Unloaded(namedtuple("Unloaded", "names alive")):
     """What `deep_unload` did; true if all was freed, else `alive` says who holds what."""
     names: tuple[str, ...]  # what was unloaded, in order
     alive: Mapping[str, tuple[str, ...]]  # {name: (who holds something of it, ...)}
@@ -1708,7 +1711,7 @@ def _to_unload(root, scope, force):
 
 def _holders(wanted, starts, most):
     """Return {name: {way: None}} of who holds {id: name}, from (words, object) on."""
-    found, queue, spaces = collections.defaultdict(dict), [], map(_namespace_of, list(sys.modules))
+    found, queue, spaces = defaultdict(dict), [], map(_namespace_of, list(sys.modules))
     is_tracked = getattr(gc, "is_tracked", id)  # what is not tracked holds nothing; PyPy tracks all
     above = dict.fromkeys(map(id, [threading._active, *_frames(), *spaces]))  # passed by
     for words, obj in starts:
@@ -1969,8 +1972,8 @@ def _wait_for_save(stats, status):
 
 def _tell(path, stat):
     """Tell the parent of a file that is executed, or fails; at once, as who is killed cannot."""
-    if path and os.path.exists(_options.told) and not _is_foreign(path):  # a daemon may outlive it
-        with open(_options.told, "a") as file:
+    if path and _options.told and _stat(_options.told) and not _is_foreign(path):
+        with open(_options.told, "a") as file:  # if it is there: a daemon may outlive it
             print(ascii((path, stat)), file=file)
 
 

@@ -1047,8 +1047,7 @@ def main():
         self.write({f"new/{name}": text for name, text in self.files(2).items()})
         self.write({"s.py": self.program, "site-packages/faults.py": self.tool})
         step = os.environ.get("DEEPRELOAD_FAULTS")
-        few = "1801" if sys.version_info >= (3, 10) else "2501"  # where comprehensions have more lines
-        said = self.run_python("-S", "s.py", step or few, timeout=None if step else 200).split("\n")
+        said = self.run_python("-S", "s.py", step or "1301", timeout=None if step else 200).split("\n")
         numbers = [line.split() for line in said if line.replace(" ", "").isdigit()]
         wrong = "\n".join(line for line in said if line and not line.replace(" ", "").isdigit())
         tried, lines = (sum(int(pair[i]) for pair in numbers) for i in (0, 1))
