@@ -34,7 +34,7 @@ import time
 import types
 import warnings
 import weakref
-from collections import OrderedDict, defaultdict, namedtuple
+from collections import Counter, OrderedDict, defaultdict, namedtuple
 from contextlib import closing, suppress
 from fnmatch import fnmatchcase
 from importlib import _bootstrap
@@ -357,7 +357,9 @@ _IN_FUNCTION = 1  # CO_OPTIMIZED: set for functions, not for modules and class b
 _LINES = "co_linetable" if hasattr(CodeType, "co_linetable") else "co_lnotab"  # 3.10
 _IMPORT, _CONST, _STORE, _GLOBAL, _LOAD, _WIDE = map(opcode.opmap.get, (
     "IMPORT_NAME LOAD_CONST STORE_NAME STORE_GLOBAL LOAD_NAME EXTENDED_ARG".split()))
-_CONCERNED = bytes(op in (_IMPORT, _STORE, _GLOBAL, _LOAD) for op in range(256))
+_IMPORTS, _GLOBALS, _STORES, _LOADS = [bytes(op in wanted for op in range(256)) for wanted in (
+    {_IMPORT}, {_GLOBAL}, {_STORE, _GLOBAL}, {_LOAD})]
+_LOOKING = {"globals", "locals", "vars", "dir"}
 
 
 def _codes_in(code):
@@ -366,42 +368,44 @@ def _codes_in(code):
 
 def _facts(code):
     """Return the Facts of a module's code; froms and binds are of the module's own statements."""
-    imports, froms, binds, sets, looks = [], defaultdict(list), defaultdict(int), set(), []
+    imports, froms, binds, sets, looks = [], defaultdict(list), Counter(), set(), []
     lazy, todo = [name for name in code.co_names if name == "__lazy_modules__"], [(code, False)]
     for each, late in todo:  # to which the loop adds
-        top, names, consts = each is code, each.co_names, each.co_consts
+        names, consts, raw = each.co_names, each.co_consts, each.co_code
         if "comp>" in each.co_name and "globals" in names and not late:
             looks.append(each)  # Python 3.12 has it in the code around it
         late = late or each.co_flags & _IN_FUNCTION
-        todo += [(const, late) for const in consts if type(const) is CodeType]
-        if top or _IMPORT in each.co_code or _GLOBAL in each.co_code:
-            ops, args = _words(each)
-            for at in itertools.compress(itertools.count(), ops.translate(_CONCERNED)):
-                op, arg = ops[at], args[at]
-                if op == _IMPORT:
-                    level = consts[args[at - 2]] if ops[at - 2] == _CONST else args[at - 2]
-                    wanted = ops[at - 1] == _CONST and consts[args[at - 1]] or ()
-                    base = names[arg >> _LAZY_BITS], level
-                    imports.append((base, wanted, late))
-                    lazy += [base] * (arg & _LAZY_BITS >> 1)
-                    if top and wanted:
-                        bound = map(names.__getitem__, args[at + 2::2])
-                        froms[base] += zip(wanted, wanted if "*" in wanted else bound)
-                    continue
-                if op == _GLOBAL:
-                    sets.add(names[arg])
-                if top and op != _LOAD:
-                    binds[names[arg]] += 1
-                elif top and names[arg] in {"globals", "locals", "vars", "dir"}:
-                    looks.append(names[arg])
+        for const in consts:
+            if type(const) is CodeType:
+                todo.append((const, late))
+        if each is not code and _IMPORT not in raw and _GLOBAL not in raw:
+            continue
+        ops, args = _words(each, raw)
+        for at in itertools.compress(itertools.count(), ops.translate(_IMPORTS)):
+            level = consts[args[at - 2]] if ops[at - 2] == _CONST else args[at - 2]
+            wanted = ops[at - 1] == _CONST and consts[args[at - 1]] or ()
+            base = names[args[at] >> _LAZY_BITS], level
+            imports.append((base, wanted, late))
+            lazy += [base] * (args[at] & _LAZY_BITS >> 1)
+            if each is code and wanted:
+                bound = map(names.__getitem__, args[at + 2::2])
+                froms[base] += zip(wanted, wanted if "*" in wanted else bound)
+        sets.update(map(names.__getitem__, itertools.compress(args, ops.translate(_GLOBALS))))
+        if each is code:
+            bound = itertools.compress(args, ops.translate(_STORES))
+            binds = Counter(map(names.__getitem__, bound))
+            if not _LOOKING.isdisjoint(names):
+                read = map(names.__getitem__, itertools.compress(args, ops.translate(_LOADS)))
+                looks += _LOOKING.intersection(read)
     return Facts(imports, froms, binds, sets, looks, lazy)
 
 
-def _words(code):
+def _words(code, raw):
     """Return opcodes and arguments of instructions, less what is under `if TYPE_CHECKING:`."""
-    raw, start, high, wide = bytearray(code.co_code), 0, 0, []
+    start, high, wide = 0, 0, []
     if "TYPE_CHECKING" in code.co_names:
         import dis
+        raw = bytearray(raw)
         for step in dis.get_instructions(code):
             if start and step.opname.endswith("IF_FALSE"):
                 raw[start:step.argval] = bytes(step.argval - start)
@@ -525,6 +529,8 @@ def _targets(name, version, late=False):
         base = _absolute(*base, namespace)
         found = others if is_late and "__getattr__" not in facts.binds else eager  # PEP 562
         above = itertools.filterfalse(_parents(name).__contains__, _parents(base))
+        space = _namespace_of(base)
+        names = names if "__path__" in space or not space else ()  # else these are no modules
         for target in (*above, base, *map(f"{base}.".__add__, names)):
             found[_real_name(target) if target in sys.modules else target] = None
     eager.update({_dict_of(value).get("__name__"): None for value in map(namespace.get, facts.binds)
