@@ -270,7 +270,7 @@ class Version:
         """What its code has bound, or None if no statement shows all of it."""
         facts = self.facts
         seen = not facts.looks and ("*", "*") not in itertools.chain(*facts.froms.values())
-        return facts.sets.union(facts.binds) if seen else None
+        return facts.sets.union(facts.binds) - _GIVEN if seen else None
 
 
 def _stat(path):
@@ -444,7 +444,7 @@ def _without_lines(code):
 # Guarantees that a look at files of which none was saved costs one stat each, and that a broken
 # file holds up only what needs its new version.  Relies on the facts of the code that runs.
 
-_importers, _noted = defaultdict(set), {}  # {name: users}, {name: (Version, targets)}
+_importers, _noted = defaultdict(set), {}  # {name: names of who imports it}, {name: Version}
 _kept = {}  # {scope: ([*names, *ids] of all that was loaded, {name: path} of what is in scope)}
 _ahead = {}  # {name: the Version that the last look has read}
 
@@ -546,14 +546,13 @@ def _targets(name, version, late=False):
 def _note_importers(paths):
     """Bring _importers up to date, by those of the modules that run another version now."""
     for name, path in paths.items():
-        version, (before, old) = _runs.get(path), _noted.get(name, (None, {}))
+        version, before = _runs.get(path), _noted.get(name)
         if version is not before:
-            targets = _targets(name, version)
-            for target in old:  # an interrupt at any line does no harm: it is done again
+            for target in _targets(name, before):  # if interrupted at any line, it is done again
                 _importers[target].discard(name)
-            for target in targets:
+            for target in _targets(name, version):
                 _importers[target].add(name)
-            _noted[name] = version, targets
+            _noted[name] = version
 
 
 def _order(names, edges):
@@ -822,7 +821,7 @@ class Batch:
         """Execute a module if it is pending, its packages first, and if it must, its imports."""
         if name in self.views:
             return
-        name = _real_name(name)
+        name = name if name in self.pending else _real_name(name)
         for parent in _parents(name):
             self.enter(parent)
         self.asked.add(name)
@@ -919,7 +918,7 @@ def _restore_namespace(namespace, saved):
 # process would give it.  Relies on LOAD_NAME and STORE_NAME asking the mapping that exec() gets.
 
 _GIVEN = {"__name__", "__doc__", "__package__", "__loader__", "__spec__", "__file__", "__cached__",
-          "__path__"}  # what an import starts with
+          "__path__", "__builtins__"}  # what an import starts with
 _set_class_of = vars(object)["__class__"].__set__  # of proxies, too; TypeError if Python refuses
 
 
@@ -964,9 +963,8 @@ class View(dict):
         if source.spec.submodule_search_locations is None:
             live.pop("__path__", None)
         live.pop("__annotations__", None)
-        shown = runs.bound is not None and not self.facts.looks
-        bound = runs.bound | runs.left if shown else old.keys() - {"__builtins__"}
-        hidden = self.hidden = (old.keys() & bound) - _GIVEN - self.facts.sets
+        bound = old.keys() - _GIVEN if runs.bound is None or self.facts.looks else runs.bound
+        hidden = self.hidden = (bound | runs.left).intersection(old) - self.facts.sets
         for name, value in old.items() if "__path__" in old else ():
             child = f"{self.name}.{name}"
             if value is sys.modules.get(child, self):
@@ -991,8 +989,8 @@ class View(dict):
             old = self.old.get(name, value)
             if old is not value:
                 live[name] = value = _keep(self.batch, old, value)
-            if old is not value and type(old) is type(value) not in _NO_RECORDS:
-                self.anew[name] = old
+                if old is not value and type(old) is type(value) not in _NO_RECORDS:
+                    self.anew[name] = old
         if not self.hidden:
             self.drop_hidden()  # which shows the module to this thread as it is
         parent, _, child = self.name.rpartition(".")
@@ -1005,20 +1003,24 @@ class View(dict):
         """Make a class, for statements that name no metaclass; one that says the same as before, but
         for its functions and values, is carried out on the class that is there.
         """
-        old = self.old.get(namespace["__qualname__"])
-        before, batch = dict(_vars_of_class(old)) if type(old) is type else {}, self.batch
+        old, batch = self.old.get(namespace["__qualname__"]), self.batch
+        before = _vars_of_class(old) if type(old) is type else {}
         if (before.get("__module__") == namespace.get("__module__") == self.name and not kwargs
                 and self.facts.binds.get(name) == 1 and id(old) not in batch.claimed
                 and before.keys() ^ namespace.keys() <= _BY_STATEMENT
                 and _identical(bases or (object,), _bases(old))
                 and _NO_RECORDS.issuperset(map(type, namespace.values()))
-                and not any(_APART & _vars_of_class(base).keys() for base in _mro(old)[:-1])):
+                and _APART.isdisjoint(itertools.chain(*map(_vars_of_class, _mro(old)[:-1])))):
             batch.claimed[id(old)] = True
             del namespace["__qualname__"]
             if "__classcell__" in namespace:
                 namespace.pop("__classcell__").cell_contents = old  # at once: super() may be used
-            batch.log.append((_set_attributes, old, before))
-            return _give(batch, old, before, namespace, {**before, "__doc__": None})
+            values = [*map(before.get, namespace)]
+            kept = _keep_parts(batch, values, tuple(namespace.values()))
+            for attribute, was, value in zip(namespace, values, kept):
+                if value is not was:
+                    batch.do(_set_attribute, old, attribute, value, old=was)
+            return old
 
         def fill(space):
             for key, value in namespace.items():
@@ -1087,9 +1089,10 @@ class View(dict):
         self.pop(name, None) if self.waiting else dict.__setitem__(self, name, value)
         self.live[name] = value
         self.hidden.discard(name)
-        self.unbound.discard(name)
-        if not self.unbound and self.waiting:
-            self.go_on()
+        if self.unbound:
+            self.unbound.discard(name)
+            if not self.unbound:
+                self.go_on()
 
     def __delitem__(self, name):
         if self.hides(name) and name not in self:
@@ -1210,8 +1213,8 @@ def _is_same(old, new):
 def _keep_parts(batch, before, after, alone=True):
     """Return what to keep of an object's parts: `after` are the new ones, in a tuple."""
     counts = [*map(_refcount, after)]
-    return [_keep(batch, old, new, alone and count == 3)  # the object, `after`, and map()
-            for old, new, count in zip(before, after, counts)]
+    return [new if new is old else _keep(batch, old, new, alone and count == 3)
+            for old, new, count in zip(before, after, counts)]  # the object, `after`, and map()
 
 
 def _call(*args, __new__, **kwargs):
@@ -1285,18 +1288,12 @@ def _keep_class(batch, old, new, _):
     batch.log.append((_set_attributes, old, before))
     if not same_shape:
         _set_attributes(old, {**after, **before})  # first what is new, as methods may read it
-    _give(batch, old, before, after, others={})
+    kept = _keep_parts(batch, [*map(before.get, after)], tuple(after.values()))
+    _set_attributes(old, dict(zip(after, kept)))
     with suppress(TypeError):  # of another layout
         if _bases(new) != (object,):
             _set_bases(new, (old,))  # out of its bases' __subclasses__(); super() in it goes on
     return old
-
-
-def _give(batch, cls, before, after, others):
-    """Give a class the attributes of its new version, and `others`."""
-    kept = _keep_parts(batch, [*map(before.get, after)], tuple(after.values()))
-    _set_attributes(cls, {**others, **dict(zip(after, kept))})
-    return cls
 
 
 def _can_become(old, new, before, after):
