@@ -1351,7 +1351,8 @@ def _keep_members(batch, old, before, after):
 # C structure, a closure, a bound method.  A reference count tells whether to look for any.
 def _follow_code(versions):
     """Let functions that run code of the first of two Versions run its successor in the second."""
-    changed = [(old, new) for old, new in versions if old.code and new.code and old is not new]
+    changed = [(old, new) for old, new in versions
+               if old.code and new.code and not (old is new and old.exact)]
     pairs = [(old.code, new.code) for old, new in changed]
     exact = all(old.exact for old, _ in changed)  # else functions hold copies
     for pair in pairs:  # to which the loop adds, by name, and order in that name
@@ -1369,6 +1370,8 @@ def _follow_code(versions):
         code = type(function) is FunctionType and successors.get(key_of(function.__code__))
         if code:
             function.__code__ = code
+    for _, new in changed:
+        new.exact = True
 
 
 def _move_lines(path, runs, version):
@@ -2082,3 +2085,4 @@ if hasattr(os, "register_at_fork"):  # the threads that may hold the lock are no
 _note_what_runs()
 for _name in _paths(_Scope()):  # what runs is what their files say now
     _running(_name)
+_follow_code([(version, version) for version in _runs.values()])  # functions hold this very code
