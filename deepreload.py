@@ -1072,7 +1072,7 @@ class View(dict):
     def __missing__(self, name):
         if "NameError" in self.code.co_names and name in self.facts.binds:  # `try: cache`
             self.hidden.discard(name)
-        if _place_of(self.live.get(name))[0] == self.name:  # which may be called now
+        if self.waiting and _place_of(self.live.get(name))[0] == self.name:  # it may be called now
             self.go_on()
         if not self.hides(name):
             raise KeyError(name)  # the live namespace is asked next

@@ -2021,6 +2021,40 @@ class HeldClasses(Case):
                       "class A(Exception): pass"), "mod.A is A, mod.A.__name__, mod.B.__name__, mod.B is A",
                      (True, "A", "B", False), A="A")
 
+    def test_class_statements_that_say_the_same_again(self):
+        "decorators and walks over subclasses meet the class that is there; what it computes is new"
+        mod = self.load("""
+            import conf, enum
+            def note(cls):
+                conf.SEEN.append(cls)
+                return cls
+            @note
+            class A:
+                v = conf.N
+                def m(self, x=conf.N): return self.v, x
+                @property
+                def p(self): return __class__.v
+            class B(A):
+                def m(self): return super().m()
+                class Color(enum.Enum):
+                    RED = conf.N
+            class Base:
+                def __init_subclass__(cls): cls.late = conf.N
+                def __new__(cls): return super().__new__(cls)
+            class C(Base): pass
+            WALK = [each.__name__ for each in A.__subclasses__()]
+            if conf.N == 3: raise ValueError""", conf="N, SEEN = 1, []")
+        conf, A, b, c, RED = sys.modules["conf"], mod.A, mod.B(), mod.C(), mod.B.Color.RED
+        def seen():
+            return b.m(), b.p, c.late, RED.value, mod.A is A, mod.WALK, set(conf.SEEN)
+        self.assertEqual(seen(), ((1, 1), 1, 1, 1, True, ["B"], {A}))
+        for conf.N in 2, 4:
+            self.assertIs(deep_reload("mod", exclude="conf"), mod)
+            self.assertEqual(seen(), ((conf.N,) * 2, *[conf.N] * 3, True, ["B"], {A}))
+        conf.N = 3
+        self.assertIn("mod: ValueError", self.fails(deep_reload, "mod", exclude="conf"))
+        self.assertEqual(seen(), ((4, 4), 4, 4, 4, True, ["B"], {A}))
+
     def test_module_that_looks_at_its_own_namespace(self):
         "it starts empty, and its classes are paired all the same"
         self.follows("NAMES = sorted(globals())\nclass A:\n    def m(self): return $\nclass B(A):\n"
