@@ -944,7 +944,7 @@ class View(dict):
         self.module = sys.modules[source.name]
         self.live = live = _dict_of(self.module)
         self.old = old = dict(live)
-        self.unbound, self.waiting = self.facts.binds.keys() - old, []  # see take()
+        self.unbound, self.waiting = self.facts.binds.keys() - old, []  # see _keep_function()
         self.anew = {}  # what others may keep the old object of
         runs = _running(source.name) or Version(None, None)
         self.build_class = batch.originals[2]
@@ -1000,12 +1000,12 @@ class View(dict):
             dict.__setitem__(space, child, sys.modules.get(self.name))
 
     def make_class(self, name, bases, namespace, **kwargs):
-        """Make a class, for statements that name no metaclass; one that says the same as before, but
-        for its functions and values, is carried out on the class that is there.
+        """Make a class, or where its statement says the same as before, but for what functions do
+        and what values are, carry that out on the class that is there.
         """
         old, batch = self.old.get(namespace["__qualname__"]), self.batch
         before = _vars_of_class(old) if type(old) is type else {}
-        if (before.get("__module__") == namespace.get("__module__") == self.name and not kwargs
+        if (before.get("__module__") == namespace["__module__"]
                 and self.facts.binds.get(name) == 1 and id(old) not in batch.claimed
                 and before.keys() ^ namespace.keys() <= _BY_STATEMENT
                 and _identical(bases or (object,), _bases(old))
@@ -1027,14 +1027,8 @@ class View(dict):
                 space[key] = value
         return types.new_class(name, bases, kwargs, fill)
 
-    def take(self, function, state):
-        """Give a function its new code and state, as soon as all names are bound."""
-        self.waiting.append((function, state))
-        if not self.unbound:
-            self.go_on()
-
     def go_on(self):
-        """Give the functions that wait their new code and state."""
+        """Give the functions that wait for names their new code and state."""
         for function, state in self.waiting:
             was = _state_of(function), dict(function.__dict__)
             self.batch.do(_set_state, function, state, old=was)
@@ -1222,29 +1216,31 @@ def _call(*args, __new__, **kwargs):
 
 
 def _keep_function(batch, old, new, alone):
-    """Give an old function the code and the state of the new one."""
-    if old.__code__.co_freevars != new.__code__.co_freevars:
-        batch.pair(old, new, new)  # which the old one only calls, and no constant of it holds
-        state = [*_state_of(new)]
-        code = _call.__code__.replace(co_freevars=old.__code__.co_freevars)
-        state[3:6] = code, None, {"__new__": new}
-        batch.views[new.__module__].take(old, (state, {**new.__dict__, "__wrapped__": new}))
-        return new
+    """Give an old function the code and the state of the new one, when all names are bound."""
+    view, state, gets = batch.views[new.__module__], [*_state_of(new)], dict(new.__dict__)
+    stays = old.__code__.co_freevars == new.__code__.co_freevars
     batch.claimed[id(old)] = True
-    if not alone:
-        batch.pair(old, new, old)
-    had, gets = old.__dict__, new.__dict__
-    if "registry" in had and "register" in gets:  # of functools.singledispatch
-        for cls, function in had["registry"].items():
+    if not (stays and alone):
+        batch.pair(old, new, old if stays else new)
+    if stays:
+        for name, value in gets.items():
+            gets[name] = _keep(batch, old.__dict__.get(name), value)
+        registry = old.__dict__.get("registry", {}) if "register" in gets else {}
+        for cls, function in registry.items():  # of functools.singledispatch
             if _place_of(function)[0] not in batch.sources:
                 new.register(cls, function)
-    gets = {name: _keep(batch, had.get(name), value) for name, value in gets.items()}
-    batch.views[new.__module__].take(old, (_state_of(new), gets))
-    for mine, theirs in zip(old.__closure__, new.__closure__) if new.__closure__ else ():
+    else:  # the old one only calls the new one, which no constant of it holds
+        code = _call.__code__.replace(co_freevars=old.__code__.co_freevars)
+        state[3:6] = code, None, {"__new__": new}
+        gets["__wrapped__"] = new
+    view.waiting.append((old, (state, gets)))
+    if not view.unbound:
+        view.go_on()
+    for mine, theirs in zip(old.__closure__, new.__closure__) if stays and new.__closure__ else ():
         before, after = _content(mine), _content(theirs)
         if _MISSING is not before is not after is not _MISSING:
             batch.do(setattr, mine, "cell_contents", _keep(batch, before, after), old=before)
-    return old
+    return old if stays else new
 
 
 def _set_state(function, state):
