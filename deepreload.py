@@ -463,9 +463,8 @@ def _paths(scope):
     kept = _kept(scope.include, scope.exclude, scope.top)
     if loaded != kept[0]:
         paths = {name: _path_of(_spec_of(name)) for name in modules if name in scope}
-        if any(map(_on_the_way, modules)):  # one comes into scope as it is
-            return paths
-        kept[:] = loaded, paths
+        waits = any(map(_on_the_way, modules))  # one comes into scope as it is
+        kept[:] = None if waits else loaded, paths
     return kept[1]
 
 
@@ -531,7 +530,7 @@ def _targets(name, version, late=False):
         space = _namespace_of(base)
         names = names if "__path__" in space or not space else ()  # else these are no modules
         for target in (*above, base, *map(f"{base}.".__add__, names)):
-            found[_real_name(target) if target in sys.modules else target] = None
+            found[_real_name(target)] = None
     eager.update({_dict_of(value).get("__name__"): None for value in map(namespace.get, facts.binds)
                   if type(value) is ModuleType})  # by import_module()
     every = {**eager, **others}
@@ -752,6 +751,7 @@ class Batch:
                     self.forget(name)  # a new process has no such module
                 _replace_leftovers(self)
                 _rename_elsewhere(self)
+                self.log.append((_restore_namespace, _runs, dict(_runs)))
                 for view in self.views.values():
                     view.commit()
                 if self.reshaped:
@@ -772,9 +772,8 @@ class Batch:
         if _batch is not self:
             return
         builtins.__import__, _bootstrap._gcd_import, builtins.__build_class__ = self.originals
-        new = self.asked.difference(self.modules)
-        self.come = [name for name in list(sys.modules)
-                     if name in new and name in self.scope and not _on_the_way(name)]
+        self.come = [name for name in list(sys.modules) if name in self.asked
+                     and name not in self.modules and name in self.scope]
         for cached in self.caches if self.committed else ():
             _CACHED.cache_clear(cached)
         if not self.committed:
@@ -814,10 +813,6 @@ class Batch:
             self.enter(_bootstrap._resolve_name(name, package, level) if level else name)
         return self.originals[1](name, package, level)
 
-    def pending(self, name):
-        """Return the Source of a module that is not executed yet, or None."""
-        return None if name in self.views else self.sources.get(name)
-
     def enter(self, name, planned=False):
         """Execute a module if it is pending, its packages first, and if it must, its imports."""
         if name in self.views:
@@ -829,15 +824,15 @@ class Batch:
         if name in self.joins and name not in self.sources:
             self.sources[name] = _source(name)
             _call_hook(name)
-        source = self.pending(name)
-        if source is None:
+        if name in self.views or name not in self.sources:
             return
+        source = self.sources[name]
         if source.spec is None:  # its file is gone: the import system says so
             return self.forget(name)
         deep = len(self.views) - len(self.finished) >= 60  # which takes 480 frames of Python
         if not planned and (deep or self.lazy or source.version.facts.lazy):
             for each in _order([name], lambda each: _targets(each, self.sources[each].version)
-                               if self.pending(each) else ())[:-1]:
+                               if each in self.sources and each not in self.views else ())[:-1]:
                 self.enter(each, planned=True)
             if name in self.views:  # the others have imported it
                 return
@@ -877,7 +872,8 @@ class Batch:
         module = sys.modules.get(name, self)
         for space, key in ((_namespace_of(parent), child), (sys.modules, name)):
             if space.get(key) is module:
-                self.do(_restore_item, space, key, _MISSING, old=module)
+                self.log.append((operator.setitem, space, key, module))
+                del space[key]
 
     def undo(self, steps=0):
         """Undo all but so many steps of the log."""
@@ -900,13 +896,6 @@ def _call_hook(name):
 def _log():
     import logging
     return logging.getLogger("deepreload")
-
-
-def _restore_item(mapping, key, value):
-    if value is _MISSING:
-        mapping.pop(key, None)
-    else:
-        mapping[key] = value
 
 
 def _restore_namespace(namespace, saved):
@@ -960,7 +949,8 @@ class View(dict):
             batch.do(_set_class_of, self.module, _Reloading, old=ModuleType)
         overloads = _namespace_of("typing").get("_overload_registry", ())
         if self.name in overloads:
-            batch.do(_restore_item, overloads, self.name, _MISSING, old=overloads[self.name])
+            batch.log.append((operator.setitem, overloads, self.name, overloads[self.name]))
+            del overloads[self.name]
         _bootstrap._init_module_attrs(source.spec, self.module, override=True)
         live["__doc__"] = None
         if source.spec.submodule_search_locations is None:
@@ -971,7 +961,7 @@ class View(dict):
         for name, value in old.items() if "__path__" in old else ():
             child = f"{self.name}.{name}"
             if value is sys.modules.get(child, self):
-                (hidden.add if batch.pending(child) else hidden.discard)(name)
+                (hidden.add if child in batch.sources else hidden.discard)(name)
 
     def execute(self):
         """Execute the code; then pair what was bound several times, or past the view."""
@@ -1069,7 +1059,7 @@ class View(dict):
         if path:
             if path not in _runs:  # the module is of another file now
                 _kept.cache_clear()
-            self.batch.do(_restore_item, _runs, path, version, old=_runs.get(path, _MISSING))
+            _runs[path] = version
             _tell(path, version.stat)
 
     def __missing__(self, name):
@@ -1628,7 +1618,7 @@ def _rename_elsewhere(batch):
             for attribute, bound in [*pairs, *zip(exported, exported)]:
                 old, new = view.old.get(attribute, _MISSING), view.live.get(attribute, _MISSING)
                 if namespace.get(bound, _MISSING) is old is not new is not _MISSING:
-                    batch.do(_restore_item, namespace, bound, new, old=old)
+                    batch.do(operator.setitem, namespace, bound, new, old=old)
 
 
 def _tell_who_keeps_old(batch):
