@@ -445,8 +445,7 @@ def _without_lines(code):
 # file holds up only what needs its new version.  Relies on the facts of the code that runs.
 
 _importers, _noted = defaultdict(set), {}  # {name: names of who imports it}, {name: Version}
-# [[*names, *ids] of all that was loaded, {name: path} of what is in scope], for each scope
-_kept = functools.lru_cache(8)(lambda *scope: [None, None])
+_kept = functools.lru_cache(8)(lambda *scope: [None, {}])  # [[*names, *ids] loaded, {name: path}]
 _ahead = {}  # {name: the Version that the last look has read}
 
 
@@ -628,7 +627,7 @@ def _reload_what_works(scope, changed):
             files = _concerned(error.__cause__ or error, *map(paths.get, blamed))
             for name in blamed:
                 left[name], _ahead[name] = (changed[name], files), _running(name)
-            todo -= left.keys()
+            todo -= blamed
     _held_back = left
     if told:
         told.reloaded = [name for name in names if name not in left]
