@@ -445,7 +445,7 @@ def _without_lines(code):
 # file holds up only what needs its new version.  Relies on the facts of the code that runs.
 
 _importers, _noted = defaultdict(set), {}  # {name: names of who imports it}, {name: Version}
-_kept = {}  # {scope: ([*names, *ids] of all that was loaded, {name: path} of what is in scope)}
+_kept = functools.lru_cache(8)(lambda *scope: [None, {}])  # [[*names, *ids] loaded, {name: path}]
 _ahead = {}  # {name: the Version that the last look has read}
 
 
@@ -459,15 +459,12 @@ def _paths(scope):
     """Return {name: path} of the modules in scope, kept as long as the same ones are loaded."""
     modules = dict(sys.modules)
     loaded = [*modules, *map(id, modules.values())]
-    key = scope.include, scope.exclude, scope.top
-    before, paths = _kept.get(key, (None, None))
-    if loaded != before:
+    kept = _kept(scope.include, scope.exclude, scope.top)
+    if loaded != kept[0]:
         paths = {name: _path_of(_spec_of(name)) for name in modules if name in scope}
-        if len(_kept) > 8:
-            _kept.clear()
-        if not any(map(_on_the_way, modules)):  # else one comes into scope as it is
-            _kept[key] = loaded, paths
-    return paths
+        waits = any(map(_on_the_way, modules))  # one comes into scope as it is
+        kept[:] = None if waits else loaded, paths
+    return kept[1]
 
 
 def _changed(scope):
@@ -532,7 +529,7 @@ def _targets(name, version, late=False):
         space = _namespace_of(base)
         names = names if "__path__" in space or not space else ()  # else these are no modules
         for target in (*above, base, *map(f"{base}.".__add__, names)):
-            found[_real_name(target) if target in sys.modules else target] = None
+            found[_real_name(target)] = None
     eager.update({_dict_of(value).get("__name__"): None for value in map(namespace.get, facts.binds)
                   if type(value) is ModuleType})  # by import_module()
     every = {**eager, **others}
@@ -630,7 +627,7 @@ def _reload_what_works(scope, changed):
             files = _concerned(error.__cause__ or error, *map(paths.get, blamed))
             for name in blamed:
                 left[name], _ahead[name] = (changed[name], files), _running(name)
-            todo -= left.keys()
+            todo -= blamed
     _held_back = left
     if told:
         told.reloaded = [name for name in names if name not in left]
@@ -719,8 +716,7 @@ class Pair:
 class Batch:
     """One reload: executes Sources in place, and keeps a log that undoes it all."""
     def __init__(self, scope, sources):
-        self.scope, self.sources = scope, sources
-        self.modules, self.pending, self.log = dict(sys.modules), dict(sources), []
+        self.scope, self.sources, self.modules, self.log = scope, sources, dict(sys.modules), []
         self.asked = set()  # names of modules that this thread has imported meanwhile
         self.joins = _paths(scope).keys() - scope.above if scope.top else ()  # if imported
         self.views, self.failed = {}, {}  # in the order of starting; {name: exception}
@@ -749,11 +745,12 @@ class Batch:
                     if name not in self.failed:  # an import statement has caught that
                         self.enter(name)
                 for name, error in self.failed.items():  # which an importer has caught
-                    if self.sources[name].spec and not self.scope.top:
+                    if not self.scope.top:
                         raise error  # reload_changed() goes on without it
                     self.forget(name)  # a new process has no such module
                 _replace_leftovers(self)
                 _rename_elsewhere(self)
+                self.log.append((_restore_namespace, _runs, dict(_runs)))
                 for view in self.views.values():
                     view.commit()
                 if self.reshaped:
@@ -774,14 +771,12 @@ class Batch:
         if _batch is not self:
             return
         builtins.__import__, _bootstrap._gcd_import, builtins.__build_class__ = self.originals
-        if not self.committed:
-            self.undo()
-        new = self.asked.difference(self.modules)
-        self.come = [name for name in list(sys.modules)
-                     if name in new and name in self.scope and not _on_the_way(name)]
+        self.come = [name for name in list(sys.modules) if name in self.asked
+                     and name not in self.modules and name in self.scope]
         for cached in self.caches if self.committed else ():
             _CACHED.cache_clear(cached)
         if not self.committed:
+            self.undo()
             for name in self.come:
                 self.forget(name)
             sys.modules.update(self.modules)
@@ -821,35 +816,43 @@ class Batch:
         """Execute a module if it is pending, its packages first, and if it must, its imports."""
         if name in self.views:
             return
-        name = name if name in self.pending else _real_name(name)
+        name = name if name in self.sources else _real_name(name)
         for parent in _parents(name):
             self.enter(parent)
         self.asked.add(name)
         if name in self.joins and name not in self.sources:
-            self.sources[name] = self.pending[name] = _source(name)
+            self.sources[name] = _source(name)
             _call_hook(name)
-        if name not in self.pending:
+        if name in self.views or name not in self.sources:
             return
-        if self.pending[name].spec is None:  # its file is gone: the import system says so
+        source = self.sources[name]
+        if source.spec is None:  # its file is gone: the import system says so
             return self.forget(name)
         deep = len(self.views) - len(self.finished) >= 60  # which takes 480 frames of Python
-        if not planned and (deep or self.lazy or self.pending[name].version.facts.lazy):
-            for each in _order([name], lambda each: _targets(each, self.pending[each].version)
-                               if each in self.pending else ())[:-1]:
+        if not planned and (deep or self.lazy or source.version.facts.lazy):
+            for each in _order([name], lambda each: _targets(each, self.sources[each].version)
+                               if each in self.sources and each not in self.views else ())[:-1]:
                 self.enter(each, planned=True)
-            if name not in self.pending:  # the others have imported it
+            if name in self.views:  # the others have imported it
                 return
-        mark = len(self.views), len(self.log), len(self.pairs), len(self.claimed)
+        steps = len(self.log)
+        self.log.append((self.leave, name, len(self.claimed)))
         try:
-            self.views[name] = View(self, self.pending.pop(name))
-            self.views[name].execute()
+            view = self.views[name] = View(self, source)
+            view.execute()
         except BaseException as error:
             self.failed[name] = error
-            self.undo(*mark)
+            self.undo(steps)
             raise
         self.failed.pop(name, None)
-        view = self.views[name]
         self.finished[name] = not view.hidden and "__path__" not in view.live
+
+    def leave(self, name, claims):
+        """Let a module be pending again, and give up all but so many claims."""
+        self.finished.pop(name, None)
+        self.views.pop(name, None)
+        while len(self.claimed) > claims:
+            self.claimed.popitem()
 
     def do(self, function, *args, old):
         """Call a function that sets its last argument; the log says to set the old value again."""
@@ -858,19 +861,21 @@ class Batch:
 
     def pair(self, old, new, kept):
         """Note that `kept`, which is one of the two, is to be used for both from now on."""
-        self.pairs[id(new)] = Pair(new, kept, old)
-        self.claimed[id(old)] = True
+        pair = Pair(new, kept, old)
+        self.log.append((setattr, pair, "kept", old))  # it stays, as registries may hold the new
+        self.pairs[id(new)], self.claimed[id(old)] = pair, True
 
     def forget(self, name):
-        self.pending.pop(name, None)
+        self.sources.pop(name, None)
         parent, _, child = name.rpartition(".")
         module = sys.modules.get(name, self)
         for space, key in ((_namespace_of(parent), child), (sys.modules, name)):
             if space.get(key) is module:
-                self.do(_restore_item, space, key, _MISSING, old=module)
+                self.log.append((operator.setitem, space, key, module))
+                del space[key]
 
-    def undo(self, views=0, steps=0, pairs=0, claims=0):
-        """Undo all but so many views and steps of the log; of other pairs the old one is kept."""
+    def undo(self, steps=0):
+        """Undo all but so many steps of the log."""
         while len(self.log) > steps:
             function, *args = self.log[-1]
             try:
@@ -878,13 +883,6 @@ class Batch:
             except Exception as error:  # a record with the error itself would hold all frames
                 _log().error(f"could not undo a step: {function} raised {type(error).__name__}")
             self.log.pop()
-        for pair in list(self.pairs.values())[pairs:]:  # they stay, as registries may hold the new
-            pair.kept = pair.old
-        for key in list(self.claimed)[claims:]:
-            del self.claimed[key]
-        for name in list(self.views)[views:]:
-            self.finished.pop(name, None)
-            self.pending[name] = self.views.pop(name).source
 
 
 def _call_hook(name):
@@ -897,13 +895,6 @@ def _call_hook(name):
 def _log():
     import logging
     return logging.getLogger("deepreload")
-
-
-def _restore_item(mapping, key, value):
-    if value is _MISSING:
-        mapping.pop(key, None)
-    else:
-        mapping[key] = value
 
 
 def _restore_namespace(namespace, saved):
@@ -957,7 +948,8 @@ class View(dict):
             batch.do(_set_class_of, self.module, _Reloading, old=ModuleType)
         overloads = _namespace_of("typing").get("_overload_registry", ())
         if self.name in overloads:
-            batch.do(_restore_item, overloads, self.name, _MISSING, old=overloads[self.name])
+            batch.log.append((operator.setitem, overloads, self.name, overloads[self.name]))
+            del overloads[self.name]
         _bootstrap._init_module_attrs(source.spec, self.module, override=True)
         live["__doc__"] = None
         if source.spec.submodule_search_locations is None:
@@ -968,7 +960,7 @@ class View(dict):
         for name, value in old.items() if "__path__" in old else ():
             child = f"{self.name}.{name}"
             if value is sys.modules.get(child, self):
-                (hidden.add if child in batch.pending else hidden.discard)(name)
+                (hidden.add if child in batch.sources else hidden.discard)(name)
 
     def execute(self):
         """Execute the code; then pair what was bound several times, or past the view."""
@@ -1059,8 +1051,8 @@ class View(dict):
         self.drop_hidden()
         if path:
             if path not in _runs:  # the module is of another file now
-                _kept.clear()
-            self.batch.do(_restore_item, _runs, path, version, old=_runs.get(path, _MISSING))
+                _kept.cache_clear()
+            _runs[path] = version
             _tell(path, version.stat)
 
     def __missing__(self, name):
@@ -1356,8 +1348,8 @@ def _follow_code(versions):
         for code in _codes_in(pair[1]):
             new[code.co_name].append(code)
         pairs += [(old, new[old.co_name].pop(0)) for old in _codes_in(pair[0]) if new[old.co_name]]
-    counts = exact and hasattr(sys, "getrefcount")  # two hold it, and the call
-    pairs = [pair for pair in pairs[len(changed):] if not counts or sys.getrefcount(pair[0]) > 3]
+    # Two hold it, and the call: a third may be a function
+    pairs = [pair for pair in pairs[len(changed):] if not exact or _refcount(pair[0]) > 3]
     found = pairs and (gc.get_referrers(*[old for old, _ in pairs]) if exact else gc.get_objects())
     key_of = id if exact else lambda code: (code.co_filename, code)  # other files' may be equal
     successors = {key_of(old): new for old, new in pairs if old.co_freevars == new.co_freevars
@@ -1621,7 +1613,7 @@ def _rename_elsewhere(batch):
             for attribute, bound in [*pairs, *zip(exported, exported)]:
                 old, new = view.old.get(attribute, _MISSING), view.live.get(attribute, _MISSING)
                 if namespace.get(bound, _MISSING) is old is not new is not _MISSING:
-                    batch.do(_restore_item, namespace, bound, new, old=old)
+                    batch.do(operator.setitem, namespace, bound, new, old=old)
 
 
 def _tell_who_keeps_old(batch):
