@@ -18,7 +18,6 @@ identity of classes of a framework's metaclass; execute what is not the user's o
 from __future__ import annotations
 
 import builtins
-import collections
 import contextvars
 import functools
 import gc
@@ -34,7 +33,7 @@ import time
 import types
 import warnings
 import weakref
-from collections import Counter, OrderedDict, defaultdict, namedtuple
+from collections import Counter, OrderedDict, defaultdict, deque, namedtuple
 from contextlib import closing, suppress
 from fnmatch import fnmatchcase
 from importlib import _bootstrap
@@ -53,14 +52,14 @@ if TYPE_CHECKING:
 
 # The data, in the order in which a reload makes it:
 #   Version   one version of a file: its stat when it was read, its code, the facts of the code
-#   Facts     imports: [((module, level), names, late)], froms: {(module, level): [(attribute, name
-#             bound)]}, binds: {name: times}, sets: what `global` binds; whether it looks, is lazy
+#   Facts     imports: [((module, level), names, late, [(attribute, name bound)])], binds: {name:
+#             times}, sets: what `global` binds; whether it looks, is lazy
 #   _paths    {name: path} of the loaded modules in a scope; _targets: who imports whom
 #   Source    a module to execute: its name, spec and path, and the Version to execute
 #   Batch     one reload: the Sources not executed yet, and a log of (function, arguments)
 #   View      the namespace that the code of one module sees: the live one, less what is hidden
 #   pairs     {id(new): Pair}: what the code has made, and the old object that stays for it
-Facts = namedtuple("Facts", "imports froms binds sets looks lazy")
+Facts = namedtuple("Facts", "imports binds sets looks lazy")
 Source = namedtuple("Source", "name spec path version")
 
 _MISSING = object()
@@ -269,8 +268,8 @@ class Version:
     def bound(self):
         """What its code has bound, or None if no statement shows all of it."""
         facts = self.facts
-        seen = not facts.looks and ("*", "*") not in itertools.chain(*facts.froms.values())
-        return facts.sets.union(facts.binds) - _GIVEN if seen else None
+        blind = facts.looks or any("*" in names for _, names, *_ in facts.imports)
+        return None if blind else facts.sets.union(facts.binds) - _GIVEN
 
 
 def _stat(path):
@@ -329,10 +328,11 @@ def _read(name, spec, stat):
     if runs and runs.stat == stat:
         return runs
     version = Version(stat, _code_of(spec, stat), path)
-    if runs and version.code and _with_lines(runs.code) == _with_lines(version.code):
-        version, runs.stat = runs, version.stat
-        _tell(path, stat)
-    return version
+    if not runs or not version.code or runs.code != version.code or sys.version_info < (3, 11):
+        return version  # before 3.11, == leaves the lines out
+    runs.stat = version.stat
+    _tell(path, stat)
+    return runs
 
 
 def _code_of(spec, stat):
@@ -367,17 +367,17 @@ def _codes_in(code):
 
 
 def _facts(code):
-    """Return the Facts of a module's code; froms and binds are of the module's own statements."""
-    imports, froms, binds, sets, looks = [], defaultdict(list), Counter(), set(), []
-    lazy, todo = [name for name in code.co_names if name == "__lazy_modules__"], [(code, False)]
+    """Return the Facts of a module's code; what is bound is of the module's own statements."""
+    def names_of(table):  # of the instructions in the table
+        return map(names.__getitem__, itertools.compress(args, ops.translate(table)))
+    imports, binds, sets, looks, todo = [], Counter(), set(), [], [(code, False)]
+    lazy = [name for name in code.co_names if name == "__lazy_modules__"]
     for each, late in todo:  # to which the loop adds
         names, consts, raw = each.co_names, each.co_consts, each.co_code
         if "comp>" in each.co_name and "globals" in names and not late:
             looks.append(each)  # Python 3.12 has it in the code around it
         late = late or each.co_flags & _IN_FUNCTION
-        for const in consts:
-            if type(const) is CodeType:
-                todo.append((const, late))
+        todo += [(const, late) for const in consts if type(const) is CodeType]
         if each is not code and _IMPORT not in raw and _GLOBAL not in raw:
             continue
         ops, args = _words(each, raw)
@@ -385,19 +385,15 @@ def _facts(code):
             level = consts[args[at - 2]] if ops[at - 2] == _CONST else args[at - 2]
             wanted = ops[at - 1] == _CONST and consts[args[at - 1]] or ()
             base = names[args[at] >> _LAZY_BITS], level
-            imports.append((base, wanted, late))
+            bound = map(names.__getitem__, args[at + 2::2]) if each is code else ()
+            pairs = [*zip(wanted, wanted if "*" in wanted else bound)]
+            imports.append((base, wanted, late, pairs))
             lazy += [base] * (args[at] & _LAZY_BITS >> 1)
-            if each is code and wanted:
-                bound = map(names.__getitem__, args[at + 2::2])
-                froms[base] += zip(wanted, wanted if "*" in wanted else bound)
-        sets.update(map(names.__getitem__, itertools.compress(args, ops.translate(_GLOBALS))))
+        sets.update(names_of(_GLOBALS))
         if each is code:
-            bound = itertools.compress(args, ops.translate(_STORES))
-            binds = Counter(map(names.__getitem__, bound))
-            if not _LOOKING.isdisjoint(names):
-                read = map(names.__getitem__, itertools.compress(args, ops.translate(_LOADS)))
-                looks += _LOOKING.intersection(read)
-    return Facts(imports, froms, binds, sets, looks, lazy)
+            binds.update(names_of(_STORES))
+            looks += _LOOKING.intersection(names) and _LOOKING.intersection(names_of(_LOADS))
+    return Facts(imports, binds, sets, looks, lazy)
 
 
 def _words(code, raw):
@@ -420,12 +416,7 @@ def _words(code, raw):
 
 _is_known = False  # whether instructions are encoded in a way that this file knows
 with suppress(Exception):
-    _is_known = _facts(compile("from .a import b", "", "exec")).froms == {("a", 1): [("b", "b")]}
-
-
-def _with_lines(code):
-    """Return what to compare code by: before Python 3.11, == leaves the lines out."""
-    return code and (code, getattr(code, _LINES), [*map(_with_lines, _codes_in(code))])
+    _is_known = _facts(compile("from .a import b", "", "exec")).imports[0][3] == [("b", "b")]
 
 
 def _without_lines(code):
@@ -525,7 +516,7 @@ def _targets(name, version, late=False):
         raise ReloadError(f"deepreload {__version__} does not know the bytecode of this Python: "
                           "copy a newer one; nothing was reloaded", name=__name__)
     facts, namespace, eager, others = version.facts, _namespace_of(name), {}, {}
-    for base, names, is_late in facts.imports:
+    for base, names, is_late, _ in facts.imports:
         base = _absolute(*base, namespace)
         found = others if is_late and "__getattr__" not in facts.binds else eager  # PEP 562
         above = itertools.filterfalse(_parents(name).__contains__, _parents(base))
@@ -1565,7 +1556,7 @@ def _held_by(holder, kind):
         yield BaseException.args.__set__, holder, BaseException.args.__get__(holder)
     elif _is_class(holder) and "__replaced_by__" not in _vars_of_class(holder):
         yield _set_bases, holder, _bases(holder)  # a tuple, which was made anew before
-    for base in (list, collections.deque):
+    for base in (list, deque):
         for index, item in enumerate(list(base.__iter__(holder)) if issubclass(kind, base) else ()):
             yield base.__setitem__, holder, index, item
     for member, value in _members(holder):
@@ -1617,8 +1608,8 @@ def _rename_elsewhere(batch):
     places += [(name, _running(name)) for name in others if name in paths]
     for name, version in places:
         namespace = _namespace_of(name)
-        for (module, level), pairs in version.facts.froms.items():
-            view = batch.views.get(_absolute(module, level, namespace))
+        for base, *_, pairs in version.facts.imports:
+            view = batch.views.get(_absolute(*base, namespace))
             if view is None:
                 continue
             exported = _exported(view.live) if ("*", "*") in pairs else ()
