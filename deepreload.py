@@ -93,15 +93,8 @@ def deep_reload(module: Module, *, include: Names = (), exclude: Names = ()) -> 
         if _batch:  # called by a module that is being reloaded: an import like others
             _batch.enter(name)
         else:
-            scope, collects = _Scope(include, exclude, name), gc.isenabled()
-            try:
-                gc.disable()  # what is found out of all modules stays
-                Batch(scope, _to_reload_deeply(name, scope)).execute()
-            except ReloadError as error:
-                raise error.with_traceback(None)  # its cause has the user's
-            finally:
-                if collects:
-                    gc.enable()
+            scope = _Scope(include, exclude, name)
+            Batch(scope, lambda: _to_reload_deeply(name, scope)).execute()
         return sys.modules[name]
 
 
@@ -608,9 +601,9 @@ def _reload_what_works(scope, changed):
     while todo:
         found = {*_order(todo, lambda name: filter(paths.__contains__, _importers[name]))}
         try:  # what is left out runs its last good version if something that it imports changed
-            sources = {name: _source(name, _ahead.get(name)) for name in paths if name in found
-                       and (name not in left or _ahead[name].code)}
-            names = Batch(scope, sources).execute()
+            names = Batch(scope, lambda: {
+                name: _source(name, _ahead.get(name)) for name in paths if name in found
+                and (name not in left or _ahead[name].code)}).execute()
             break
         except ReloadError as error:
             below = _order([error.name], lambda name: _targets(name, _runs.get(paths.get(name))))
@@ -708,10 +701,10 @@ class Pair:
 
 
 class Batch:
-    """One reload: executes Sources in place, and keeps a log that undoes it all."""
-    def __init__(self, scope, sources):
-        self.scope, self.sources = scope, sources
-        self.modules, self.pending, self.log = dict(sys.modules), dict(sources), []
+    """One reload: executes the Sources of a plan in place, and keeps a log that undoes it all."""
+    def __init__(self, scope, plan):
+        self.scope, self.plan, self.sources, self.pending = scope, plan, {}, {}
+        self.modules, self.log = dict(sys.modules), []
         self.asked = set()  # names of modules that this thread has imported meanwhile
         self.joins = _paths(scope).keys() - scope.above if scope.top else ()  # if imported
         self.views, self.failed = {}, {}  # in the order of starting; {name: exception}
@@ -729,8 +722,9 @@ class Batch:
         global _batch
         try:
             with closing(self), closing(self):  # if one is interrupted
-                _batch = self
                 gc.disable()  # what the reload makes stays among the young objects until the commit
+                self.sources = self.plan()
+                _batch, self.pending = self, dict(self.sources)
                 for name in filter(self.sources.__contains__, reversed(self.modules)):
                     _call_hook(name)
                 builtins.__import__ = self.import_statement
@@ -755,14 +749,16 @@ class Batch:
         except BaseException as error:
             name = next((name for name in self.failed if self.failed[name] is error), None)
             self.failed.clear()
-            if name is None or isinstance(error, (ReloadError, KeyboardInterrupt, GeneratorExit)):
+            if isinstance(error, ReloadError):
+                raise error.with_traceback(None)  # its cause has the user's
+            if name is None or isinstance(error, (KeyboardInterrupt, GeneratorExit)):
                 raise
             raise _failure(error, name, self.sources[name].path) from error
 
     def close(self):
         """Leave nothing of the reload behind in the interpreter."""
         global _batch
-        if _batch is not self:
+        if self.thread is None:
             return
         builtins.__import__, _bootstrap._gcd_import, builtins.__build_class__ = self.originals
         if not self.committed:
@@ -780,7 +776,7 @@ class Batch:
         self.views.clear()  # else it were garbage in cycles
         self.log.clear()
         _follow_code(self.versions if self.committed else [pair[::-1] for pair in self.versions])
-        if self.drops or not self.committed:
+        if self.drops or self.versions and not self.committed:
             gc.collect()  # else classes are met in __subclasses__()
         if self.collects:
             gc.enable()
