@@ -94,7 +94,7 @@ def deep_reload(module: Module, *, include: Names = (), exclude: Names = ()) -> 
             _batch.enter(name)
         else:
             scope = _Scope(include, exclude, name)
-            Batch(scope, lambda: _to_reload_deeply(name, scope)).execute()
+            Batch(scope).execute(lambda: _to_reload_deeply(name, scope))
         return sys.modules[name]
 
 
@@ -321,11 +321,10 @@ def _read(name, spec, stat):
     if runs and runs.stat == stat:
         return runs
     version = Version(stat, _code_of(spec, stat), path)
-    if not runs or not version.code or runs.code != version.code or sys.version_info < (3, 11):
-        return version  # before 3.11, == leaves the lines out
-    runs.stat = version.stat
-    _tell(path, stat)
-    return runs
+    if runs and version.code and runs.code == version.code and sys.version_info > (3, 11):
+        version, runs.stat = runs, version.stat  # before 3.11, == leaves the lines out
+        _tell(path, stat)
+    return version
 
 
 def _code_of(spec, stat):
@@ -364,7 +363,7 @@ def _facts(code):
     def names_of(table):  # of the instructions in the table
         return map(names.__getitem__, itertools.compress(args, ops.translate(table)))
     imports, binds, sets, looks, todo = [], Counter(), set(), [], [(code, False)]
-    lazy = [name for name in code.co_names if name == "__lazy_modules__"]
+    lazy = [*{"__lazy_modules__"}.intersection(code.co_names)]
     for each, late in todo:  # to which the loop adds
         names, consts, raw = each.co_names, each.co_consts, each.co_code
         if "comp>" in each.co_name and "globals" in names and not late:
@@ -601,9 +600,9 @@ def _reload_what_works(scope, changed):
     while todo:
         found = {*_order(todo, lambda name: filter(paths.__contains__, _importers[name]))}
         try:  # what is left out runs its last good version if something that it imports changed
-            names = Batch(scope, lambda: {
+            names = Batch(scope).execute(lambda: {
                 name: _source(name, _ahead.get(name)) for name in paths if name in found
-                and (name not in left or _ahead[name].code)}).execute()
+                and (name not in left or _ahead[name].code)})
             break
         except ReloadError as error:
             below = _order([error.name], lambda name: _targets(name, _runs.get(paths.get(name))))
@@ -638,8 +637,8 @@ def _failure(error, name, path):
     if isinstance(error, SyntaxError) and error.filename:
         path, line, what = error.filename, error.lineno, error.msg
     place = f" in {path}" + (f", line {line}" if line else "") if path else ""
-    text = f"{name}: {type(error).__name__}{place}: {what}; nothing was reloaded"
-    return ReloadError(text, name=name, path=path)
+    return ReloadError(f"{name}: {type(error).__name__}{place}: {what}; nothing was reloaded",
+                       name=name, path=path)
 
 
 def _listing(names):
@@ -652,17 +651,15 @@ def _trim(error):
     for each in chain:  # to which the loop adds
         if each is None or id(each) in found:
             continue
-        steps, lines, trace, inner = [], {}, each.__traceback__, None
+        steps, trace = [], each.__traceback__
         while trace:
-            file = trace.tb_frame.f_code.co_filename
-            if not file.startswith(_OURS):
-                lines[file] = trace.tb_lineno
+            if not trace.tb_frame.f_code.co_filename.startswith(_OURS):
                 steps.append(trace)
             trace = trace.tb_next
-        for step in reversed(steps):
-            step.tb_next, inner = inner, step
-        each.__traceback__ = inner
-        found[id(each)] = each, lines
+        for step, inner in zip(steps, [*steps[1:], None]):
+            step.tb_next = inner
+        each.__traceback__ = steps[0] if steps else None
+        found[id(each)] = each, {step.tb_frame.f_code.co_filename: step.tb_lineno for step in steps}
         chain += each.__cause__, each.__context__
     return list(found.values())
 
@@ -701,10 +698,9 @@ class Pair:
 
 
 class Batch:
-    """One reload: executes the Sources of a plan in place, and keeps a log that undoes it all."""
-    def __init__(self, scope, plan):
-        self.scope, self.plan, self.sources, self.pending = scope, plan, {}, {}
-        self.modules, self.log = dict(sys.modules), []
+    """One reload: executes Sources in place, and keeps a log that undoes it all."""
+    def __init__(self, scope):
+        self.scope, self.modules, self.log = scope, dict(sys.modules), []
         self.asked = set()  # names of modules that this thread has imported meanwhile
         self.joins = _paths(scope).keys() - scope.above if scope.top else ()  # if imported
         self.views, self.failed = {}, {}  # in the order of starting; {name: exception}
@@ -717,13 +713,13 @@ class Batch:
         self.thread, self.collects = threading.get_ident(), gc.isenabled()
         self.originals = builtins.__import__, _bootstrap._gcd_import, builtins.__build_class__
 
-    def execute(self):
-        """Reload, or leave everything as it was; return the names in the order of finishing."""
+    def execute(self, plan):
+        """Reload what `plan` returns, or undo it all; return the names in the order of finishing."""
         global _batch
         try:
             with closing(self), closing(self):  # if one is interrupted
                 gc.disable()  # what the reload makes stays among the young objects until the commit
-                self.sources = self.plan()
+                self.sources = plan()
                 _batch, self.pending = self, dict(self.sources)
                 for name in filter(self.sources.__contains__, reversed(self.modules)):
                     _call_hook(name)
