@@ -714,7 +714,7 @@ class Batch:
         self.originals = builtins.__import__, _bootstrap._gcd_import, builtins.__build_class__
 
     def execute(self, plan):
-        """Reload what `plan` returns, or undo it all; return the names in the order of finishing."""
+        """Reload what `plan()` returns, or undo it all; return the names in order of finishing."""
         global _batch
         try:
             with closing(self), closing(self):  # if one is interrupted
@@ -1343,8 +1343,8 @@ def _follow_code(versions):
         for code in _codes_in(pair[1]):
             new[code.co_name].append(code)
         pairs += [(old, new[old.co_name].pop(0)) for old in _codes_in(pair[0]) if new[old.co_name]]
-    counts = exact and hasattr(sys, "getrefcount")  # two hold it, and the call
-    pairs = [pair for pair in pairs[len(changed):] if not counts or sys.getrefcount(pair[0]) > 3]
+    pairs = [pair for pair in pairs[len(changed):]
+             if not exact or _refcount(pair[0]) > 3]  # two hold it, and the call
     found = pairs and (gc.get_referrers(*[old for old, _ in pairs]) if exact else gc.get_objects())
     key_of = id if exact else lambda code: (code.co_filename, code)  # other files' may be equal
     successors = {key_of(old): new for old, new in pairs if old.co_freevars == new.co_freevars
