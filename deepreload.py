@@ -18,7 +18,6 @@ identity of classes of a framework's metaclass; execute what is not the user's o
 from __future__ import annotations
 
 import builtins
-import collections
 import contextvars
 import functools
 import gc
@@ -34,7 +33,7 @@ import time
 import types
 import warnings
 import weakref
-from collections import Counter, OrderedDict, defaultdict, namedtuple
+from collections import Counter, OrderedDict, defaultdict, deque, namedtuple
 from contextlib import closing, suppress
 from fnmatch import fnmatchcase
 from importlib import _bootstrap
@@ -53,14 +52,14 @@ if TYPE_CHECKING:
 
 # The data, in the order in which a reload makes it:
 #   Version   one version of a file: its stat when it was read, its code, the facts of the code
-#   Facts     imports: [((module, level), names, late)], froms: {(module, level): [(attribute, name
-#             bound)]}, binds: {name: times}, sets: what `global` binds; whether it looks, is lazy
+#   Facts     imports: [((module, level), names, late, [(attribute, name bound)])], binds: {name:
+#             times}, sets: what `global` binds; whether it looks, is lazy
 #   _paths    {name: path} of the loaded modules in a scope; _targets: who imports whom
 #   Source    a module to execute: its name, spec and path, and the Version to execute
 #   Batch     one reload: the Sources not executed yet, and a log of (function, arguments)
 #   View      the namespace that the code of one module sees: the live one, less what is hidden
 #   pairs     {id(new): Pair}: what the code has made, and the old object that stays for it
-Facts = namedtuple("Facts", "imports froms binds sets looks lazy")
+Facts = namedtuple("Facts", "imports binds sets looks lazy")
 Source = namedtuple("Source", "name spec path version")
 
 _MISSING = object()
@@ -94,15 +93,8 @@ def deep_reload(module: Module, *, include: Names = (), exclude: Names = ()) -> 
         if _batch:  # called by a module that is being reloaded: an import like others
             _batch.enter(name)
         else:
-            scope, collects = _Scope(include, exclude, name), gc.isenabled()
-            try:
-                gc.disable()  # what is found out of all modules stays
-                Batch(scope, _to_reload_deeply(name, scope)).execute()
-            except ReloadError as error:
-                raise error.with_traceback(None)  # its cause has the user's
-            finally:
-                if collects:
-                    gc.enable()
+            scope = _Scope(include, exclude, name)
+            Batch(scope).execute(lambda: _to_reload_deeply(name, scope))
         return sys.modules[name]
 
 
@@ -269,8 +261,8 @@ class Version:
     def bound(self):
         """What its code has bound, or None if no statement shows all of it."""
         facts = self.facts
-        seen = not facts.looks and ("*", "*") not in itertools.chain(*facts.froms.values())
-        return facts.sets.union(facts.binds) - _GIVEN if seen else None
+        blind = facts.looks or any("*" in names for _, names, *_ in facts.imports)
+        return None if blind else facts.sets.union(facts.binds) - _GIVEN
 
 
 def _stat(path):
@@ -329,8 +321,8 @@ def _read(name, spec, stat):
     if runs and runs.stat == stat:
         return runs
     version = Version(stat, _code_of(spec, stat), path)
-    if runs and version.code and _with_lines(runs.code) == _with_lines(version.code):
-        version, runs.stat = runs, version.stat
+    if runs and version.code and runs.code == version.code and sys.version_info > (3, 11):
+        version, runs.stat = runs, version.stat  # before 3.11, == leaves the lines out
         _tell(path, stat)
     return version
 
@@ -367,17 +359,17 @@ def _codes_in(code):
 
 
 def _facts(code):
-    """Return the Facts of a module's code; froms and binds are of the module's own statements."""
-    imports, froms, binds, sets, looks = [], defaultdict(list), Counter(), set(), []
-    lazy, todo = [name for name in code.co_names if name == "__lazy_modules__"], [(code, False)]
+    """Return the Facts of a module's code; what is bound is of the module's own statements."""
+    def names_of(table):  # of the instructions in the table
+        return map(names.__getitem__, itertools.compress(args, ops.translate(table)))
+    imports, binds, sets, looks, todo = [], Counter(), set(), [], [(code, False)]
+    lazy = [*{"__lazy_modules__"}.intersection(code.co_names)]
     for each, late in todo:  # to which the loop adds
         names, consts, raw = each.co_names, each.co_consts, each.co_code
         if "comp>" in each.co_name and "globals" in names and not late:
             looks.append(each)  # Python 3.12 has it in the code around it
         late = late or each.co_flags & _IN_FUNCTION
-        for const in consts:
-            if type(const) is CodeType:
-                todo.append((const, late))
+        todo += [(const, late) for const in consts if type(const) is CodeType]
         if each is not code and _IMPORT not in raw and _GLOBAL not in raw:
             continue
         ops, args = _words(each, raw)
@@ -385,19 +377,15 @@ def _facts(code):
             level = consts[args[at - 2]] if ops[at - 2] == _CONST else args[at - 2]
             wanted = ops[at - 1] == _CONST and consts[args[at - 1]] or ()
             base = names[args[at] >> _LAZY_BITS], level
-            imports.append((base, wanted, late))
+            bound = map(names.__getitem__, args[at + 2::2]) if each is code else ()
+            pairs = [*zip(wanted, wanted if "*" in wanted else bound)]
+            imports.append((base, wanted, late, pairs))
             lazy += [base] * (args[at] & _LAZY_BITS >> 1)
-            if each is code and wanted:
-                bound = map(names.__getitem__, args[at + 2::2])
-                froms[base] += zip(wanted, wanted if "*" in wanted else bound)
-        sets.update(map(names.__getitem__, itertools.compress(args, ops.translate(_GLOBALS))))
+        sets.update(names_of(_GLOBALS))
         if each is code:
-            bound = itertools.compress(args, ops.translate(_STORES))
-            binds = Counter(map(names.__getitem__, bound))
-            if not _LOOKING.isdisjoint(names):
-                read = map(names.__getitem__, itertools.compress(args, ops.translate(_LOADS)))
-                looks += _LOOKING.intersection(read)
-    return Facts(imports, froms, binds, sets, looks, lazy)
+            binds.update(names_of(_STORES))
+            looks += _LOOKING.intersection(names) and _LOOKING.intersection(names_of(_LOADS))
+    return Facts(imports, binds, sets, looks, lazy)
 
 
 def _words(code, raw):
@@ -420,12 +408,7 @@ def _words(code, raw):
 
 _is_known = False  # whether instructions are encoded in a way that this file knows
 with suppress(Exception):
-    _is_known = _facts(compile("from .a import b", "", "exec")).froms == {("a", 1): [("b", "b")]}
-
-
-def _with_lines(code):
-    """Return what to compare code by: before Python 3.11, == leaves the lines out."""
-    return code and (code, getattr(code, _LINES), [*map(_with_lines, _codes_in(code))])
+    _is_known = _facts(compile("from .a import b", "", "exec")).imports[0][3] == [("b", "b")]
 
 
 def _without_lines(code):
@@ -522,7 +505,7 @@ def _targets(name, version, late=False):
         raise ReloadError(f"deepreload {__version__} does not know the bytecode of this Python: "
                           "copy a newer one; nothing was reloaded", name=__name__)
     facts, namespace, eager, others = version.facts, _namespace_of(name), {}, {}
-    for base, names, is_late in facts.imports:
+    for base, names, is_late, _ in facts.imports:
         base = _absolute(*base, namespace)
         found = others if is_late and "__getattr__" not in facts.binds else eager  # PEP 562
         above = itertools.filterfalse(_parents(name).__contains__, _parents(base))
@@ -614,9 +597,9 @@ def _reload_what_works(scope, changed):
     while todo:
         found = {*_order(todo, lambda name: filter(paths.__contains__, _importers[name]))}
         try:  # what is left out runs its last good version if something that it imports changed
-            sources = {name: _source(name, _ahead.get(name)) for name in paths if name in found
-                       and (name not in left or _ahead[name].code)}
-            names = Batch(scope, sources).execute()
+            names = Batch(scope).execute(lambda: {
+                name: _source(name, _ahead.get(name)) for name in paths if name in found
+                and (name not in left or _ahead[name].code)})
             break
         except ReloadError as error:
             below = _order([error.name], lambda name: _targets(name, _runs.get(paths.get(name))))
@@ -651,8 +634,8 @@ def _failure(error, name, path):
     if isinstance(error, SyntaxError) and error.filename:
         path, line, what = error.filename, error.lineno, error.msg
     place = f" in {path}" + (f", line {line}" if line else "") if path else ""
-    text = f"{name}: {type(error).__name__}{place}: {what}; nothing was reloaded"
-    return ReloadError(text, name=name, path=path)
+    return ReloadError(f"{name}: {type(error).__name__}{place}: {what}; nothing was reloaded",
+                       name=name, path=path)
 
 
 def _listing(names):
@@ -665,17 +648,15 @@ def _trim(error):
     for each in chain:  # to which the loop adds
         if each is None or id(each) in found:
             continue
-        steps, lines, trace, inner = [], {}, each.__traceback__, None
+        steps, trace = [], each.__traceback__
         while trace:
-            file = trace.tb_frame.f_code.co_filename
-            if not file.startswith(_OURS):
-                lines[file] = trace.tb_lineno
+            if not trace.tb_frame.f_code.co_filename.startswith(_OURS):
                 steps.append(trace)
             trace = trace.tb_next
-        for step in reversed(steps):
-            step.tb_next, inner = inner, step
-        each.__traceback__ = inner
-        found[id(each)] = each, lines
+        for step, inner in zip(steps, [*steps[1:], None]):
+            step.tb_next = inner
+        each.__traceback__ = steps[0] if steps else None
+        found[id(each)] = each, {step.tb_frame.f_code.co_filename: step.tb_lineno for step in steps}
         chain += each.__cause__, each.__context__
     return list(found.values())
 
@@ -715,8 +696,8 @@ class Pair:
 
 class Batch:
     """One reload: executes Sources in place, and keeps a log that undoes it all."""
-    def __init__(self, scope, sources):
-        self.scope, self.sources, self.modules, self.log = scope, sources, dict(sys.modules), []
+    def __init__(self, scope):
+        self.scope, self.modules, self.log = scope, dict(sys.modules), []
         self.asked = set()  # names of modules that this thread has imported meanwhile
         self.joins = _paths(scope).keys() - scope.above if scope.top else ()  # if imported
         self.views, self.failed = {}, {}  # in the order of starting; {name: exception}
@@ -729,13 +710,14 @@ class Batch:
         self.thread, self.collects = threading.get_ident(), gc.isenabled()
         self.originals = builtins.__import__, _bootstrap._gcd_import, builtins.__build_class__
 
-    def execute(self):
-        """Reload, or leave everything as it was; return the names in the order of finishing."""
+    def execute(self, plan):
+        """Reload what `plan()` returns, or undo it all; return the names in order of finishing."""
         global _batch
         try:
             with closing(self), closing(self):  # if one is interrupted
-                _batch = self
                 gc.disable()  # what the reload makes stays among the young objects until the commit
+                self.sources = plan()
+                _batch = self
                 for name in filter(self.sources.__contains__, reversed(self.modules)):
                     _call_hook(name)
                 builtins.__import__ = self.import_statement
@@ -757,34 +739,37 @@ class Batch:
                     _clear_caches(self.reshaped)
                 self.committed = True
                 _tell_who_keeps_old(self)
-            return [*self.come, *self.finished]
+            return self.names
         except BaseException as error:
             name = next((name for name in self.failed if self.failed[name] is error), None)
             self.failed.clear()
-            if name is None or isinstance(error, (ReloadError, KeyboardInterrupt, GeneratorExit)):
+            if isinstance(error, ReloadError):
+                raise error.with_traceback(None)  # its cause has the user's
+            if name is None or isinstance(error, (KeyboardInterrupt, GeneratorExit)):
                 raise
             raise _failure(error, name, self.sources[name].path) from error
 
     def close(self):
         """Leave nothing of the reload behind in the interpreter."""
         global _batch
-        if _batch is not self:
+        if self.thread is None:
             return
         builtins.__import__, _bootstrap._gcd_import, builtins.__build_class__ = self.originals
-        self.come = [name for name in list(sys.modules) if name in self.asked
-                     and name not in self.modules and name in self.scope]
+        come = [name for name in list(sys.modules) if name in self.asked
+                and name not in self.modules and name in self.scope]
+        self.names = [*come, *self.finished]
         for cached in self.caches if self.committed else ():
             _CACHED.cache_clear(cached)
         if not self.committed:
             self.undo()
-            for name in self.come:
+            for name in come:
                 self.forget(name)
             sys.modules.update(self.modules)
             _replace_leftovers(self, gains=False)
         self.views.clear()  # else it were garbage in cycles
         self.log.clear()
         _follow_code(self.versions if self.committed else [pair[::-1] for pair in self.versions])
-        if self.drops or not self.committed:
+        if self.drops or self.versions and not self.committed:
             gc.collect()  # else classes are met in __subclasses__()
         if self.collects:
             gc.enable()
@@ -1553,7 +1538,7 @@ def _held_by(holder, kind):
         yield BaseException.args.__set__, holder, BaseException.args.__get__(holder)
     elif _is_class(holder) and "__replaced_by__" not in _vars_of_class(holder):
         yield _set_bases, holder, _bases(holder)  # a tuple, which was made anew before
-    for base in (list, collections.deque):
+    for base in (list, deque):
         for index, item in enumerate(list(base.__iter__(holder)) if issubclass(kind, base) else ()):
             yield base.__setitem__, holder, index, item
     for member, value in _members(holder):
@@ -1605,8 +1590,8 @@ def _rename_elsewhere(batch):
     places += [(name, _running(name)) for name in others if name in paths]
     for name, version in places:
         namespace = _namespace_of(name)
-        for (module, level), pairs in version.facts.froms.items():
-            view = batch.views.get(_absolute(module, level, namespace))
+        for base, *_, pairs in version.facts.imports:
+            view = batch.views.get(_absolute(*base, namespace))
             if view is None:
                 continue
             exported = _exported(view.live) if ("*", "*") in pairs else ()
