@@ -1477,10 +1477,9 @@ def _still_held(pairs):
 
 def _replace(batch, pairs, found=None, deep=True):
     """Patch what holds the versions, or those found; return {id: Pair} of what is made anew."""
-    remade, stuck = {}, set()
-    others = tuple([pair.new for pair in (found or pairs).values()])
-    holders = [holder for holder in gc.get_referrers(*others) if type(holder) is not Pair
-               and holder is not others and holder is not batch.log]  # Python 3.13 finds the latter
+    remade, others = {}, tuple([pair.new for pair in (found or pairs).values()])
+    holders = [holder for holder in gc.get_referrers(*others)  # 3.13 finds the tuple
+               if holder is not others and holder is not batch.log and type(holder) is not Pair]
     if sys.version_info < (3, 9):  # instances do not tell their class yet
         holders += [obj for obj in gc.get_objects() if id(type(obj)) in pairs]
     for holder in sorted(holders, key=lambda each: type(each) is not CellType):  # first super()
@@ -1489,9 +1488,8 @@ def _replace(batch, pairs, found=None, deep=True):
             if other is not holder:
                 remade[id(holder)] = Pair(holder, other)
         except TypeError:  # Python refuses another class, or other bases
-            stuck.add(_place_of(holder if _is_class(holder) else type(holder)))
-    for place in stuck:
-        _log().warning("%s.%s: the new class has another layout: objects stay with the old", *place)
+            place = _place_of(holder if _is_class(holder) else type(holder))
+            _warn_once("%s.%s: the new class has another layout: objects stay with the old" % place)
     return remade
 
 
@@ -1530,17 +1528,17 @@ _CHANGEABLE = {
 
 
 def _patch(holder, pairs, do, deep=True):
-    """Replace what is paired in one object; return it, or if `deep` what has to stand for it."""
+    """Replace what is paired in one object; return it, or what has to stand for it, if `deep`."""
     kind = type(holder)
-    for base in (tuple, frozenset) if deep else ():
+    for base in tuple, frozenset:
         if issubclass(kind, base):
             other = base.__new__(kind, _all_kept(base.__iter__(holder), pairs))
             if _attributes(holder):
                 _attributes(other).update(_attributes(holder))
             return other
-    if deep and kind in _PARTS:
+    if kind in _PARTS:
         return kind(*_all_kept(_PARTS[kind](holder), pairs))
-    if deep and kind is getattr(types, "UnionType", 0):  # 3.10
+    if kind is getattr(types, "UnionType", 0):  # 3.10
         return functools.reduce(operator.or_, _all_kept(holder.__args__, pairs))
     for base, (set_parts, parts_of) in _CHANGEABLE.items():
         if issubclass(kind, base) and id(holder) not in pairs and (deep or base is type):
