@@ -1458,14 +1458,14 @@ def _still_held(pairs):
     held = {}
     for pair in pairs:
         for reference in weakref.getweakrefs(pair.new):
-            if reference.__callback__:  # else the class's base may have it (limit 7)
+            if reference.__callback__:  # a container's (a class's base has one without)
                 other = weakref.ref.__new__(type(reference), pair.kept, reference.__callback__)
                 for member, value in _members(reference):  # the key of a WeakValueDictionary's
                     member.__set__(other, value)
-                held[id(pair.new)], held[id(reference)] = pair, Pair(reference, other)
-        if id(pair.new) not in held:
-            with suppress(TypeError):  # an enum member that is an int, say
-                pair.new = weakref.ref(pair.new)
+                held[id(reference)] = Pair(reference, other)
+                held[id(pair.new)] = Pair(pair.new, pair.kept)  # lest it goes from there
+        with suppress(TypeError):  # an enum member that is an int, say
+            pair.new = weakref.ref(pair.new)
     if pairs:
         gc.collect(0)  # most are garbage, in cycles that the young objects make
     for pair in pairs:
@@ -1573,12 +1573,14 @@ def _held_by(holder, kind):
 
 def _clear_caches(reshaped):
     """Clear what abc and functools.singledispatch remember of classes whose shape has changed."""
-    abc, changed = sys.modules["abc"], set(map(id, reshaped))
-    classes = [cls for cls in gc.get_objects() if issubclass(type(cls), abc.ABCMeta)]
-    for cls in sorted(classes, key=lambda cls: len(_mro(cls))):
-        abc.ABCMeta._abc_caches_clear(cls)
-        if not changed.isdisjoint(map(id, _mro(cls)[1:])):
+    abc = sys.modules["abc"]
+    for cls in gc.get_objects():
+        if issubclass(type(cls), abc.ABCMeta):
+            abc.ABCMeta._abc_caches_clear(cls)
+    for cls in reshaped:  # to which the loop adds
+        if issubclass(type(cls), abc.ABCMeta):
             getattr(abc, "update_abstractmethods", id)(cls)  # 3.10
+        reshaped += type.__subclasses__(cls)
     for function in gc.get_referrers(*_codes_in(functools.singledispatch.__code__)):
         if type(function) is FunctionType:
             function.__dict__.get("_clear_cache", int)()
@@ -1676,8 +1678,8 @@ def deep_unload(module: Module, *, include: Names = (), exclude: Names = (),
             if type(owner) is str and owner in paths:
                 left[id(obj)] = owner
         found = left and _holders(left, list(sys.modules), 2_000_000, _beginnings(objects))
-        alive = {each: tuple(found[each]) for each in paths if each in left.values()}
-        return Unloaded(tuple(paths), alive)
+        return Unloaded(tuple(paths), {each: tuple(found[each]) for each in paths
+                                       if each in left.values()})
 
 
 def _to_unload(root, scope, force):
@@ -1703,7 +1705,8 @@ def _holders(wanted, names, most, others=()):
     found, queue, spaces = defaultdict(dict), [], map(_namespace_of, list(sys.modules))
     is_tracked = getattr(gc, "is_tracked", id)  # what is not tracked holds nothing; PyPy tracks all
     above = dict.fromkeys(map(id, [threading._active, *_frames(), *spaces]))  # passed by
-    for words, obj in [*[(f"{name}.__dict__", _namespace_of(name)) for name in names], *others]:
+    starts = [(f"{name}.__dict__", _namespace_of(name)) for name in names]
+    for words, obj in itertools.chain(starts, others):
         above[id(obj)] = words  # else {id: its holder}
         queue.append(obj)
     for holder in itertools.islice(queue, most):  # to which the loop adds
