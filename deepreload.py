@@ -1426,36 +1426,15 @@ def _newest(cls):
 # on the garbage collector to find who holds what.
 def _replace_leftovers(batch):
     """Put what is kept in the place of its other version, with what that was given meanwhile."""
-    pairs = list(batch.pairs.values())
-    batch.pairs.clear()
-    replaced = {id(pair.old): Pair(pair.old, pair.new) for pair in pairs
+    pairs = [pair for pair in batch.pairs.values() if pair.kept is not pair.new]
+    replaced = {id(pair.old): Pair(pair.old, pair.new) for pair in batch.pairs.values()
                 if pair.kept is pair.new and _is_class(pair.new)}
+    batch.pairs.clear()
     if replaced:
         if sys.implementation.name == "cpython":  # what was given by who had the old one only
             _gain(batch, replaced.values(), set(map(id, gc.get_objects(generation=0))))
         _replace(batch, replaced, deep=False)  # what was computed for the old stays its own
-    held = found = _still_held([pair for pair in pairs if pair.kept is not pair.new])
-    _gain(batch, held.values() if batch.views else ())  # else all was undone
-    for variable, value in contextvars.copy_context().items():
-        if id(value) in held:
-            batch.do(variable.set, held[id(value)].kept, old=value)
-    for _ in range(8):  # as deep as holders are nested that cannot be changed
-        found = found and _replace(batch, {**held, **found}, found)
-
-
-def _gain(batch, pairs, among=()):
-    """Give what is kept the attributes that only its other version has, or those `among` some."""
-    for pair in pairs:
-        space = _vars_of_class if _is_class(pair.new) else _attributes
-        had, gained = space(pair.kept) or (), dict(space(pair.new) or ())
-        for name in gained.keys() - had:
-            if name[:2] != "__" and (not among or id(gained[name]) in among):
-                batch.do(_set_attribute, pair.kept, name, gained[name], old=_MISSING)
-
-
-def _still_held(pairs):
-    """Return {id(new): Pair} of what somebody else holds, and of the weak references to that."""
-    held = {}
+    held = {}  # {id(new): Pair} of what somebody else holds, and of the weak references to that
     for pair in pairs:
         for reference in weakref.getweakrefs(pair.new):
             if reference.__callback__:  # a container's (a class's base has one without)
@@ -1472,7 +1451,23 @@ def _still_held(pairs):
         pair.new = pair.new() if type(pair.new) is weakref.ref else pair.new
         if pair.new is not None:
             held[id(pair.new)] = pair
-    return held
+    _gain(batch, held.values() if batch.views else ())  # else all was undone
+    for variable, value in contextvars.copy_context().items():
+        if id(value) in held:
+            batch.do(variable.set, held[id(value)].kept, old=value)
+    found = held
+    for _ in range(8):  # as deep as holders are nested that cannot be changed
+        found = found and _replace(batch, {**held, **found}, found)
+
+
+def _gain(batch, pairs, among=()):
+    """Give what is kept the attributes that only its other version has, or those `among` some."""
+    for pair in pairs:
+        space = _vars_of_class if _is_class(pair.new) else _attributes
+        had, gained = space(pair.kept) or (), dict(space(pair.new) or ())
+        for name in gained.keys() - had:
+            if name[:2] != "__" and (not among or id(gained[name]) in among):
+                batch.do(_set_attribute, pair.kept, name, gained[name], old=_MISSING)
 
 
 def _replace(batch, pairs, found=None, deep=True):
