@@ -704,6 +704,7 @@ class Batch:
         self.finished = {}  # {name: whether importing from it is safe}, in the order of finishing
         self.pairs, self.claimed = {}, {}  # {id(new): Pair}; {id(old): True} of what stays
         self.reshaped, self.caches = [], []  # classes with other bases or names; lru_caches
+        self.anew = {}  # {id of an old object that others may keep: its name}
         self.versions = []  # [(that has run, that runs now)]
         self.lazy = getattr(sys, "get_lazy_imports", str)() == "all"  # Python 3.15
         self.committed = self.drops = False  # the latter: whether classes have gone
@@ -765,7 +766,7 @@ class Batch:
             for name in come:
                 self.forget(name)
             sys.modules.update(self.modules)
-            _replace_leftovers(self, gains=False)
+            _replace_leftovers(self)
         self.views.clear()  # else it were garbage in cycles
         self.log.clear()
         _follow_code(self.versions if self.committed else [pair[::-1] for pair in self.versions])
@@ -921,7 +922,6 @@ class View(dict):
         self.live = live = _dict_of(self.module)
         self.old = old = dict(live)
         self.unbound, self.waiting = self.facts.binds.keys() - old, []  # see _keep_function()
-        self.anew = {}  # what others may keep the old object of
         runs = _running(source.name) or Version(None, None)
         self.build_class = batch.originals[2]
         metaclasses = [kind for kind in {*map(type, old.values())} if issubclass(kind, type)]
@@ -967,7 +967,8 @@ class View(dict):
             if old is not value:
                 live[name] = value = _keep(self.batch, old, value)
                 if old is not value and type(old) is type(value) not in _NO_RECORDS:
-                    self.anew[name] = old
+                    if _attributes(old):
+                        self.batch.anew[id(old)] = f"{self.name}.{name}"
         if not self.hidden:
             self.drop_hidden()  # which shows the module to this thread as it is
         parent, _, child = self.name.rpartition(".")
@@ -1368,17 +1369,16 @@ def _hand_on(batch, old, new):
 
     def __getattribute__(self, name):
         newest = _newest(type(self))
-        if newest is not type(self):
-            if name == "__class__":  # isinstance() wants another than type()
-                return newest
-            if _batch is None:  # else it might have to go back
-                with suppress(TypeError):  # of another layout
-                    _set_class_of(self, newest)
+        if name == "__class__":  # isinstance() wants another than type()
+            return newest
+        if _batch is None:  # else it might have to go back
+            with suppress(TypeError):  # of another layout
+                _set_class_of(self, newest)
         return get(self, name)
     # C code that makes instances itself trusts their layout
     if type.__getattribute__(old, "__new__") is object.__new__:
         batch.log.append((_set_attributes, old, dict(_vars_of_class(old))))
-        type.__setattr__(old, "__replaced_by__", CellType(new))  # which follows, as all cells do
+        type.__setattr__(old, "__replaced_by__", new)
         type.__setattr__(old, "__getattribute__", __getattribute__)
         if kind is not type:
             _set_bases(Replaced, (kind,))  # a class statement calls __init_subclass__()
@@ -1389,7 +1389,7 @@ def _hand_on(batch, old, new):
 def _newest(cls):
     """Return the class that stands for an old one now, after any number of reloads."""
     while "__replaced_by__" in _vars_of_class(cls):
-        cls = _vars_of_class(cls)["__replaced_by__"].cell_contents
+        cls = _vars_of_class(cls)["__replaced_by__"]
     return cls
 
 
@@ -1397,29 +1397,40 @@ def _newest(cls):
 # Guarantees that registries which decorators, metaclasses and __init_subclass__ fill hold what the
 # program uses, and that instances, subclasses and names follow where a class was made anew.  Relies
 # on the garbage collector to find who holds what.
-def _replace_leftovers(batch, gains=True):
-    """Put what is kept in the place of its other version, with what that was given, if `gains`."""
-    pairs = list(batch.pairs.values())
-    batch.pairs.clear()
-    replaced = {id(pair.old): Pair(pair.old, pair.new) for pair in pairs
+def _replace_leftovers(batch):
+    """Put what is kept in the place of its other version, with what that was given meanwhile."""
+    pairs = [pair for pair in batch.pairs.values() if pair.kept is not pair.new]
+    replaced = {id(pair.old): Pair(pair.old, pair.new) for pair in batch.pairs.values()
                 if pair.kept is pair.new and _is_class(pair.new)}
+    batch.pairs.clear()
     if replaced:
         if sys.implementation.name == "cpython":  # what was given by who had the old one only
             _gain(batch, replaced.values(), set(map(id, gc.get_objects(generation=0))))
         _replace(batch, replaced, deep=False)  # what was computed for the old stays its own
-    held = _still_held([pair for pair in pairs if pair.kept is not pair.new])
-    _gain(batch, held.values() if gains else ())
-    for pair in list(held.values()):
-        for reference in _references_to(pair.new):
-            other = weakref.ref.__new__(type(reference), pair.kept, reference.__callback__)
-            for member, value in _members(reference):  # the key of a WeakValueDictionary's
-                member.__set__(other, value)
-            held[id(reference)] = Pair(reference, other)
+    held = {}  # {id(new): Pair} of what somebody else holds, and of the weak references to that
+    for pair in pairs:
+        for reference in weakref.getweakrefs(pair.new):
+            if reference.__callback__ or not _is_class(pair.new):  # else one of its base's
+                other = weakref.ref.__new__(type(reference), pair.kept, reference.__callback__)
+                for member, value in _members(reference):  # the key of a WeakValueDictionary's
+                    member.__set__(other, value)
+                held[id(reference)] = Pair(reference, other)
+                held[id(pair.new)] = Pair(pair.new, pair.kept)  # lest it goes from there
+        with suppress(TypeError):  # an enum member that is an int, say
+            pair.new = weakref.ref(pair.new)
+    if pairs:
+        gc.collect(0)  # most are garbage, in cycles that the young objects make
+    for pair in pairs:
+        pair.new = pair.new() if type(pair.new) is weakref.ref else pair.new
+        if pair.new is not None:
+            held[id(pair.new)] = pair
+    _gain(batch, held.values() if batch.views else ())  # else all was undone
     for variable, value in contextvars.copy_context().items():
         if id(value) in held:
             batch.do(variable.set, held[id(value)].kept, old=value)
+    found = held
     for _ in range(8):  # as deep as holders are nested that cannot be changed
-        held = held and _replace(batch, held)
+        found = found and _replace(batch, {**held, **found}, found)
 
 
 def _gain(batch, pairs, among=()):
@@ -1432,41 +1443,21 @@ def _gain(batch, pairs, among=()):
                 batch.do(_set_attribute, pair.kept, name, gained[name], old=_MISSING)
 
 
-def _still_held(pairs):
-    """Return {id(new): Pair} of those Pairs whose new version somebody else holds."""
-    for pair in pairs:
-        if not _references_to(pair.new):
-            with suppress(TypeError):  # an enum member that is an int, say
-                pair.new = weakref.ref(pair.new)
-    if pairs:
-        gc.collect(0)  # most are garbage, in cycles that the young objects make
-    for pair in pairs:
-        if type(pair.new) is weakref.ref:
-            pair.new = pair.new()
-    return {id(pair.new): pair for pair in pairs if pair.new is not None}
-
-
-def _references_to(obj):
-    """Return the weak references to an object; of a class only those that containers have."""
-    return [each for each in weakref.getweakrefs(obj) if each.__callback__ or not _is_class(obj)]
-
-
-def _replace(batch, held, deep=True):
-    """Patch what holds the other versions; return {id: Pair} of what is made anew for that."""
-    remade, stuck = {}, set()
-    others = tuple([pair.new for pair in held.values()])  # which 3.13 finds among the holders
-    holders = [holder for holder in gc.get_referrers(*others) if holder is not others]
+def _replace(batch, pairs, found=None, deep=True):
+    """Patch what holds the versions, or those found; return {id: Pair} of what is made anew."""
+    remade, others = {}, tuple([pair.new for pair in (found or pairs).values()])
+    holders = [holder for holder in gc.get_referrers(*others)  # 3.13 finds the tuple
+               if holder is not others and holder is not batch.log and type(holder) is not Pair]
     if sys.version_info < (3, 9):  # instances do not tell their class yet
-        holders += [obj for obj in gc.get_objects() if id(type(obj)) in held]
+        holders += [obj for obj in gc.get_objects() if id(type(obj)) in pairs]
     for holder in sorted(holders, key=lambda each: type(each) is not CellType):  # first super()
         try:
-            other = _patch(holder, held, batch.do, deep)
+            other = _patch(holder, pairs, batch.do, deep)
             if other is not holder:
                 remade[id(holder)] = Pair(holder, other)
         except TypeError:  # Python refuses another class, or other bases
-            stuck.add(_place_of(holder if _is_class(holder) else type(holder)))
-    for place in stuck:
-        _log().warning("%s.%s: the new class has another layout: objects stay with the old", *place)
+            place = _place_of(holder if _is_class(holder) else type(holder))
+            _warn_once("%s.%s: the new class has another layout: objects stay with the old" % place)
     return remade
 
 
@@ -1487,35 +1478,36 @@ def _attributes(obj):
             return found if type(found) is dict else None
 
 
-def _set_keys(holder, keys):
+def _set_keys(kind, holder, keys):
     """Give a dict other keys: each is taken out and put in, as other threads look for others."""
-    kind = OrderedDict if issubclass(type(holder), OrderedDict) else dict
     for (old, value), key in zip(list(kind.items(holder)), keys):
         kind.pop(holder, old, None)
         kind.__setitem__(holder, key, value)
 
 
+# How to set, and get, the parts of what can be changed as a whole only
 _CHANGEABLE = {
     set: (set.__init__, set.__iter__), type: (_set_bases, _bases),
-    OrderedDict: (_set_keys, OrderedDict.keys), dict: (_set_keys, dict.keys),
+    OrderedDict: (functools.partial(_set_keys, OrderedDict), OrderedDict.keys),
+    dict: (functools.partial(_set_keys, dict), dict.keys),
+    FunctionType: (vars(FunctionType)["__defaults__"].__set__, lambda f: f.__defaults__ or ()),
+    BaseException: (BaseException.args.__set__, BaseException.args.__get__),
     functools.partial: (functools.partial.__setstate__, lambda f: f.__reduce__()[2])}
 
 
 def _patch(holder, pairs, do, deep=True):
-    """Replace what is paired in one object; return it, or if `deep` what has to stand for it."""
+    """Replace what is paired in one object; return it, or what has to stand for it, if `deep`."""
     kind = type(holder)
-    if kind is Pair or holder is _batch.log:  # these say what was before
-        return holder
-    for base in (tuple, frozenset) if deep else ():
+    for base in tuple, frozenset:
         if issubclass(kind, base):
             other = base.__new__(kind, _all_kept(base.__iter__(holder), pairs))
             if _attributes(holder):
                 _attributes(other).update(_attributes(holder))
             return other
-    if deep and kind in _PARTS:
+    if kind in _PARTS:
         return kind(*_all_kept(_PARTS[kind](holder), pairs))
-    if deep and kind is getattr(types, "UnionType", 0):  # 3.10
-        return functools.reduce(operator.or_, *_all_kept([holder.__args__], pairs))
+    if kind is getattr(types, "UnionType", 0):  # 3.10
+        return functools.reduce(operator.or_, _all_kept(holder.__args__, pairs))
     for base, (set_parts, parts_of) in _CHANGEABLE.items():
         if issubclass(kind, base) and id(holder) not in pairs and (deep or base is type):
             parts = tuple(parts_of(holder))
@@ -1532,12 +1524,6 @@ def _held_by(holder, kind):
     """Yield (function, *arguments, value): the function sets a value where that is held."""
     if kind is CellType:
         yield setattr, holder, "cell_contents", _content(holder)
-    elif kind is FunctionType:
-        yield setattr, holder, "__defaults__", holder.__defaults__
-    elif issubclass(kind, BaseException):
-        yield BaseException.args.__set__, holder, BaseException.args.__get__(holder)
-    elif _is_class(holder) and "__replaced_by__" not in _vars_of_class(holder):
-        yield _set_bases, holder, _bases(holder)  # a tuple, which was made anew before
     for base in (list, deque):
         for index, item in enumerate(list(base.__iter__(holder)) if issubclass(kind, base) else ()):
             yield base.__setitem__, holder, index, item
@@ -1555,12 +1541,14 @@ def _held_by(holder, kind):
 
 def _clear_caches(reshaped):
     """Clear what abc and functools.singledispatch remember of classes whose shape has changed."""
-    abc, changed = sys.modules["abc"], set(map(id, reshaped))
-    classes = [cls for cls in gc.get_objects() if issubclass(type(cls), abc.ABCMeta)]
-    for cls in sorted(classes, key=lambda cls: len(_mro(cls))):
-        abc.ABCMeta._abc_caches_clear(cls)
-        if not changed.isdisjoint(map(id, _mro(cls)[1:])):
+    abc = sys.modules["abc"]
+    for cls in gc.get_objects():
+        if issubclass(type(cls), abc.ABCMeta):
+            abc.ABCMeta._abc_caches_clear(cls)
+    for cls in reshaped:  # to which the loop adds
+        if issubclass(type(cls), abc.ABCMeta):
             getattr(abc, "update_abstractmethods", id)(cls)  # 3.10
+        reshaped += type.__subclasses__(cls)
     for function in gc.get_referrers(*_codes_in(functools.singledispatch.__code__)):
         if type(function) is FunctionType:
             function.__dict__.get("_clear_cache", int)()
@@ -1575,20 +1563,19 @@ _version_of_script = functools.lru_cache(8)(Version)  # whose facts are kept
 _warn_once = functools.lru_cache(None)(lambda text: _log().warning(text))
 
 
-def _versions_of_main():
-    """Return the Versions of the running script, and of a notebook's cells."""
+def _statements_of(names):
+    """Return [(name, Version)] of modules, of a notebook's cells, and of the running script."""
     path = _namespace_of("__main__").get("__file__")
-    return [*_cells, _runs.get(path) or _version_of_script(_stat(path), None, path)]
+    main = [*_cells, _runs.get(path) or _version_of_script(_stat(path), None, path)]
+    return [(name, _running(name)) for name in names] + [("__main__", each) for each in main]
 
 
 def _rename_elsewhere(batch):
     """Bind anew what the script, and modules that are not executed again, have imported by name."""
-    places = [("__main__", version) for version in _versions_of_main()]
     paths = _paths(_Scope(named=next(iter(batch.views), "")))
     _note_importers(paths)
     others = {each for name in batch.views for each in _importers[name]} - batch.views.keys()
-    places += [(name, _running(name)) for name in others if name in paths]
-    for name, version in places:
+    for name, version in _statements_of(others & paths.keys()):
         namespace = _namespace_of(name)
         for base, *_, pairs in version.facts.imports:
             view = batch.views.get(_absolute(*base, namespace))
@@ -1603,14 +1590,9 @@ def _rename_elsewhere(batch):
 
 def _tell_who_keeps_old(batch):
     """Log, once each, who keeps an object that was made anew: the routes of a server, say."""
-    old = {}
-    for view in batch.views.values():
-        old.update((id(obj), f"{view.name}.{name}") for name, obj in view.anew.items()
-                   if _attributes(obj))
-    if old:
-        starts = [(f"{name}.__dict__", _namespace_of(name))
-                  for name in _paths(_Scope()) if name not in batch.views]
-        for name, ways in _holders(old, starts, 5000).items():
+    if batch.anew:
+        others = [name for name in _paths(_Scope()) if name not in batch.views]
+        for name, ways in _holders(batch.anew, others, 5000).items():
             _warn_once(f"{name} was made anew; {next(iter(ways))} keeps the old one")
 
 
@@ -1645,41 +1627,39 @@ def deep_unload(module: Module, *, include: Names = (), exclude: Names = (),
         scope = _Scope(include, exclude, name)
         for each in _to_unload(name, scope, force):
             _call_hook(each)
-        names = dict.fromkeys(_to_unload(name, scope, force=True))  # hooks may import
-        modules = list(map(sys.modules.pop, names))  # in one step: no interrupt comes between
-        for each, module in zip(names, modules):
+        paths = _to_unload(name, scope, force=True)  # hooks may import
+        modules = list(map(sys.modules.pop, paths))  # in one step: no interrupt comes between
+        for (each, path), module in zip(paths.items(), modules):
             parent, _, child = each.rpartition(".")
             if _namespace_of(parent).get(child) is module:
                 del _namespace_of(parent)[child]
-            path = _path_of(_dict_of(module)["__spec__"])
             _runs.pop(path, None)  # in PyPy code holds its module
             _drop_bytecode(path)
         del modules, module
-        _note_importers(names)  # of which nothing runs any more
+        _note_importers(paths)  # of which nothing runs any more
         for clear in [_ahead.clear, *_namespace_of("typing").get("_cleanups", ())]:
             clear()  # Optional[C] and the like are cached with their classes
         gc.collect()
         left, objects = {}, gc.get_objects()  # kept, as an id lasts as long as its object
         for obj in objects:  # a namespace lives on in functions, a class on its own
             owner = obj.get("__name__") if type(obj) is dict else _place_of(obj)[0]
-            if type(owner) is str and owner in names:
+            if type(owner) is str and owner in paths:
                 left[id(obj)] = owner
-        found = _holders(left, _beginnings(objects), 2_000_000) if left else {}
-        alive = {each: tuple(found[each]) for each in names if each in left.values()}
-        return Unloaded(tuple(names), alive)
+        found = left and _holders(left, list(sys.modules), 2_000_000, _beginnings(objects))
+        return Unloaded(tuple(paths), {each: tuple(found[each]) for each in paths
+                                       if each in left.values()})
 
 
 def _to_unload(root, scope, force):
-    """Return the names, dependents first; raise ImportError if a module outside imports one."""
-    names = _paths(_Scope(scope.include, named=root))
-    imports = {name: {*_targets(name, _running(name), True), *_parents(name)} for name in names}
-    main = [_targets("__main__", version, True) for version in _versions_of_main()]
-    imports["__main__"] = set().union(*main)
+    """Return {name: path}, dependents first; raise ImportError if a module outside imports one."""
+    names, imports = _paths(_Scope(scope.include, named=root)), defaultdict(set)
+    for name, version in _statements_of(names):
+        imports[name].update(_targets(name, version, True), _parents(name))
     own = _paths(scope).keys() - scope.above
     inside = sorted(name for name in own if _matches(name, (root,)))
     below = _order(inside, lambda name: sorted(imports[name] & own))
-    used = _order(imports.keys() - below, lambda name: imports.get(name, set()).difference(inside))
-    gone = [name for name in reversed(below) if name not in used]
+    used = _order(imports.keys() - below, lambda name: imports[name].difference(inside))
+    gone = {name: names[name] for name in reversed(below) if name not in used}
     outside = [name for name in names.keys() - gone if _targets(name, _running(name)).keys() & gone]
     if _batch or outside and not force:
         reason = f"imported by {_listing(sorted(outside))}; unload these first, or pass force=True"
@@ -1688,12 +1668,13 @@ def _to_unload(root, scope, force):
     return gone
 
 
-def _holders(wanted, starts, most):
-    """Return {name: {way: None}} of who holds {id: name}, from (words, object) on."""
+def _holders(wanted, names, most, others=()):
+    """Return {name: {way: None}} of who holds {id: name}: modules, others as (words, object)."""
     found, queue, spaces = defaultdict(dict), [], map(_namespace_of, list(sys.modules))
     is_tracked = getattr(gc, "is_tracked", id)  # what is not tracked holds nothing; PyPy tracks all
     above = dict.fromkeys(map(id, [threading._active, *_frames(), *spaces]))  # passed by
-    for words, obj in starts:
+    starts = [(f"{name}.__dict__", _namespace_of(name)) for name in names]
+    for words, obj in itertools.chain(starts, others):
         above[id(obj)] = words  # else {id: its holder}
         queue.append(obj)
     for holder in itertools.islice(queue, most):  # to which the loop adds
@@ -1714,8 +1695,7 @@ def _way_to(part, holder, above, wanted):
         link = _link(part, holder)
         way = link + way if link and id(holder) not in wanted else ""
         part, holder = holder, above[id(holder)]
-    if " " in holder:  # no expression that could go on
-        return holder
+    way *= " " not in holder  # else no expression that could go on
     way = re.sub(r"__dict__\['(\w+)'\]|\.__dict__$", r"\1", holder + way)[:300]
     return re.sub(r"^logging\.[.\w]+\.loggerDict\[(.+?)\]", r"logging.getLogger(\1)", way)
 
@@ -1740,8 +1720,6 @@ def _beginnings(objects):
     for obj in objects:
         if type(obj) is types.CoroutineType and obj.cr_frame and not obj.cr_running:
             yield f"asyncio task in {where(obj.cr_frame)}", obj
-    for name in list(sys.modules):
-        yield f"{name}.__dict__", _namespace_of(name)
     for ident, frame in sys._current_frames().items():
         thread = threading._active.get(ident)
         name = getattr(thread, "_name", ident)
