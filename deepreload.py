@@ -53,13 +53,13 @@ if TYPE_CHECKING:
 # The data, in the order in which a reload makes it:
 #   Version   one version of a file: its stat when it was read, its code, the facts of the code
 #   Facts     imports: [((module, level), names, late, [(attribute, name bound)])], binds: {name:
-#             times}, sets: what `global` binds; whether it looks, is lazy
+#             times}, sets: what `global` binds, bound: all of these, or False if nothing tells all
 #   _paths    {name: path} of the loaded modules in a scope; _targets: who imports whom
 #   Source    a module to execute: its name, spec and path, and the Version to execute
 #   Batch     one reload: the Sources not executed yet, and a log of (function, arguments)
 #   View      the namespace that the code of one module sees: the live one, less what is hidden
 #   pairs     {id(new): Pair}: what the code has made, and the old object that stays for it
-Facts = namedtuple("Facts", "imports binds sets looks lazy")
+Facts = namedtuple("Facts", "imports binds sets bound looks lazy")
 Source = namedtuple("Source", "name spec path version")
 
 _MISSING = object()
@@ -257,13 +257,6 @@ class Version:
                 code = compile(file.read(), self.path, "exec", dont_inherit=True)
         return _facts(code)
 
-    @functools.cached_property
-    def bound(self):
-        """What its code has bound, or None if no statement shows all of it."""
-        facts = self.facts
-        blind = facts.looks or any("*" in names for _, names, *_ in facts.imports)
-        return None if blind else facts.sets.union(facts.binds) - _GIVEN
-
 
 def _stat(path):
     """Return what os.stat() says of a file, for comparing with != only; None if there is none."""
@@ -352,6 +345,8 @@ _IMPORT, _CONST, _STORE, _GLOBAL, _LOAD, _WIDE = map(opcode.opmap.get, (
 _IMPORTS, _GLOBALS, _STORES, _LOADS = [bytes(op in wanted for op in range(256)) for wanted in (
     {_IMPORT}, {_GLOBAL}, {_STORE, _GLOBAL}, {_LOAD})]
 _LOOKING = {"globals", "locals", "vars", "dir"}
+_GIVEN = {"__name__", "__doc__", "__package__", "__loader__", "__spec__", "__file__", "__cached__",
+          "__path__", "__builtins__"}  # what a module has before its code is executed
 
 
 def _codes_in(code):
@@ -385,7 +380,8 @@ def _facts(code):
         if each is code:
             binds.update(names_of(_STORES))
             looks += _LOOKING.intersection(names) and _LOOKING.intersection(names_of(_LOADS))
-    return Facts(imports, binds, sets, looks, lazy)
+    shown = not looks and not any("*" in wanted for _, wanted, *_ in imports)
+    return Facts(imports, binds, sets, shown and sets.union(binds) - _GIVEN, looks, lazy)
 
 
 def _words(code, raw):
@@ -894,8 +890,6 @@ def _restore_namespace(namespace, saved):
 # Guarantees that other threads find every name at any moment, while the code finds what a new
 # process would give it.  Relies on LOAD_NAME and STORE_NAME asking the mapping that exec() gets.
 
-_GIVEN = {"__name__", "__doc__", "__package__", "__loader__", "__spec__", "__file__", "__cached__",
-          "__path__", "__builtins__"}  # what an import starts with
 _set_class_of = vars(object)["__class__"].__set__  # of proxies, too; TypeError if Python refuses
 
 
@@ -940,8 +934,9 @@ class View(dict):
         if source.spec.submodule_search_locations is None:
             live.pop("__path__", None)
         live.pop("__annotations__", None)
-        bound = old.keys() - _GIVEN if runs.bound is None or self.facts.looks else runs.bound
-        hidden = self.hidden = (bound | runs.left).intersection(old) - self.facts.sets
+        bound = runs.facts.bound
+        bound = old.keys() - _GIVEN if bound is False or self.facts.looks else bound | runs.left
+        hidden = self.hidden = bound.intersection(old) - self.facts.sets
         for name, value in old.items() if "__path__" in old else ():
             child = f"{self.name}.{name}"
             if value is sys.modules.get(child, self):
