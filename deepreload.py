@@ -2026,20 +2026,15 @@ class _Runner(Watcher):
         for word in _options.include + _options.exclude + _options.restart:
             if word.isidentifier() and word not in sys.modules and not _find_spec(word):
                 _say(f"there is no module {word!r}")
-        self.path, self.stat = path, _stat(path)
+        loader = spec.loader if spec else SourceFileLoader("__main__", path)
+        self.path, self.stat, self.read = path, _stat(path), lambda: loader.get_data(path)
         _tell(path, self.stat)
-        self.loader = spec.loader if spec else SourceFileLoader("__main__", path)
-        self.version = _runs[path] = self.read()
+        self.text = self.read()
+        code = compile(self.text, path, "exec", dont_inherit=True)
+        self.version = _runs[path] = Version(self.stat, code)
         module = sys.modules["__main__"] = ModuleType("__main__")
-        vars(module).update(__builtins__=builtins, __file__=path, __loader__=self.loader,
+        vars(module).update(__builtins__=builtins, __file__=path, __loader__=loader,
                             __spec__=spec, __package__=spec and spec.parent)
-
-    def read(self):
-        """Return the Version that the script's file holds, with its text."""
-        text = self.loader.get_data(self.path)
-        version = Version(self.stat, compile(text, self.path, "exec", dont_inherit=True))
-        version.text = text
-        return version
 
     def _look(self):
         changed, stat = super()._look(), _stat(self.path)
@@ -2065,18 +2060,18 @@ class _Runner(Watcher):
     def swap(self, stat):
         """Let the script's functions follow their code, if nothing but their bodies has changed."""
         import ast
-        self.stat, before = stat, self.version
-        version = self.read()
-        old, new = ast.parse(before.text), ast.parse(version.text)
+        self.stat, before, text = stat, self.text, self.read()
+        version = Version(stat, compile(text, self.path, "exec", dont_inherit=True))
+        old, new = ast.parse(before), ast.parse(text)
         for node in itertools.chain(ast.walk(old), ast.walk(new)):
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):  # its kind must stay, too
                 used = {getattr(each, "id", type(each).__name__) for each in ast.walk(node)}
                 node.body = sorted(used & {"super", "__class__", "Yield", "YieldFrom"})
         if ast.dump(old) != ast.dump(new):
             return _say("changes outside function bodies wait for a new start (--restart __main__)")
-        _move_lines(self.path, before, version)
-        self.version = version
-        return version.text != before.text
+        _move_lines(self.path, self.version, version)
+        self.version, self.text = version, text
+        return text != before
 
 
 if __name__ == "__main__":  # what runs must be the module that others import, and not this one
