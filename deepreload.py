@@ -1830,6 +1830,7 @@ class Watcher(threading.Thread):
                 before, found = found, self._look()
                 if found and found == before:  # a checkout comes as one
                     self._reload(found)
+                    before = found = {}
             except BaseException as error:  # whatever it is: the next save must be seen
                 _log().error("%s", error, exc_info=error.__cause__ or error)
 
