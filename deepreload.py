@@ -37,7 +37,7 @@ from collections import Counter, OrderedDict, defaultdict, deque, namedtuple
 from contextlib import closing, suppress
 from fnmatch import fnmatchcase
 from importlib import _bootstrap
-from importlib.machinery import ExtensionFileLoader, ModuleSpec
+from importlib.machinery import ExtensionFileLoader, ModuleSpec, SourceFileLoader
 from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 
 __version__ = "2.0"
@@ -1770,14 +1770,13 @@ class Watcher(threading.Thread):
         self.stop()
 
     def run(self) -> None:
-        while not self._stopped.wait(self._interval):
+        before = found = {}
+        while not self._stopped.wait(self._interval if found == before else 0.05):
             try:
-                before, found = None, self._look()
-                while found and found != before:  # a checkout comes as one
-                    self._stopped.wait(0.05)
-                    before, found = found, self._look()
-                if found:
+                before, found = found, self._look()
+                if found and found == before:  # a checkout comes as one
                     self._reload(found)
+                    before = found = {}
             except BaseException as error:  # whatever it is: the next save must be seen
                 _log().error("%s", error, exc_info=error.__cause__ or error)
 
@@ -1852,7 +1851,6 @@ def main() -> int:
     flag("--quiet", help="say only what fails")
     flag("--graph", help="import the script, and print what imports what")
     add("--version", action="version", version=f"deepreload {__version__}")
-    add("--told", default="", help=argparse.SUPPRESS)  # the parent's, for its child
     flag("-m", help="run a module, as python -m does")
     add("argv", nargs=argparse.PARSER, metavar="script", help="script and arguments")
     parser.parse_args(namespace=_options)
@@ -1889,15 +1887,16 @@ def _supervise():
     for option in vars(_options):
         if "--" + option in _options.argv:
             _say(f"--{option} goes to {_options.argv[0]}: options for deepreload come first")
-    start = f"import sys; sys.path[:] = {sys.path!a}; import {__name__} as it; sys.exit(it.main())"
-    command = [sys.executable, *subprocess._args_from_interpreter_flags(),
-               *["-u"] * getattr(sys.stdout, "write_through", False), "-c", start, "--once"]
     with tempfile.TemporaryDirectory() as folder:
         told = os.path.join(folder, "told")
+        start = (f"import sys; sys.path[:] = {sys.path!a}; import {__name__} as it; "
+                 f"it._options.told = {told!a}; sys.exit(it.main())")
+        command = [sys.executable, *subprocess._args_from_interpreter_flags(),
+                   *["-u"] * getattr(sys.stdout, "write_through", False), "-c", start, "--once"]
         while True:
             status = None
             with open(told, "w+") as file:
-                child = subprocess.Popen([*command, "--told", told, *sys.argv[1:]], close_fds=False)
+                child = subprocess.Popen([*command, *sys.argv[1:]], close_fds=False)
                 status = 128 - child.returncode if child.wait() < 0 else child.returncode
                 stats.update(map(ast.literal_eval, file))
             if signals or not stats:
@@ -1909,23 +1908,24 @@ def _wait_for_save(stats, status):
     """Wait until a file of the program is saved, or new beside what -m runs; return the stats."""
     import glob
     beside = {os.path.dirname(path) + "/*.py" for path in stats} if _options.m else ()
-    there = {path: _stat(path) for path in itertools.chain(*map(glob.glob, beside))}
-    now = stats = {**there, **stats}
+
+    def look():
+        paths = itertools.chain(stats, *map(glob.glob, beside))
+        return {path: _stat(path) or stats.get(path) for path in paths}
+    now = stats = {**look(), **stats}
     _say(f"{_options.argv[0]} ended with status {status}; it runs again on the next save "
          "(Ctrl-C leaves)", failed=status)
     while now == stats:
         time.sleep(_options.interval)
-        paths = itertools.chain(stats, *map(glob.glob, beside))
-        now = {path: _stat(path) or stats.get(path) for path in paths}
-    for path, stat in now.items():
-        _drop_bytecode(path, stat)  # it knows its source by whole seconds only
+        now = look()
     return now
 
 
 def _tell(path, stat):
     """Tell the parent of a file that is executed, or fails; at once, as who is killed cannot."""
-    if path and _options.told and _stat(_options.told) and not _is_foreign(path):
-        with open(_options.told, "a") as file:  # if it is there: a daemon may outlive it
+    if path and _options.told and not _is_foreign(path):
+        _drop_bytecode(path, stat)  # an earlier run's: it knows its source by whole seconds only
+        with suppress(OSError), open(_options.told, "a") as file:  # a daemon may outlive the parent
             print(ascii((path, stat)), file=file)
 
 
@@ -1950,9 +1950,8 @@ def _run():
             open(_options.told or os.devnull, "w").close()
         raise
     except BaseException as error:
-        for path, stat in _concerned(error).items():
-            if path not in _runs:  # what runs may have been saved since it was executed
-                _tell(path, stat)
+        for path in _concerned(error).keys() - _runs:  # what runs may have been saved since
+            _tell(path, _stat(path))
         sys.excepthook(type(error), error, error.__traceback__)
         return 130 if isinstance(error, KeyboardInterrupt) else 1
 
@@ -1974,11 +1973,11 @@ class _Runner(Watcher):
         for word in _options.include + _options.exclude + _options.restart:
             if word.isidentifier() and word not in sys.modules and not _find_spec(word):
                 _say(f"there is no module {word!r}")
-        loader = spec.loader if spec else importlib.machinery.SourceFileLoader("__main__", path)
+        loader = spec.loader if spec else SourceFileLoader("__main__", path)
         self.path, self.stat, self.read = path, _stat(path), lambda: loader.get_data(path)
         _tell(path, self.stat)
-        self.source = self.read()
-        code = compile(self.source, path, "exec", dont_inherit=True)
+        self.text = self.read()
+        code = compile(self.text, path, "exec", dont_inherit=True)
         self.version = _runs[path] = Version(self.stat, code)
         module = sys.modules["__main__"] = ModuleType("__main__")
         vars(module).update(__builtins__=builtins, __file__=path, __loader__=loader,
@@ -1997,31 +1996,29 @@ class _Runner(Watcher):
             return os.kill(os.getpid(), 15)  # SIGTERM
         try:
             names = reload_changed(include=_options.include, exclude=_options.exclude)
-            if "__main__" in changed:
-                names += self.swap()
+            if "__main__" in changed and self.swap(changed["__main__"]):
+                names.append("__main__")
         except BaseException as error:
             _say(f"the old code goes on\n{_user_traceback(error)}{error}", failed=True)
             names += getattr(error, "reloaded", ())
         if names:
             _say(f"reloaded {_listing(names)}")
 
-    def swap(self):
+    def swap(self, stat):
         """Let the script's functions follow their code, if nothing but their bodies has changed."""
         import ast
-        self.stat, before, source = _stat(self.path), self.source, self.read()
-        code = compile(source, self.path, "exec", dont_inherit=True)
-        old, new = ast.parse(before), ast.parse(source)
+        self.stat, before, text = stat, self.text, self.read()
+        version = Version(stat, compile(text, self.path, "exec", dont_inherit=True))
+        old, new = ast.parse(before), ast.parse(text)
         for node in itertools.chain(ast.walk(old), ast.walk(new)):
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):  # its kind must stay, too
                 used = {getattr(each, "id", type(each).__name__) for each in ast.walk(node)}
                 node.body = sorted(used & {"super", "__class__", "Yield", "YieldFrom"})
         if ast.dump(old) != ast.dump(new):
-            _say(f"{_options.argv[0]} has changed beyond the bodies of its functions: that waits "
-                 "for the next start (--restart __main__ restarts at once)")
-            return []
-        _move_lines(self.path, self.version, Version(self.stat, code))
-        self.version, self.source = _runs[self.path], source
-        return ["__main__"] * (source != before)
+            return _say("changes outside function bodies wait for a new start (--restart __main__)")
+        _move_lines(self.path, self.version, version)
+        self.version, self.text = version, text
+        return text != before
 
 
 if __name__ == "__main__":  # what runs must be the module that others import, and not this one
@@ -2029,6 +2026,5 @@ if __name__ == "__main__":  # what runs must be the module that others import, a
 if hasattr(os, "register_at_fork"):  # the threads that may hold the lock are not in the child
     os.register_at_fork(after_in_child=lambda: globals().update(_lock=threading.RLock()))
 _note_what_runs()
-for _name in _paths(_Scope()):  # what runs is what their files say now
-    _running(_name)
-_follow_code([(version, version) for version in _runs.values()])  # functions hold this very code
+# What runs is what the files say now; from here on functions hold this very code
+_follow_code([(version, version) for version in filter(None, map(_running, _paths(_Scope())))])
