@@ -1692,22 +1692,16 @@ class HeldFunctions(Case):
 class Escaping(Case):
     """Functions that no binding shows: closures made before, slots, C structures, what decorators keep."""
 
-    def changed(self, text, then, want, **held):
-        """As follows(), by reload_changed(); deco.py is not executed again."""
-        before, after = text if isinstance(text, tuple) else (text, text)
-        with self.subTest(after):
-            self.forget("mod")
-            mod = self.load(before.replace("$", "1"))
-            held = {name: eval(each, vars(mod)) for name, each in held.items()}
-            self.write(mod=after.replace("$", "2"))
-            self.assertEqual(reload_changed(), ["mod"])
-            self.assertEqual(eval(then, {**vars(mod), "mod": mod, **held}), want)
+    def edit(self, text, name="mod"):
+        """For follows(): by reload_changed(); deco.py is not executed again."""
+        self.write(**{name: text})
+        self.assertEqual(reload_changed(), [name])
 
     def test_closures_made_before(self):
         text = ("def make(k):\n    def inner(): return $, k\n    return inner\ndef deco(f):\n"
                 "    def wrapper(): return $, f()\n    return wrapper\nclass A:\n"
                 "    def m(self): return lambda: $")
-        self.changed(text, "inner(), function(), wrapped()", ((2, 5), 2, (2, "own")), inner="make(5)",
+        self.follows(text, "inner(), function(), wrapped()", ((2, 5), 2, (2, "own")), inner="make(5)",
                      function="A().m()", wrapped="deco(lambda: 'own')")
         mod = sys.modules["mod"]
         inner = mod.make(5)
@@ -1723,8 +1717,8 @@ class Escaping(Case):
         self.write(deco="class Wrapper:\n    __slots__ = ('__wrapped__',)\n"
                    "    def __init__(self, f): self.__wrapped__ = f\n"
                    "    def __call__(self, *args): return self.__wrapped__(*args)")
-        self.changed("from deco import Wrapper\n@Wrapper\ndef f(): return $", "f(), mod.f()", (2, 2), f="f")
-        self.changed("import functools, collections, itertools\ndef make(n):\n    def inner(*a): return n, "
+        self.follows("from deco import Wrapper\n@Wrapper\ndef f(): return $", "f(), mod.f()", (2, 2), f="f")
+        self.follows("import functools, collections, itertools\ndef make(n):\n    def inner(*a): return n, "
                      "$\n    return inner\nclass C:\n    def m(self): return $\n"
                      "    p = property(lambda self: $)", "d[0](), list(m), p(), b(), next(c)(), o.p",
                      ((6, 2), [(7, 2)], 2, 2, (8, 2), 2), d="collections.deque([make(6)])",
@@ -1737,7 +1731,7 @@ class Escaping(Case):
                    "    def __call__(self, *args): return self.run(*args)\n"
                    "def task(f): return TASKS.setdefault(f.__name__, Task(f))\n"
                    "def first(f): return TASKS.setdefault(f.__name__, f)")
-        self.changed("from deco import task, first\n@task\ndef add(x, y): return x + y + $\n@first\n"
+        self.follows("from deco import task, first\n@task\ndef add(x, y): return x + y + $\n@first\n"
                      "def g(): return $", "add(1, 2), mod.add(1, 2), mod.g()", (5, 5, 2), add="add")
 
     def test_name_that_is_patched_while_its_module_is_reloaded(self):
@@ -1756,14 +1750,14 @@ class Escaping(Case):
         uses_too = other.replace("return $", "return super().m(), $")
         pairs = (plain, plain), (uses, uses), (plain, uses), (uses, plain), (other, uses_too)
         for before, after in (*pairs, (uses_too, other)):
-            self.changed(("import functools\nclass Slot: __slots__ = 'h'\n" + before, "import functools\n"
+            self.follows(("import functools\nclass Slot: __slots__ = 'h'\n" + before, "import functools\n"
                           "class Slot: __slots__ = 'h'\n" + after), "[h() for h in (bound, partial, "
                          "cell)] + [tuple_[0](o), function(o), slot.h(o), o.m(), mod.C().m()]",
                          [("b", 2) if "super().m(), $" in after else 2] * 8, bound="C().m", function="C.m",
                          o="C()", partial="functools.partial(C.m, C())", tuple_="(C.m,)",
                          cell="(lambda g: lambda: g(C()))(C.m)",
                          slot="(lambda s: (setattr(s, 'h', C.m), s)[1])(Slot())")
-        self.changed(("def make(n, m):\n    def inner(): return n\n    return inner", "def make(n, m):\n"
+        self.follows(("def make(n, m):\n    def inner(): return n\n    return inner", "def make(n, m):\n"
                       "    def inner(): return n, m\n    return inner\nf = make(3, 4)"),
                      "mod.f(), inner() in (1, (1, 2))", ((3, 4), True), inner="make(1, 2)")
 
@@ -1787,7 +1781,7 @@ class Escaping(Case):
                      "from decimal import Decimal\nV = $\nNumber = Decimal if V == 1 else float",
                      "from deco import Theirs, theirs\nclass Own: v = 5\ndef own(): pass\nV = $\n"
                      "C, f = (Theirs, theirs) if V == 1 else (Own, own)"):
-            self.changed(text, "mod.V", 2)
+            self.follows(text, "mod.V", 2)
         self.assertEqual((sys.modules["deco"].Theirs.v, sys.modules["deco"].theirs()), (1, "theirs"))
 
 
@@ -3408,13 +3402,13 @@ class Watching(Programs):
         import deepreload, logging, os, sys, threading, time, m
         logging.basicConfig(stream=sys.stdout, format='LOG %(message)s')
         got, told = [], threading.Event()
-        def put(text):
+        def put(text, name='m.py'):
             with open('m.tmp', 'w') as file: file.write(text)
-            os.replace('m.tmp', 'm.py')
+            os.replace('m.tmp', name)
         def on_reload(names): got.append(names), told.set()
         def on_error(error): got.append((type(error).__name__, type(error.__cause__).__name__)), told.set()
-        def save(text):
-            put(text)
+        def save(*args):
+            put(*args)
             assert told.wait(20)
             told.clear()
             return got.pop(), getattr(m, 'V', None)
@@ -3439,7 +3433,9 @@ class Watching(Programs):
             """).split("\n"), ["(['m'], 1) [True]"] + ["1"] * 5 + ["(['m'], 2) []"])
 
     def test_errors_are_logged_and_it_goes_on(self):
+        self.put("n.py", "")
         said = self.program("""
+            import n
             def bad(names):
                 got.append(names), told.set()
                 raise SystemExit if len(got) > 5 else RuntimeError('mine')
@@ -3448,8 +3444,9 @@ class Watching(Programs):
                 got[:] = range(9)
                 values = [value[1], save('V = 3')[1], save('V = 4')[1]]
             with deepreload.watch(0.005, on_reload=on_reload):
-                put('def f():\\n    1/0\\nf()')
-                while 'm' in sys.modules and not hasattr(m, 'seen'): m.seen = time.sleep(0.2)
+                logging.getLogger('deepreload').addFilter(lambda record: told.set() or True)
+                save('def f():\\n    1/0\\nf()')
+                for text in 'V = 1', 'V = 22': save(text, 'n.py')  # it looks again
                 deepreload.watch(0.001).stop()
                 values += [save('V = 5')[1]]
             print(f'value {values}')  # in one piece, when nothing else is said
@@ -3490,10 +3487,12 @@ class Watching(Programs):
             child = os.fork()
             if not child: sys.exit(0)
             print(os.waitpid(child, 0)[1])
-            put('import threading, time\\nthreading.started = 1\\ntime.sleep(0.2)\\nV = 1')
-            while not hasattr(threading, 'started'): time.sleep(0.001)
-            print('leaving')
-            """), "0\nleaving")
+            import atexit
+            threading.begun, threading.leave = threading.Event(), threading.Event()
+            put('import threading\\nthreading.begun.set()\\nthreading.leave.wait(20)\\nV = 1')
+            print('leaving', threading.begun.wait(20))
+            atexit.register(threading.leave.set)
+            """), "0\nleaving True")
 
     def test_bad_arguments(self):
         for interval in (0, -1, "x", None, float("nan")):
