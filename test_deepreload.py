@@ -652,6 +652,23 @@ class AllOrNothing(Case):
         [t.start() for t in threads], [t.join(20) for t in threads]
         self.assertEqual((done, log), ([1, 1], ["start", "end"] * 10))
 
+    def test_what_another_thread_imports_stays_when_a_reload_fails(self):
+        mod = self.load("import host", slow="import low\nfrom host import begun, go\nbegun.set()\n"
+                        "assert go.wait(20)", low="V = 1", other="from deep import V", deep="V = 1", own="",
+                        host="import importlib, threading\nbegun, go = threading.Event(), threading.Event()\n"
+                        "def work(): [importlib.import_module(name) for name in ('slow', 'other')]\n"
+                        "thread = threading.Thread(target=work, daemon=True)")
+        host, before = sys.modules["host"], {*sys.modules}
+        host.thread.start()
+        self.assertTrue(host.begun.wait(20))
+        self.write(mod="import host\nhost.go.set()\nhost.thread.join(20)\nimport own\n1 / 0")
+        self.fails(deep_reload, "mod", exclude="host")
+        self.assertEqual(([name for name in sys.modules if name not in before], hasattr(mod, "own")),
+                         (["low", "slow", "deep", "other"], False))
+        self.write(mod="X = 2", deep="V = 22", low="V = 22")
+        self.assertEqual(({*reload_changed()}, sys.modules["other"].V, sys.modules["slow"].low.V),
+                         ({"mod", "low", "slow", "deep", "other"}, 22, 22))
+
     def test_other_threads_always_find_the_names(self):
         "promise 4; delete-and-import-again leaves a hole"
         self.load("import b\nA = 1\ndef f():\n    return A, b.B", name="a",
@@ -2142,6 +2159,16 @@ class ForeignMetaclasses(Case):
         self.follows(text, "mod.C.hello(), c.m(), type(c) is mod.C, type(mod.C) is mod.Meta is Meta, "
                      "mod.Meta.registry['C'] is mod.C", (2, 2, True, True, True), c="C()", Meta="Meta")
 
+    def test_metaclass_with_a_hook_for_its_subclasses(self):
+        "and classes whose statements call one"
+        self.follows("import itertools\nSUBS = []\nclass Meta(type):\n    def __init_subclass__(meta, n):\n"
+                     "        SUBS.append(meta)\n        meta.n = n\nclass Sub(Meta, n=$): pass\n"
+                     "class Base(metaclass=Sub):\n    def __init_subclass__(cls): cls.got = type(cls).n\n"
+                     "class C(Base):\n    def m(self): return super().__repr__() and $", "next(old) is "
+                     "mod.C, [isinstance(c, cls) for cls in (mod.C, mod.Base, next(old))], c.m(), mod.C.got, "
+                     "c.got, mod.SUBS == [Sub], type(mod.C) is mod.Sub is Sub",
+                     (False, [True] * 3, 2, 2, 2, True, True), c="C()", old="itertools.repeat(C)", Sub="Sub")
+
     def test_metaclasses_that_refuse_and_lie(self):
         "asking a class for its attributes goes through its metaclass"
         for body in ("def __setattr__(cls, name, value): raise AttributeError('sealed')\n"
@@ -2292,8 +2319,8 @@ class Holders(Case):
     def test_registries_elsewhere(self):
         "they hold the ghost, or both"
         self.write(reg="""
-            import collections, typing, weakref
-            SEEN, ORDER, KNOWN, FIELDS = {}, [], weakref.WeakSet(), collections.OrderedDict()
+            import typing, weakref
+            SEEN, ORDER, KNOWN = {}, [], weakref.WeakSet()
             class Route(typing.NamedTuple):
                 name: str
                 view: type
@@ -2304,9 +2331,7 @@ class Holders(Case):
                 return x
             class Base:
                 subs = []
-                def __init_subclass__(cls):
-                    Base.subs.append(cls)
-                    FIELDS[cls] = cls.__name__
+                def __init_subclass__(cls): Base.subs.append(cls)
             """)
         text = ("from reg import register, Base\n@register\nclass A: v = $\n@register\ndef f(): return $\n"
                 "class B(Base): v = $\nclass C(B): v = $\n")
@@ -2319,9 +2344,44 @@ class Holders(Case):
                 number, number))
             self.assertEqual((reg.SEEN, reg.ORDER[-2:], set(reg.KNOWN)),
                              ({"A": A, "f": f}, [("A", A), ("f", f)], {A, f}))
-            self.assertEqual((reg.Base.subs[-2:], reg.Base.__subclasses__(), list(reg.FIELDS.items())),
-                             ([B, C], [B], [(B, "B"), (C, "C")]))
-            self.assertEqual(reg.FIELDS[C], "C")
+            self.assertEqual((reg.Base.subs[-2:], reg.Base.__subclasses__()), ([B, C], [B]))
+
+    def test_tables_keyed_by_classes_keep_their_order(self):
+        "a class that is made anew is one more key"
+        def shown(table):
+            return [f"{cls.__name__}{cls.v}" for cls in table if table[cls] == cls.__name__]
+        for begin, made in itertools.product(("", "TABLE.clear(), MOVED.clear()"), ("", "metaclass=Meta")):
+            self.forget("mod", "reg")
+            reg = self.load("import collections\nTABLE, MOVED = {}, collections.OrderedDict()\n"
+                            "class Meta(type): pass\ndef add(cls):\n    MOVED[cls] = TABLE[cls] = cls.__name__"
+                            "\n    MOVED.move_to_end(cls, last=False)\n    return cls", "reg")
+            text = "".join([f"@add\nclass {name}({made}): v = 1\n" for name in "ABC"])
+            mod, (table, moved) = self.load(f"from reg import *\n{begin}\n{text}"), (reg.TABLE, reg.MOVED)
+            for v in "23":
+                olds = ([], []) if begin or not made else (shown(table), shown(moved))
+                self.write(mod=f"from reg import *\n{begin}\n{text.replace('1', v)}")
+                deep_reload("mod", exclude="reg")
+                wanted = [*olds[0], "A" + v, "B" + v, "C" + v], ["C" + v, "B" + v, "A" + v, *olds[1]]
+                self.assertEqual((shown(table), shown(moved)), wanted)
+                self.assertEqual([each[mod.A] + each[mod.C] for each in (table, moved)], ["AC", "AC"])
+                moved.move_to_end(mod.C)
+                self.assertEqual(shown(moved), wanted[1][1:] + ["C" + v])
+                moved.move_to_end(mod.C, last=False)
+
+    def test_weak_receivers(self):
+        "by name, as Django's signals keep them by dispatch_uid"
+        reg = self.load("import weakref\nPLAIN, TOLD, FIRST, SET = {}, {}, {}, weakref.WeakSet()\n"
+                        "def receiver(f):\n    PLAIN[f.__name__] = weakref.ref(f)\n    TOLD[f.__name__] = "
+                        "weakref.ref(f, [].append)\n    FIRST.setdefault(f.__name__, weakref.ref(f))\n"
+                        "    SET.add(f)\n    return f", "reg")
+        mod = self.load("from reg import *\n@receiver\ndef f(): return 1")
+        for number, end in (2, ""), (3, ""), (3, "\n1 / 0"):
+            self.write(mod=f"from reg import *\n@receiver\ndef f(): return {number + len(end)}{end}")
+            with contextlib.suppress(ReloadError):
+                deep_reload("mod", exclude="reg")
+            gc.collect()
+            found = [ref() for table in (reg.PLAIN, reg.TOLD, reg.FIRST) for ref in table.values()]
+            self.assertEqual((found, [*reg.SET], mod.f()), ([mod.f] * 3, [mod.f], number))
 
     def test_things_gained_after_their_definition(self):
         "attributes set through a table, a registry, or by a later statement"
@@ -2397,6 +2457,10 @@ class CachesOutside(Case):
             self.write(mod="# a line more\n" * number + text.format(number))
             reload_changed()
             self.assertEqual(len(typing.get_overloads(mod.f)), 2)
+        before = typing.get_overloads(mod.f)
+        self.write(mod="# a line more\n" + text.format(4) + "\n1 / 0")
+        self.fails(reload_changed)
+        self.assertEqual(typing.get_overloads(mod.f), before)
 
     def test_frames_that_look_at_their_callers_names(self):
         "overloading recipes ask the caller's f_locals for the earlier definition"
@@ -3206,6 +3270,16 @@ class Running(Programs):
                             "['h2'], 'c3', 't1')", "!reloaded __main__")
         self.assertRegex(program.text(), r"(?m)^deepreload: reloaded m$")
         self.assertEqual(("h3" in program.text("out"), program.text().count("reloaded __main__")), (False, 2))
+
+    def test_script_that_one_of_its_modules_imports(self):
+        text = LOOP.replace("True", "__name__ == '__main__'").format("import back\ndef g(): return 'g1'",
+                                                                     "back.both(), m.f()")
+        self.put("back.py", "import s, sys\ndef both(): return s.g(), sys.modules['__main__'].g()")
+        self.value("one")
+        self.put("s.py", text)
+        self.play(self.start("s.py"), "(('g1', 'g1'), 'one')", {"s.py": text.replace("g1", "g2")},
+                  "(('g2', 'g2'), 'one')", {"s.py": text.replace("g1", "third"), "m.py": "def f(): return 2"},
+                  "(('third', 'third'), 2)")
 
     def test_restart(self):
         "a save of what is named starts the program again, closing it as SIGTERM does"
