@@ -2353,8 +2353,8 @@ class Holders(Case):
         for begin, made in itertools.product(("", "TABLE.clear(), MOVED.clear()"), ("", "metaclass=Meta")):
             self.forget("mod", "reg")
             reg = self.load("import collections\nTABLE, MOVED = {}, collections.OrderedDict()\n"
-                            "class Meta(type): pass\ndef add(cls):\n    MOVED[cls] = TABLE[cls] = cls.__name__"
-                            "\n    MOVED.move_to_end(cls, last=False)\n    return cls", "reg")
+                            "class Meta(type): pass\ndef add(cls):\n    TABLE[cls] = MOVED[cls] = "
+                            "cls.__name__\n    MOVED.move_to_end(cls, last=False)\n    return cls", "reg")
             text = "".join([f"@add\nclass {name}({made}): v = 1\n" for name in "ABC"])
             mod, (table, moved) = self.load(f"from reg import *\n{begin}\n{text}"), (reg.TABLE, reg.MOVED)
             for v in "23":
@@ -3880,13 +3880,8 @@ class UnloadReport(Unloads):
 
     def test_what_only_compiled_code_holds(self):
         "the report says what to look at"
-        said = self.run_text("""
-            import atexit, pk
-            atexit.register(pk.a.f)
-            del pk
-            r = deep_unload("pk")
-            print(bool(r), r.alive["pk.a"], r)
-            """)
+        said = self.run_text("import atexit, pk\natexit.register(pk.a.f)\ndel pk\nr = deep_unload('pk')\n"
+                             "print(bool(r), r.alive['pk.a'], r)")
         nobody = (r"^False \(\) unloaded .*\npk.a is still held by something that was not found: look at "
                   "atexit, signal handlers, compiled code(\n|$)")
         self.assertRegex(said, "pk.a is still held by .*atexit")
@@ -3894,15 +3889,10 @@ class UnloadReport(Unloads):
             self.assertRegex(said, r"^False .*atexit'" if sys.version_info < (3, 10) else nobody)
 
     def test_what_only_a_function_of_the_library_holds(self):
-        self.assertRegex(self.alive("""
-            import queue, pk
-            def start(item):
-                class Item:
-                    value = item
-                threading.Thread(target=queue.Queue().get, args=(Item(),), daemon=True).start()
-            start(pk.a.f)
-            del pk
-            """), r"^frame of Thread-1.* in queue\.get, line \d+$")
+        self.assertRegex(self.alive("import queue, pk\ndef start(item):\n    class Item: value = item\n"
+                                    "    threading.Thread(target=queue.Queue().get, args=(Item(),), "
+                                    "daemon=True).start()\nstart(pk.a.f)\ndel pk"),
+                         r"^frame of Thread-1.* in queue\.get, line \d+$")
 
     def test_odd_keys(self):
         self.assertEqual(self.alive("import app, pk\napp.registry = {3: pk.a.C, 'x': pk.a.f, app.Host: "
@@ -3915,27 +3905,17 @@ class UnloadReport(Unloads):
 
     def test_a_namespace_a_class_and_a_method_alone(self):
         for held in ("pk.a.f.__globals__", "pk.b.D", "pk.b.D.m", "pk.a.C", "vars(pk.a)"):
-            said = self.run_text(f"""
-                import app, pk
-                app.thing = {held}
-                del pk
-                r = deep_unload("pk")
-                print(bool(r), *set(map("&".join, r.alive.values())))
-                """)
-            self.assertIn("app.thing", said.split(" "), held)
-            self.assertTrue(said.startswith("False"), held)
+            said = self.run_text(f"import app, pk\napp.thing = {held}\ndel pk\nr = deep_unload('pk')\n"
+                                 "print(bool(r), *set(map('&'.join, r.alive.values())))").split(" ")
+            self.assertTrue(said[0] == "False" and "app.thing" in said, (held, said))
 
     def test_holders_of_other_kinds(self):
         self.put("app.py", "class Slots:\n    __slots__ = 'p', '__weakref__'")
         for held in ("collections.deque([f])", "iter([f])", "app.Slots(); app.thing.p = f", "map(f, [])",
                      "types.MappingProxyType({'x': f})", "queue.Queue(); app.thing.put(f)",
                      "weakref.WeakKeyDictionary({f: 1}); app.thing = [app.thing, f]"):
-            said = self.alive(f"""
-                import app, collections, queue, types, weakref
-                from pk.a import f
-                app.thing = {held}
-                del f
-                """)
+            said = self.alive("import app, collections, queue, types, weakref\nfrom pk.a import f\n"
+                              f"app.thing = {held}\ndel f")
             self.assertRegex(said, r"^app\.thing", held)
 
     @in_words
@@ -3983,36 +3963,17 @@ class UnloadReport(Unloads):
             "app.things", "frame of MainThread in __main__.work, line 19"])
 
     def test_a_module_name_that_is_no_text(self):
-        self.put("pk/b.py", """
-            class Odd:
-                def __eq__(self, other): raise RuntimeError
-                __hash__ = None
-            class C:
-                __module__ = Odd()
-            def f(): pass
-            f.__module__ = Odd()
-            """)
-        self.assertEqual(self.alive("""
-            import app, pk
-            app.thing = pk.b.f
-            del pk
-            """, "pk.b"), "app.thing")
+        self.put("pk/b.py", "class Odd:\n    def __eq__(self, other): raise RuntimeError\n    __hash__ = None"
+                 "\nclass C: __module__ = Odd()\ndef f(): pass\nf.__module__ = Odd()")
+        self.assertEqual(self.alive("import app, pk\napp.thing = pk.b.f\ndel pk", "pk.b"), "app.thing")
 
     @in_words
     def test_the_names_of_threads_are_not_asked_for(self):
-        self.put("pk/t.py", """
-            import threading
-            event = threading.Event()
-            class Worker(threading.Thread):
-                name = property(lambda self: 1 / 0, lambda self, value: None)
-                def run(self): event.wait()
-            def start(): Worker(daemon=True).start()
-            """)
-        self.assertRegex(self.alive("""
-            import pk.t
-            pk.t.start()
-            del pk
-            """, "pk.t"), r"^frame of Thread-\d+ in pk\.t\.(Worker\.)?run, line 5$")
+        self.put("pk/t.py", "import threading\nclass Worker(threading.Thread):\n    name = property(lambda "
+                 "self: 1 / 0, lambda self, value: None)\n    def run(self): threading.Event().wait()\n"
+                 "def start(): Worker(daemon=True).start()")
+        self.assertRegex(self.alive("import pk.t\npk.t.start()\ndel pk", "pk.t"),
+                         r"^frame of Thread-\d+ in pk\.t\.(Worker\.)?run, line 4$")
 
 
 if __name__ == "__main__":
