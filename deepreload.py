@@ -1239,9 +1239,17 @@ def _content(cell):
 
 def _keep_class(batch, old, new, _):
     """Give an old class what the new one has, or let the new one take over, where it must."""
-    before, after = dict(_vars_of_class(old)), _vars_of_class(new)
-    bases, becomes = _all_kept(_bases(new), batch.pairs), _can_become(old, new, before, after)
+    before, after, kind = dict(_vars_of_class(old)), _vars_of_class(new), type(new)
+    bases = _all_kept(_bases(new), batch.pairs)
     same_shape = before.keys() == after.keys() and _identical(bases, _bases(old))
+    slots, others = [{name for name, value in names.items() if type(value) in _DESCRIPTORS}
+                     for names in (before, after)]
+    # A framework's metaclass, or an attribute in C, may keep records of the class
+    own = type(old) is kind and (kind is type or "_member_map_" in after or _place_of(kind)[0]
+                                 in {"abc", "typing", "typing_extensions", "enum"})
+    records = [value for value in after.values() if type(value) not in _NO_RECORDS
+               and not _is_class(value) and _attributes(value) is None]
+    becomes = own and slots == others and id(new) not in map(id, gc.get_referents(*records))
     if not same_shape:
         batch.reshaped.append(old)
         try:
@@ -1263,19 +1271,6 @@ def _keep_class(batch, old, new, _):
         if _bases(new) != (object,):
             _set_bases(new, (old,))  # out of its bases' __subclasses__(); super() in it goes on
     return old
-
-
-def _can_become(old, new, before, after):
-    """Return whether nothing (a framework's metaclass, an attribute in C) keeps records of old."""
-    kind = type(new)
-    own = (kind is type or "_member_map_" in after
-           or _place_of(kind)[0] in {"abc", "typing", "typing_extensions", "enum"})
-    slots, others = [{name for name, value in names.items() if type(value) in _DESCRIPTORS}
-                     for names in (before, after)]
-    records = [value for value in after.values() if type(value) not in _NO_RECORDS
-               and not _is_class(value) and _attributes(value) is None]
-    return (own and type(old) is kind and slots == others
-            and id(new) not in map(id, gc.get_referents(*records)))
 
 
 def _set_attributes(cls, wanted):
