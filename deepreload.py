@@ -19,12 +19,9 @@ from __future__ import annotations
 
 import builtins
 import contextvars
-import functools
 import gc
 import importlib.util
-import itertools
 import opcode
-import operator
 import os
 import re
 import sys
@@ -36,8 +33,12 @@ import weakref
 from collections import Counter, OrderedDict, defaultdict, deque, namedtuple
 from contextlib import closing, suppress
 from fnmatch import fnmatchcase
+from functools import _lru_cache_wrapper as _CACHED  # a function in PyPy, and nothing's type
+from functools import cached_property, lru_cache, partial, reduce, singledispatch
 from importlib import _bootstrap
 from importlib.machinery import ExtensionFileLoader, ModuleSpec, SourceFileLoader
+from itertools import accumulate, chain, compress, count, filterfalse, islice
+from operator import attrgetter, is_, is_not, or_, setitem
 from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 
 __version__ = "2.0"
@@ -148,7 +149,7 @@ _vars_of_class, _qualname, _bases, _mro = [
     vars(type)[name].__get__ for name in ("__dict__", "__qualname__", "__bases__", "__mro__")]
 _STDLIB = re.escape(os.path.dirname(os.__file__))
 _is_foreign = re.compile(rf"({_STDLIB}|.*[\\/](site|dist)-packages)[\\/]", re.I).match
-_USED = {__name__, *[obj.__name__ for obj in list(globals().values()) if type(obj) is ModuleType]}
+_USED = {getattr(obj, "__module__", getattr(obj, "__name__", None)) for obj in [*vars().values()]}
 
 
 def _is_class(obj):
@@ -171,9 +172,9 @@ def _path_of(spec):
     return spec.origin if spec is not None and spec.has_location else None
 
 
-@functools.lru_cache(None)
+@lru_cache(None)
 def _parents(name):
-    return tuple(itertools.accumulate(name.split(".")[:-1], "{}.{}".format))
+    return tuple(accumulate(name.split(".")[:-1], "{}.{}".format))
 
 
 def _named(module):
@@ -238,7 +239,7 @@ def _matches(name, patterns):
 # once a file was edited.  Relies on all loaders that have get_code() sharing one exec_module().
 
 _Loader = importlib._bootstrap_external._LoaderBasics
-_stamp = operator.attrgetter("st_mtime_ns", "st_ctime_ns", "st_size", "st_ino")
+_stamp = attrgetter("st_mtime_ns", "st_ctime_ns", "st_size", "st_ino")
 
 
 class Version:
@@ -249,7 +250,7 @@ class Version:
         self.stat = () if not stat or code and time.time_ns() - max(stat[:2]) < 50_000_000 else stat
         self.code, self.path, self.exact = code, path, exact  # exact: functions hold this very code
 
-    @functools.cached_property
+    @cached_property
     def facts(self):
         code = self.code or compile("", "", "exec")
         if self.code is None:
@@ -356,7 +357,7 @@ def _codes_in(code):
 def _facts(code):
     """Return the Facts of a module's code; what is bound is of the module's own statements."""
     def names_of(table):  # of the instructions in the table
-        return map(names.__getitem__, itertools.compress(args, ops.translate(table)))
+        return map(names.__getitem__, compress(args, ops.translate(table)))
     imports, binds, sets, looks, todo = [], Counter(), set(), [], [(code, False)]
     lazy = [*{"__lazy_modules__"}.intersection(code.co_names)]
     for each, late in todo:  # to which the loop adds
@@ -368,7 +369,7 @@ def _facts(code):
         if each is not code and _IMPORT not in raw and _GLOBAL not in raw:
             continue
         ops, args = _words(each, raw)
-        for at in itertools.compress(itertools.count(), ops.translate(_IMPORTS)):
+        for at in compress(count(), ops.translate(_IMPORTS)):
             level = consts[args[at - 2]] if ops[at - 2] == _CONST else args[at - 2]
             wanted = ops[at - 1] == _CONST and consts[args[at - 1]] or ()
             base = names[args[at] >> _LAZY_BITS], level
@@ -424,7 +425,7 @@ def _without_lines(code):
 # file holds up only what needs its new version.  Relies on the facts of the code that runs.
 
 _importers, _noted = defaultdict(set), {}  # {name: names of who imports it}, {name: Version}
-_kept = functools.lru_cache(8)(lambda *scope: [None, {}])  # [[*names, *ids] loaded, {name: path}]
+_kept = lru_cache(8)(lambda *scope: [None, {}])  # [[*names, *ids] loaded, {name: path}]
 _ahead = {}  # {name: the Version that the last look has read}
 
 
@@ -504,7 +505,7 @@ def _targets(name, version, late=False):
     for base, names, is_late, _ in facts.imports:
         base = _absolute(*base, namespace)
         found = others if is_late and "__getattr__" not in facts.binds else eager  # PEP 562
-        above = itertools.filterfalse(_parents(name).__contains__, _parents(base))
+        above = filterfalse(_parents(name).__contains__, _parents(base))
         space = _namespace_of(base)
         names = names if "__path__" in space or not space else ()  # else these are no modules
         for target in (*above, base, *map(f"{base}.".__add__, names)):
@@ -735,7 +736,10 @@ class Batch:
                 if self.reshaped:
                     _clear_caches(self.reshaped)
                 self.committed = True
-                _tell_who_keeps_old(self)
+                if self.anew:  # the routes of a server may keep the old ones
+                    others = [name for name in _paths(_Scope()) if name not in self.views]
+                    for name, ways in _holders(self.anew, others, 5000).items():
+                        _warn_once(f"{name} was made anew; {next(iter(ways))} keeps the old one")
             return self.names
         except BaseException as error:
             name = next((name for name in self.failed if self.failed[name] is error), None)
@@ -853,7 +857,7 @@ class Batch:
         module = sys.modules.get(name, self)
         for space, key in ((_namespace_of(parent), child), (sys.modules, name)):
             if space.get(key) is module:
-                self.log.append((operator.setitem, space, key, module))
+                self.log.append((setitem, space, key, module))
                 del space[key]
 
     def undo(self, steps=0):
@@ -920,14 +924,14 @@ class View(dict):
         self.build_class = batch.originals[2]
         metaclasses = [kind for kind in {*map(type, old.values())} if issubclass(kind, type)]
         if runs is source.version and metaclasses == [type]:
-            self.build_class = functools.partial(self.build_class, metaclass=self.make_class)
+            self.build_class = partial(self.build_class, metaclass=self.make_class)
         batch.versions.append((runs, source.version))
         batch.log.append((_restore_namespace, live, old))
         if type(self.module) is ModuleType:
             batch.do(_set_class_of, self.module, _Reloading, old=ModuleType)
         overloads = _namespace_of("typing").get("_overload_registry", ())
         if self.name in overloads:
-            batch.log.append((operator.setitem, overloads, self.name, overloads[self.name]))
+            batch.log.append((setitem, overloads, self.name, overloads[self.name]))
             del overloads[self.name]
         _bootstrap._init_module_attrs(source.spec, self.module, override=True)
         live["__doc__"] = None
@@ -983,7 +987,7 @@ class View(dict):
                 and before.keys() ^ namespace.keys() <= _BY_STATEMENT
                 and _identical(bases or (object,), _bases(old))
                 and _NO_RECORDS.issuperset(map(type, namespace.values()))
-                and _APART.isdisjoint(itertools.chain(*map(_vars_of_class, _mro(old)[:-1])))):
+                and _APART.isdisjoint(chain(*map(_vars_of_class, _mro(old)[:-1])))):
             batch.claimed[id(old)] = True
             del namespace["__qualname__"]
             if "__classcell__" in namespace:
@@ -1050,8 +1054,8 @@ class View(dict):
     def __setitem__(self, name, value):
         old = self.old.get(name, value)
         if old is not value and type(value) not in _PLAIN and self.facts.binds.get(name) == 1:
-            count = next(map(_refcount, (value,)))  # the statement, this frame, the tuple, map()
-            value = _keep(self.batch, old, value, alone=count == 4)
+            holders = next(map(_refcount, (value,)))  # the statement, this frame, the tuple, map()
+            value = _keep(self.batch, old, value, alone=holders == 4)
         # While functions wait, reading their names has to come to __missing__: it may be a call
         self.pop(name, None) if self.waiting else dict.__setitem__(self, name, value)
         self.live[name] = value
@@ -1090,21 +1094,21 @@ def _frames():
 
 _DESCRIPTORS = {types.MemberDescriptorType, types.GetSetDescriptorType}
 _PLAIN = {int, str, float, bool, type(None), tuple, list, dict, set, frozenset, *_DESCRIPTORS}
-_PARTS = {property: operator.attrgetter("fget", "fset", "fdel", "__doc__"),
+_PARTS = {property: attrgetter("fget", "fset", "fdel", "__doc__"),
           **dict.fromkeys([classmethod, staticmethod], lambda method: (method.__func__,)),
-          MethodType: operator.attrgetter("__func__", "__self__"),
-          getattr(types, "GenericAlias", None): operator.attrgetter("__origin__", "__args__")}
+          MethodType: attrgetter("__func__", "__self__"),
+          getattr(types, "GenericAlias", None): attrgetter("__origin__", "__args__")}
 _NO_RECORDS = {*_PLAIN, *_PARTS, FunctionType, CellType}
 _BY_STATEMENT = {"__qualname__", "__classcell__", "__dict__", "__weakref__", "__doc__"}
 _APART = {"__new__", "__init_subclass__", "__class_getitem__"}  # a class statement changes or calls
-_CACHED = functools._lru_cache_wrapper  # a function in PyPy, and nothing's type
 _STATE = ["__doc__", "__name__", "__qualname__", "__code__", "__defaults__", "__kwdefaults__"]
 _STATE += ["__type_params__"] * hasattr(FunctionType, "__type_params__")  # 3.12
 _STATE += ["__annotate__" if "__annotate__" in vars(FunctionType) else "__annotations__"]  # 3.14
-_state_of, _constants_of = operator.attrgetter(*_STATE), operator.attrgetter(*_STATE[:5])
-_extras_of = operator.attrgetter("__closure__", "__dict__", *_STATE[5:])
+_state_of, _constants_of = attrgetter(*_STATE), attrgetter(*_STATE[:5])
+_extras_of = attrgetter("__closure__", "__dict__", *_STATE[5:])
 _set_bases = vars(type)["__bases__"].__set__
 _refcount = getattr(sys, "getrefcount", id)  # PyPy has none
+_CALL = lambda *args, __new__, **kwargs: __new__(*args, **kwargs)  # noqa: E731
 _KINDS = _IN_FUNCTION | 0x2A0  # the latter: generators, coroutines, asynchronous generators
 
 
@@ -1120,7 +1124,7 @@ def _all_kept(objects, pairs):
 
 
 def _identical(one, other):
-    return len(one) == len(other) and all(map(operator.is_, one, other))
+    return len(one) == len(other) and all(map(is_, one, other))
 
 
 def _keep(batch, old, new, alone=False):
@@ -1129,7 +1133,7 @@ def _keep(batch, old, new, alone=False):
     """
     kind = type(new)
     is_function = kind is FunctionType
-    alone = alone and not (is_function and weakref.getweakrefcount(new))
+    alone = alone and not weakref.getweakrefcount(new)
     if alone and is_function and id(old) not in batch.claimed and _is_same(old, new):
         batch.claimed[id(old)] = True
         return old
@@ -1170,7 +1174,7 @@ def _is_same(old, new):
     """Return whether two functions, or what belongs to them, differ in nothing that matters."""
     if type(old) is type(new) is FunctionType:
         mine, theirs = _extras_of(old), _extras_of(new)
-        return (all(map(operator.is_, _constants_of(old), _constants_of(new)))
+        return (all(map(is_, _constants_of(old), _constants_of(new)))
                 and (not any(mine + theirs) or all(map(_is_same, mine, theirs))))
     if type(old) is type(new) is dict:
         return _identical([*old, *old.values()], [*new, *new.values()])
@@ -1179,13 +1183,9 @@ def _is_same(old, new):
 
 def _keep_parts(batch, before, after, alone=True):
     """Return what to keep of an object's parts: `after` are the new ones, in a tuple."""
-    counts = [*map(_refcount, after)]
-    return [new if new is old else _keep(batch, old, new, alone and count == 3)
-            for old, new, count in zip(before, after, counts)]  # the object, `after`, and map()
-
-
-def _call(*args, __new__, **kwargs):
-    return __new__(*args, **kwargs)
+    holders = [*map(_refcount, after)]  # at least the object, `after`, and map()
+    return [new if new is old else _keep(batch, old, new, alone and held == 3)
+            for old, new, held in zip(before, after, holders)]
 
 
 def _keep_function(batch, old, new, alone):
@@ -1199,11 +1199,11 @@ def _keep_function(batch, old, new, alone):
         for name, value in gets.items():
             gets[name] = _keep(batch, old.__dict__.get(name), value)
         registry = old.__dict__.get("registry", {}) if "register" in gets else {}
-        for cls, function in registry.items():  # of functools.singledispatch
+        for cls, function in registry.items():  # of singledispatch
             if _place_of(function)[0] not in batch.sources:
                 new.register(cls, function)
     else:  # the old one only calls the new one, which no constant of it holds
-        code = _call.__code__.replace(co_freevars=old.__code__.co_freevars)
+        code = _CALL.__code__.replace(co_freevars=old.__code__.co_freevars)
         state[3:6] = code, None, {"__new__": new}
         gets["__wrapped__"] = new
     view.waiting.append((old, (state, gets)))
@@ -1225,8 +1225,8 @@ def _set_state(function, state):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of Python 3.13
             function.__code__ = state[0][3]
-    differ = map(operator.is_not, state[0], _state_of(function))
-    for name, value in itertools.compress(zip(_STATE, state[0]), differ):
+    differ = map(is_not, state[0], _state_of(function))
+    for name, value in compress(zip(_STATE, state[0]), differ):
         setattr(function, name, value)
     _restore_namespace(function.__dict__, state[1])
 
@@ -1478,11 +1478,11 @@ def _set_keys(kind, holder, keys):
 # How to set, and get, the parts of what can be changed as a whole only
 _CHANGEABLE = {
     set: (set.__init__, set.__iter__), type: (_set_bases, _bases),
-    OrderedDict: (functools.partial(_set_keys, OrderedDict), OrderedDict.keys),
-    dict: (functools.partial(_set_keys, dict), dict.keys),
+    OrderedDict: (partial(_set_keys, OrderedDict), OrderedDict.keys),
+    dict: (partial(_set_keys, dict), dict.keys),
     FunctionType: (vars(FunctionType)["__defaults__"].__set__, lambda f: f.__defaults__ or ()),
     BaseException: (BaseException.args.__set__, BaseException.args.__get__),
-    functools.partial: (functools.partial.__setstate__, lambda f: f.__reduce__()[2])}
+    partial: (partial.__setstate__, lambda f: f.__reduce__()[2])}
 
 
 def _patch(holder, pairs, do, deep=True):
@@ -1497,7 +1497,7 @@ def _patch(holder, pairs, do, deep=True):
     if kind in _PARTS:
         return kind(*_all_kept(_PARTS[kind](holder), pairs))
     if kind is getattr(types, "UnionType", 0):  # 3.10
-        return functools.reduce(operator.or_, _all_kept(holder.__args__, pairs))
+        return reduce(or_, _all_kept(holder.__args__, pairs))
     for base, (set_parts, parts_of) in _CHANGEABLE.items():
         if issubclass(kind, base) and id(holder) not in pairs and (deep or base is type):
             parts = tuple(parts_of(holder))
@@ -1530,7 +1530,7 @@ def _held_by(holder, kind):
 
 
 def _clear_caches(reshaped):
-    """Clear what abc and functools.singledispatch remember of classes whose shape has changed."""
+    """Clear what abc and singledispatch remember of classes whose shape has changed."""
     abc = sys.modules["abc"]
     for cls in gc.get_objects():
         if issubclass(type(cls), abc.ABCMeta):
@@ -1539,7 +1539,7 @@ def _clear_caches(reshaped):
         if issubclass(type(cls), abc.ABCMeta):
             getattr(abc, "update_abstractmethods", id)(cls)  # 3.10
         reshaped += type.__subclasses__(cls)
-    for function in gc.get_referrers(*_codes_in(functools.singledispatch.__code__)):
+    for function in gc.get_referrers(*_codes_in(singledispatch.__code__)):
         if type(function) is FunctionType:
             function.__dict__.get("_clear_cache", int)()
 
@@ -1549,8 +1549,8 @@ def _clear_caches(reshaped):
 # modules that are not executed again.  Relies on their code for which name came from where.
 
 _cells = []  # Versions of a notebook's cells
-_version_of_script = functools.lru_cache(8)(Version)  # whose facts are kept
-_warn_once = functools.lru_cache(None)(lambda text: _log().warning(text))
+_version_of_script = lru_cache(8)(Version)  # whose facts are kept
+_warn_once = lru_cache(None)(lambda text: _log().warning(text))
 
 
 def _statements_of(names):
@@ -1575,15 +1575,7 @@ def _rename_elsewhere(batch):
             for attribute, bound in [*pairs, *zip(exported, exported)]:
                 old, new = view.old.get(attribute, _MISSING), view.live.get(attribute, _MISSING)
                 if namespace.get(bound, _MISSING) is old is not new is not _MISSING:
-                    batch.do(operator.setitem, namespace, bound, new, old=old)
-
-
-def _tell_who_keeps_old(batch):
-    """Log, once each, who keeps an object that was made anew: the routes of a server, say."""
-    if batch.anew:
-        others = [name for name in _paths(_Scope()) if name not in batch.views]
-        for name, ways in _holders(batch.anew, others, 5000).items():
-            _warn_once(f"{name} was made anew; {next(iter(ways))} keeps the old one")
+                    batch.do(setitem, namespace, bound, new, old=old)
 
 
 # -- K. unloading ----------------------------------------------------------------------------------
@@ -1664,10 +1656,10 @@ def _holders(wanted, names, most, others=()):
     is_tracked = getattr(gc, "is_tracked", id)  # what is not tracked holds nothing; PyPy tracks all
     above = dict.fromkeys(map(id, [threading._active, *_frames(), *spaces]))  # passed by
     starts = [(f"{name}.__dict__", _namespace_of(name)) for name in names]
-    for words, obj in itertools.chain(starts, others):
+    for words, obj in chain(starts, others):
         above[id(obj)] = words  # else {id: its holder}
         queue.append(obj)
-    for holder in itertools.islice(queue, most):  # to which the loop adds
+    for holder in islice(queue, most):  # to which the loop adds
         for part in gc.get_referents(holder):
             name = wanted.get(id(part))
             if name and len(found[name]) < 20:
@@ -1682,25 +1674,18 @@ def _way_to(part, holder, above, wanted):
     """Return the way to a part of a holder, or to what is wanted itself above it."""
     way = ""
     while type(holder) is not str:
-        link = _link(part, holder)
+        kind, items, link = type(holder), _attributes(holder) or {}, ".__dict__"
+        if type(part) is not dict or part is not items and not _is_class(holder):
+            if kind is list or kind is tuple or issubclass(kind, dict):
+                items, link = holder if issubclass(kind, dict) else dict(enumerate(holder)), ""
+            keys = [key for key, value in list(dict.items(items))
+                    if value is part and (type(key) is str or type(key) is int)]
+            link = f"{link}[{keys[0]!r}]" if keys else ""  # else there are no words for it
         way = link + way if link and id(holder) not in wanted else ""
         part, holder = holder, above[id(holder)]
     way *= " " not in holder  # else no expression that could go on
     way = re.sub(r"__dict__\['(\w+)'\]|\.__dict__$", r"\1", holder + way)[:300]
     return re.sub(r"^logging\.[.\w]+\.loggerDict\[(.+?)\]", r"logging.getLogger(\1)", way)
-
-
-def _link(part, holder):
-    """Return what leads from a holder to its part in an expression; "" if there are no words."""
-    kind, items, before = type(holder), _attributes(holder) or {}, ".__dict__"
-    if type(part) is dict and (part is items or _is_class(holder)):
-        return before
-    if kind is list or kind is tuple or issubclass(kind, dict):
-        items, before = holder if issubclass(kind, dict) else dict(enumerate(holder)), ""
-    for key, value in list(dict.items(items)):
-        if value is part and (type(key) is str or type(key) is int):
-            return f"{before}[{key!r}]"
-    return ""
 
 
 def _beginnings(objects):
@@ -1836,8 +1821,8 @@ def main() -> int:
         description="Run a script, swap in what is saved, run it again on a save after its end.",
         allow_abbrev=False)
     add = parser.add_argument
-    flag = functools.partial(add, action="store_true")
-    names = functools.partial(add, action="append", default=[], metavar="NAME")
+    flag = partial(add, action="store_true")
+    names = partial(add, action="append", default=[], metavar="NAME")
     flag("--once", help="leave when the script ends, with its status")
     add("--interval", type=float, default=0.5, help="seconds between two looks (0.5)")
     names("--include", help="reload these modules too: a name or glob")
@@ -1905,7 +1890,7 @@ def _wait_for_save(stats, status):
     beside = {os.path.dirname(path) + "/*.py" for path in stats} if _options.m else ()
 
     def look():
-        paths = itertools.chain(stats, *map(glob.glob, beside))
+        paths = chain(stats, *map(glob.glob, beside))
         return {path: _stat(path) or stats.get(path) for path in paths}
     now = stats = {**look(), **stats}
     _say(f"{_options.argv[0]} ended with status {status}; it runs again on the next save "
@@ -2005,7 +1990,7 @@ class _Runner(Watcher):
         self.stat, before, text = stat, self.text, self.read()
         version = Version(stat, compile(text, self.path, "exec", dont_inherit=True))
         old, new = ast.parse(before), ast.parse(text)
-        for node in itertools.chain(ast.walk(old), ast.walk(new)):
+        for node in chain(ast.walk(old), ast.walk(new)):
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):  # its kind must stay, too
                 used = {getattr(each, "id", type(each).__name__) for each in ast.walk(node)}
                 node.body = sorted(used & {"super", "__class__", "Yield", "YieldFrom"})
