@@ -782,9 +782,6 @@ class Batch:
             if fromlist and self.finished.get(base) and base in sys.modules:
                 return sys.modules[base]  # as Python does, when nothing is left to do
             self.enter(base)
-            parent, _, child = base.rpartition(".")
-            if parent in self.views and base in sys.modules:  # its code may have deleted the name
-                self.views[parent].live.setdefault(child, sys.modules[base])
             names, space = fromlist or (), _namespace_of(base)
             if "*" in names and base in self.views:
                 self.views[base].drop_hidden()
