@@ -39,7 +39,9 @@ from importlib import _bootstrap
 from importlib.machinery import ExtensionFileLoader, ModuleSpec, SourceFileLoader
 from itertools import accumulate, chain, compress, count, filterfalse, islice
 from operator import attrgetter, is_, is_not, or_, setitem
-from types import CellType, CodeType, FunctionType, MethodType, ModuleType
+from threading import get_ident
+from types import (CellType, CodeType, FunctionType, GetSetDescriptorType, MemberDescriptorType,
+                   MethodType, ModuleType)
 
 __version__ = "2.0"
 __all__ = ["deep_reload", "deep_unload", "reload_changed", "is_changed", "watch", "import_graph",
@@ -705,7 +707,7 @@ class Batch:
         self.versions = []  # [(that has run, that runs now)]
         self.lazy = getattr(sys, "get_lazy_imports", str)() == "all"  # Python 3.15
         self.committed = self.drops = False  # the latter: whether classes have gone
-        self.thread, self.collects = threading.get_ident(), gc.isenabled()
+        self.thread, self.collects = get_ident(), gc.isenabled()
         self.originals = builtins.__import__, _bootstrap._gcd_import, builtins.__build_class__
 
     def execute(self, plan):
@@ -777,7 +779,7 @@ class Batch:
         _batch = self.thread = None
 
     def import_statement(self, name, globals=None, locals=None, fromlist=(), level=0):
-        if threading.get_ident() == self.thread:
+        if get_ident() == self.thread:
             base = _absolute(name, level, globals or {})
             if fromlist and self.finished.get(base) and base in sys.modules:
                 return sys.modules[base]  # as Python does, when nothing is left to do
@@ -791,7 +793,7 @@ class Batch:
         return self.originals[0](name, globals, locals, fromlist, level)
 
     def import_module(self, name, package=None, level=0):
-        if threading.get_ident() == self.thread:
+        if get_ident() == self.thread:
             self.enter(_bootstrap._resolve_name(name, package, level) if level else name)
         return self.originals[1](name, package, level)
 
@@ -818,7 +820,7 @@ class Batch:
                 self.enter(each, planned=True)
             if name in self.views:  # the others have imported it
                 return
-        steps = len(self.log)
+        steps, build_class = len(self.log), builtins.__build_class__
         self.log.append((self.leave, name, len(self.claimed)))
         try:
             view = self.views[name] = View(self, source)
@@ -827,6 +829,8 @@ class Batch:
             self.failed[name] = error
             self.undo(steps)
             raise
+        finally:
+            builtins.__build_class__ = build_class
         self.failed.pop(name, None)
         self.finished[name] = not view.hidden and "__path__" not in view.live
 
@@ -898,7 +902,7 @@ class _Reloading(ModuleType):
     """What a module is while it is reloaded: its thread does not see what is hidden."""
     def __getattribute__(self, name):
         batch = _batch
-        if batch and threading.get_ident() == batch.thread:
+        if batch and get_ident() == batch.thread:
             view = batch.views.get(_dict_of(self).get("__name__"))
             if view is not None and view.hides(name):
                 if name in view:
@@ -952,11 +956,8 @@ class View(dict):
         if self.code is None:
             self.source.spec.loader.exec_module(self.module)
         else:
-            before, builtins.__build_class__ = builtins.__build_class__, self.build_class
-            try:
-                exec(self.code, live, space)
-            finally:
-                builtins.__build_class__ = before
+            builtins.__build_class__ = self.build_class
+            exec(self.code, live, space)
         self.go_on()
         for name, value in list(live.items()):
             old = self.old.get(name, value)
@@ -1089,7 +1090,7 @@ def _frames():
 # Guarantees that functions, classes and enum members that the module has made keep their identity.
 # Matches by __module__ and __qualname__; calls nothing of the user's: no ==, getattr, isinstance.
 
-_DESCRIPTORS = {types.MemberDescriptorType, types.GetSetDescriptorType}
+_DESCRIPTORS = {MemberDescriptorType, GetSetDescriptorType}
 _PLAIN = {int, str, float, bool, type(None), tuple, list, dict, set, frozenset, *_DESCRIPTORS}
 _PARTS = {property: attrgetter("fget", "fset", "fdel", "__doc__"),
           **dict.fromkeys([classmethod, staticmethod], lambda method: (method.__func__,)),
@@ -1452,7 +1453,7 @@ def _members(obj):
     """Yield (descriptor, value) of the slots of an object that are not empty."""
     for own in map(_vars_of_class, _mro(type(obj))):
         for member in list(own.values()) if "__slots__" in own else ():
-            if type(member) is types.MemberDescriptorType:
+            if type(member) is MemberDescriptorType:
                 with suppress(AttributeError):
                     yield member, member.__get__(obj)
 
@@ -1460,7 +1461,7 @@ def _members(obj):
 def _attributes(obj):
     """Return the dict of an object's own attributes, past a property of that name; or None."""
     for own in map(_vars_of_class, _mro(type(obj))):
-        if type(own.get("__dict__")) is types.GetSetDescriptorType:
+        if type(own.get("__dict__")) is GetSetDescriptorType:
             found = own["__dict__"].__get__(obj)
             return found if type(found) is dict else None
 
