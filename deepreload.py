@@ -40,8 +40,7 @@ from importlib.machinery import ExtensionFileLoader, ModuleSpec, SourceFileLoade
 from itertools import accumulate, chain, compress, count, filterfalse, islice
 from operator import attrgetter, is_, is_not, or_, setitem
 from threading import get_ident
-from types import (CellType, CodeType, FunctionType, GetSetDescriptorType, MemberDescriptorType,
-                   MethodType, ModuleType)
+from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 
 __version__ = "2.0"
 __all__ = ["deep_reload", "deep_unload", "reload_changed", "is_changed", "watch", "import_graph",
@@ -58,12 +57,12 @@ if TYPE_CHECKING:
 #   Facts     imports: [((module, level), names, late, [(attribute, name bound)])], binds: {name:
 #             times}, sets: what `global` binds, bound: all of these, or False if nothing tells all
 #   _paths    {name: path} of the loaded modules in a scope; _targets: who imports whom
-#   Source    a module to execute: its name, spec and path, and the Version to execute
+#   Source    a module to execute: its name, its spec, and the Version to execute
 #   Batch     one reload: the Sources not executed yet, and a log of (function, arguments)
 #   View      the namespace that the code of one module sees: the live one, less what is hidden
 #   pairs     {id(new): Pair}: what the code has made, and the old object that stays for it
 Facts = namedtuple("Facts", "imports binds sets bound looks lazy")
-Source = namedtuple("Source", "name spec path version")
+Source = namedtuple("Source", "name spec version")
 
 _MISSING = object()
 _lock = threading.RLock()
@@ -144,7 +143,6 @@ def import_graph(*, include: Names = (), exclude: Names = ()) -> dict[str, list[
 # -- B. scope: the modules that are the user's own -----------------------------------------------
 # Guarantees that the standard library, installed packages, compiled modules, the script and this
 # module are never executed again unless they are named, and that bad input gets one clear sentence.
-
 # What modules and classes are for Python itself, whatever they make of attribute access
 _dict_of = vars(ModuleType)["__dict__"].__get__
 _vars_of_class, _qualname, _bases, _mro = [
@@ -239,7 +237,6 @@ def _matches(name, patterns):
 # -- A. what runs: the code that was executed from each file, and its facts ----------------------
 # Guarantees that _runs names the very code objects that functions hold, as nothing else tells it
 # once a file was edited.  Relies on all loaders that have get_code() sharing one exec_module().
-
 _Loader = importlib._bootstrap_external._LoaderBasics
 _stamp = attrgetter("st_mtime_ns", "st_ctime_ns", "st_size", "st_ino")
 
@@ -425,7 +422,6 @@ def _without_lines(code):
 # -- C. what changed, and who imports it ---------------------------------------------------------
 # Guarantees that a look at files of which none was saved costs one stat each, and that a broken
 # file holds up only what needs its new version.  Relies on the facts of the code that runs.
-
 _importers, _noted = defaultdict(set), {}  # {name: names of who imports it}, {name: Version}
 _kept = lru_cache(8)(lambda *scope: [None, {}])  # [[*names, *ids] loaded, {name: path}]
 _ahead = {}  # {name: the Version that the last look has read}
@@ -551,8 +547,8 @@ def _starts(sources):
     """Return the names in the order in which to start them, import statements going first."""
     imported = {each for name in sources for each in _targets(name, sources[name].version)}
     loaded = [name for name in list(sys.modules) if name in sources]
-    # What is gone may have been imported before; a cycle was begun by what has finished last
-    return [name for name in loaded if name not in imported and sources[name].spec] + loaded[::-1]
+    # Of the others, which are in cycles: what has finished last has begun its cycle
+    return [name for name in loaded if name not in imported] + loaded[::-1]
 
 
 def _source(name, version=None):
@@ -562,7 +558,7 @@ def _source(name, version=None):
         stat = _stat(path)
         spec = _find_spec(name) if path and stat is None else _spec_of(name)
         version = spec and (version or _read(name, spec, stat))
-        return Source(name, spec, _path_of(spec), version)
+        return Source(name, spec, version)
     except Exception as error:
         raise _failure(error, name, path) from error
 
@@ -621,7 +617,6 @@ def _reload_what_works(scope, changed):
 
 # -- N. errors: what failed, where, and which files are worth another look -----------------------
 # Guarantees that tracebacks begin in the user's code, and that a save which may help is noticed.
-
 _OURS = _stat.__code__.co_filename, "<frozen", "<builtin>/frozen"  # these are the import system's
 
 
@@ -643,8 +638,8 @@ def _listing(names):
 
 def _trim(error):
     """Leave only frames of the user's in tracebacks; return [(error, {file: line})], causes too."""
-    chain, found = [error], {}
-    for each in chain:  # to which the loop adds
+    errors, found = [error], {}
+    for each in errors:  # to which the loop adds
         if each is None or id(each) in found:
             continue
         steps, trace = [], each.__traceback__
@@ -652,11 +647,11 @@ def _trim(error):
             if not trace.tb_frame.f_code.co_filename.startswith(_OURS):
                 steps.append(trace)
             trace = trace.tb_next
-        for step, inner in zip(steps, [*steps[1:], None]):
-            step.tb_next = inner
-        each.__traceback__ = steps[0] if steps else None
+        each.__traceback__ = None
+        for step in steps[::-1]:
+            step.tb_next, each.__traceback__ = each.__traceback__, step
         found[id(each)] = each, {step.tb_frame.f_code.co_filename: step.tb_lineno for step in steps}
-        chain += each.__cause__, each.__context__
+        errors += each.__cause__, each.__context__
     return list(found.values())
 
 
@@ -677,7 +672,7 @@ def _concerned(error, *paths):
         if isinstance(each, ImportError):  # cannot import name 'b' from 'a'; no module named 'a.b'
             missing = ".".join(re.findall(r"'([\w.]+)'", str(each.msg))[1::-1]) or "no name"
             places = [os.path.join(folder, *missing.split(".")) for folder in sys.path]
-            paths += (each.path, *places, *[place + ".py" for place in places])
+            paths += (each.path, *places, *map("{}.py".format, places))
     return {path: _stat(path) for path in paths if type(path) is str and path[:1] != "<"}
 
 
@@ -750,7 +745,7 @@ class Batch:
                 raise error.with_traceback(None)  # its cause has the user's
             if name is None or isinstance(error, (KeyboardInterrupt, GeneratorExit)):
                 raise
-            raise _failure(error, name, self.sources[name].path) from error
+            raise _failure(error, name, _path_of(self.sources[name].spec)) from error
 
     def close(self):
         """Leave nothing of the reload behind in the interpreter."""
@@ -772,7 +767,7 @@ class Batch:
         self.views.clear()  # else it were garbage in cycles
         self.log.clear()
         _follow_code(self.versions if self.committed else [pair[::-1] for pair in self.versions])
-        if self.drops or self.versions and not self.committed:
+        if self.drops or not self.committed:
             gc.collect()  # else classes are met in __subclasses__()
         if self.collects:
             gc.enable()
@@ -794,7 +789,7 @@ class Batch:
 
     def import_module(self, name, package=None, level=0):
         if get_ident() == self.thread:
-            self.enter(_bootstrap._resolve_name(name, package, level) if level else name)
+            self.enter(_absolute(name, level, {"__package__": package}))
         return self.originals[1](name, package, level)
 
     def enter(self, name, planned=False):
@@ -894,7 +889,6 @@ def _restore_namespace(namespace, saved):
 # -- E. view: the namespace that a module's code sees ---------------------------------------------
 # Guarantees that other threads find every name at any moment, while the code finds what a new
 # process would give it.  Relies on LOAD_NAME and STORE_NAME asking the mapping that exec() gets.
-
 _set_class_of = vars(object)["__class__"].__set__  # of proxies, too; TypeError if Python refuses
 
 
@@ -981,7 +975,7 @@ class View(dict):
         old, batch = self.old.get(namespace["__qualname__"]), self.batch
         before = _vars_of_class(old) if type(old) is type else {}
         if (before.get("__module__") == namespace["__module__"]
-                and self.facts.binds.get(name) == 1 and id(old) not in batch.claimed
+                and id(old) not in batch.claimed
                 and before.keys() ^ namespace.keys() <= _BY_STATEMENT
                 and _identical(bases or (object,), _bases(old))
                 and _NO_RECORDS.issuperset(map(type, namespace.values()))
@@ -1026,7 +1020,7 @@ class View(dict):
 
     def commit(self):
         """Drop what the new code has not bound; or next time, if running frames read some of it."""
-        path, version = self.source.path, self.source.version
+        path, version = _path_of(self.source.spec), self.source.version
         version.left = set()
         for frame in _frames() if self.hidden else ():
             if frame.f_globals is self.live and self.hidden & _names_in(frame.f_code):
@@ -1089,8 +1083,7 @@ def _frames():
 # -- F. keep: old objects stay, brought up to date ------------------------------------------------
 # Guarantees that functions, classes and enum members that the module has made keep their identity.
 # Matches by __module__ and __qualname__; calls nothing of the user's: no ==, getattr, isinstance.
-
-_DESCRIPTORS = {MemberDescriptorType, GetSetDescriptorType}
+_DESCRIPTORS = {types.MemberDescriptorType, types.GetSetDescriptorType}
 _PLAIN = {int, str, float, bool, type(None), tuple, list, dict, set, frozenset, *_DESCRIPTORS}
 _PARTS = {property: attrgetter("fget", "fset", "fdel", "__doc__"),
           **dict.fromkeys([classmethod, staticmethod], lambda method: (method.__func__,)),
@@ -1106,7 +1099,7 @@ _state_of, _constants_of = attrgetter(*_STATE), attrgetter(*_STATE[:5])
 _extras_of = attrgetter("__closure__", "__dict__", *_STATE[5:])
 _set_bases = vars(type)["__bases__"].__set__
 _refcount = getattr(sys, "getrefcount", id)  # PyPy has none
-_CALL = lambda *args, __new__, **kwargs: __new__(*args, **kwargs)  # noqa: E731
+_CALL = (lambda *args, __new__, **kwargs: __new__(*args, **kwargs)).__code__
 _KINDS = _IN_FUNCTION | 0x2A0  # the latter: generators, coroutines, asynchronous generators
 
 
@@ -1201,7 +1194,7 @@ def _keep_function(batch, old, new, alone):
             if _place_of(function)[0] not in batch.sources:
                 new.register(cls, function)
     else:  # the old one only calls the new one, which no constant of it holds
-        code = _CALL.__code__.replace(co_freevars=old.__code__.co_freevars)
+        code = _CALL.replace(co_freevars=old.__code__.co_freevars)
         state[3:6] = code, None, {"__new__": new}
         gets["__wrapped__"] = new
     view.waiting.append((old, (state, gets)))
@@ -1453,7 +1446,7 @@ def _members(obj):
     """Yield (descriptor, value) of the slots of an object that are not empty."""
     for own in map(_vars_of_class, _mro(type(obj))):
         for member in list(own.values()) if "__slots__" in own else ():
-            if type(member) is MemberDescriptorType:
+            if type(member) is types.MemberDescriptorType:
                 with suppress(AttributeError):
                     yield member, member.__get__(obj)
 
@@ -1461,7 +1454,7 @@ def _members(obj):
 def _attributes(obj):
     """Return the dict of an object's own attributes, past a property of that name; or None."""
     for own in map(_vars_of_class, _mro(type(obj))):
-        if type(own.get("__dict__")) is GetSetDescriptorType:
+        if type(own.get("__dict__")) is types.GetSetDescriptorType:
             found = own["__dict__"].__get__(obj)
             return found if type(found) is dict else None
 
@@ -1545,7 +1538,6 @@ def _clear_caches(reshaped):
 # -- J. names elsewhere: what others have imported by name ----------------------------------------
 # Guarantees that `from conf import RATE` follows in the script, in a notebook's cells, and in
 # modules that are not executed again.  Relies on their code for which name came from where.
-
 _cells = []  # Versions of a notebook's cells
 _version_of_script = lru_cache(8)(Version)  # whose facts are kept
 _warn_once = lru_cache(None)(lambda text: _log().warning(text))
@@ -1718,7 +1710,7 @@ def watch(interval: float = 0.5, *, include: Names = (), exclude: Names = (),
     `deep_reload`.  `on_reload(names)` is called after each reload, `on_error(error)` for each that
     failed; without it, that is logged.  Raise TypeError for other arguments.
     """
-    if not (interval > 0 and all(each is None or callable(each) for each in (on_reload, on_error))):
+    if not (interval > 0 and callable(on_reload or print) and callable(on_error or print)):
         raise TypeError("interval takes seconds greater than 0, on_reload and on_error functions")
     watcher = Watcher(interval, include, exclude, on_reload, on_error)
     watcher._look()  # from here on: what was not known of what runs is what is on disk now
