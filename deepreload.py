@@ -38,14 +38,13 @@ from functools import cached_property, lru_cache, partial, reduce, singledispatc
 from importlib import _bootstrap
 from importlib.machinery import ExtensionFileLoader, ModuleSpec, SourceFileLoader
 from itertools import accumulate, chain, compress, count, filterfalse, islice
-from operator import attrgetter, is_, is_not, or_, setitem
+from operator import attrgetter, is_, or_, setitem
 from threading import get_ident
 from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 
 __version__ = "2.0"
 __all__ = ["deep_reload", "deep_unload", "reload_changed", "is_changed", "watch", "import_graph",
            "reload_order", "ReloadError"]
-
 TYPE_CHECKING = False  # type checkers take it for typing's, whose import takes its time
 if TYPE_CHECKING:
     from typing import Any, Callable, Iterable, Mapping, Union
@@ -63,7 +62,6 @@ if TYPE_CHECKING:
 #   pairs     {id(new): Pair}: what the code has made, and the old object that stays for it
 Facts = namedtuple("Facts", "imports binds sets bound looks lazy")
 Source = namedtuple("Source", "name spec version")
-
 _MISSING = object()
 _lock = threading.RLock()
 _batch = None  # the Batch under way
@@ -111,7 +109,6 @@ def reload_order(module: Module, *, include: Names = (), exclude: Names = ()) ->
 
 def reload_changed(*, include: Names = (), exclude: Names = ()) -> list[str]:
     """Execute again what changed on disk, and what imports it: one step of polling.
-
     `include` and `exclude` are as for `deep_reload`.  Return the names executed, in order; [] if
     there was nothing to do.  What fails stays at its last good version until a file concerned is
     saved; the rest is reloaded, and then ReloadError says what is held back.
@@ -169,11 +166,13 @@ def _spec_of(name):
 
 
 def _path_of(spec):
+    """Return the file of a spec, or None."""
     return spec.origin if spec is not None and spec.has_location else None
 
 
 @lru_cache(None)
 def _parents(name):
+    """Return the names of the packages above a module, outermost first."""
     return tuple(accumulate(name.split(".")[:-1], "{}.{}".format))
 
 
@@ -350,6 +349,7 @@ _GIVEN = {"__name__", "__doc__", "__package__", "__loader__", "__spec__", "__fil
 
 
 def _codes_in(code):
+    """Return the code objects of the functions and classes that code defines."""
     return [const for const in code.co_consts if type(const) is CodeType]
 
 
@@ -1070,6 +1070,7 @@ def _exported(namespace):
 
 
 def _names_in(code):
+    """Return the names that code uses, and that the functions in it do."""
     return set(code.co_names).union(*map(_names_in, _codes_in(code)))
 
 
@@ -1111,10 +1112,12 @@ def _place_of(obj):
 
 
 def _all_kept(objects, pairs):
+    """Return the objects as a tuple, those in pairs as what is to be used for them."""
     return tuple([pairs[id(obj)].kept if id(obj) in pairs else obj for obj in objects])
 
 
 def _identical(one, other):
+    """Return whether two sequences hold the very same objects."""
     return len(one) == len(other) and all(map(is_, one, other))
 
 
@@ -1216,8 +1219,7 @@ def _set_state(function, state):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of Python 3.13
             function.__code__ = state[0][3]
-    differ = map(is_not, state[0], _state_of(function))
-    for name, value in compress(zip(_STATE, state[0]), differ):
+    for name, value in zip(_STATE, state[0]):
         setattr(function, name, value)
     _restore_namespace(function.__dict__, state[1])
 
@@ -1590,7 +1592,6 @@ class Unloaded(namedtuple("Unloaded", "names alive")):
 def deep_unload(module: Module, *, include: Names = (), exclude: Names = (),
                 force: bool = False) -> Unloaded:
     """Forget a module, its submodules and what in scope only they needed, dependents first.
-
     Arguments are as in `deep_reload`; `force` goes on if others import one of them at top level.
     Return what went and who holds something of it; raise TypeError or ImportError before any goes.
     """
@@ -1705,7 +1706,6 @@ def watch(interval: float = 0.5, *, include: Names = (), exclude: Names = (),
           on_reload: Callable[[list[str]], object] | None = None,
           on_error: Callable[[BaseException], object] | None = None) -> Watcher:
     """Call `reload_changed` again and again in a daemon thread; return its `Watcher`.
-
     `interval` is the time between two looks, in seconds; `include` and `exclude` are as for
     `deep_reload`.  `on_reload(names)` is called after each reload, `on_error(error)` for each that
     failed; without it, that is logged.  Raise TypeError for other arguments.
