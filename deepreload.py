@@ -916,10 +916,8 @@ class View(dict):
         self.old = old = dict(live)
         self.unbound, self.waiting = self.facts.binds.keys() - old, []  # see _keep_function()
         runs = _running(source.name) or Version(None, None)
-        self.build_class = batch.originals[2]
         metaclasses = [kind for kind in {*map(type, old.values())} if issubclass(kind, type)]
-        if runs is source.version and metaclasses == [type]:
-            self.build_class = partial(self.build_class, metaclass=self.make_class)
+        self.says_the_same = runs is source.version and metaclasses == [type]
         batch.versions.append((runs, source.version))
         batch.log.append((_restore_namespace, live, old))
         if type(self.module) is ModuleType:
@@ -950,7 +948,9 @@ class View(dict):
         if self.code is None:
             self.source.spec.loader.exec_module(self.module)
         else:
-            builtins.__build_class__ = self.build_class
+            builtins.__build_class__ = build_class = self.batch.originals[2]
+            if self.says_the_same:
+                builtins.__build_class__ = partial(build_class, metaclass=self.make_class)
             exec(self.code, live, space)
         self.go_on()
         for name, value in list(live.items()):
