@@ -917,7 +917,7 @@ class View(dict):
         self.unbound, self.waiting = self.facts.binds.keys() - old, []  # see _keep_function()
         runs = _running(source.name) or Version(None, None)
         metaclasses = [kind for kind in {*map(type, old.values())} if issubclass(kind, type)]
-        self.says_the_same = runs is source.version and metaclasses == [type]
+        self.is_same = runs is source.version and metaclasses == [type]
         batch.versions.append((runs, source.version))
         batch.log.append((_restore_namespace, live, old))
         if type(self.module) is ModuleType:
@@ -948,9 +948,8 @@ class View(dict):
         if self.code is None:
             self.source.spec.loader.exec_module(self.module)
         else:
-            builtins.__build_class__ = build_class = self.batch.originals[2]
-            if self.says_the_same:
-                builtins.__build_class__ = partial(build_class, metaclass=self.make_class)
+            builder = self.build_class if self.is_same else self.batch.originals[2]
+            builtins.__build_class__ = builder
             exec(self.code, live, space)
         self.go_on()
         for name, value in list(live.items()):
@@ -968,33 +967,34 @@ class View(dict):
             space = package if package.hides(child) else package.live
             dict.__setitem__(space, child, sys.modules.get(self.name))
 
-    def make_class(self, name, bases, namespace, **kwargs):
+    def build_class(self, body, name, *bases, **kwargs):
+        """Carry a class statement out, if its metaclass is `type`, by make_class()."""
+        if not kwargs and all([type(base) is type for base in bases]):
+            kwargs["metaclass"] = self.make_class
+        return self.batch.originals[2](body, name, *bases, **kwargs)
+
+    def make_class(self, name, bases, namespace):
         """Make a class, or where its statement says the same as before, but for what functions do
-        and what values are, carry that out on the class that is there.
+        and what values are, give that to the class that is there, which decorators then meet.
         """
         old, batch = self.old.get(namespace["__qualname__"]), self.batch
         before = _vars_of_class(old) if type(old) is type else {}
-        if (before.get("__module__") == namespace["__module__"]
-                and id(old) not in batch.claimed
+        if not (before.get("__module__") == namespace["__module__"] and id(old) not in batch.claimed
                 and before.keys() ^ namespace.keys() <= _BY_STATEMENT
                 and _identical(bases or (object,), _bases(old))
                 and _NO_RECORDS.issuperset(map(type, namespace.values()))
                 and _APART.isdisjoint(chain(*map(_vars_of_class, _mro(old)[:-1])))):
-            batch.claimed[id(old)] = True
-            del namespace["__qualname__"]
-            if "__classcell__" in namespace:
-                namespace.pop("__classcell__").cell_contents = old  # at once: super() may be used
-            values = [*map(before.get, namespace)]
-            kept = _keep_parts(batch, values, tuple(namespace.values()))
-            for attribute, was, value in zip(namespace, values, kept):
-                if value is not was:
-                    batch.do(_set_attribute, old, attribute, value, old=was)
-            return old
-
-        def fill(space):
-            for key, value in namespace.items():
-                space[key] = value
-        return types.new_class(name, bases, kwargs, fill)
+            return type(name, bases, namespace)
+        batch.claimed[id(old)] = True
+        del namespace["__qualname__"]
+        if "__classcell__" in namespace:
+            namespace.pop("__classcell__").cell_contents = old  # at once: super() may be used
+        values = [*map(before.get, namespace)]
+        kept = _keep_parts(batch, values, tuple(namespace.values()))
+        for attribute, was, value in zip(namespace, values, kept):
+            if value is not was:
+                batch.do(_set_attribute, old, attribute, value, old=was)
+        return old
 
     def go_on(self):
         """Give the functions that wait for names their new code and state."""

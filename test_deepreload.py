@@ -2043,8 +2043,9 @@ class HeldClasses(Case):
                 def p(self): return __class__.v
             class B(A):
                 def m(self): return super().m()
-                class Color(enum.Enum):
-                    RED = conf.N
+                class Color(enum.Flag):
+                    RED, BLUE = conf.N, 8
+                    BOTH = BLUE | RED
             class Base:
                 def __init_subclass__(cls): cls.late = conf.N
                 def __new__(cls): return super().__new__(cls)
