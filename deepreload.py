@@ -917,7 +917,7 @@ class View(dict):
         self.unbound, self.waiting = self.facts.binds.keys() - old, []  # see _keep_function()
         runs = _running(source.name) or Version(None, None)
         metaclasses = [kind for kind in {*map(type, old.values())} if issubclass(kind, type)]
-        self.is_same = runs is source.version and metaclasses == [type]
+        self.same = runs is source.version and metaclasses == [type]
         batch.versions.append((runs, source.version))
         batch.log.append((_restore_namespace, live, old))
         if type(self.module) is ModuleType:
@@ -948,8 +948,7 @@ class View(dict):
         if self.code is None:
             self.source.spec.loader.exec_module(self.module)
         else:
-            builder = self.build_class if self.is_same else self.batch.originals[2]
-            builtins.__build_class__ = builder
+            builtins.__build_class__ = self.build_class if self.same else self.batch.originals[2]
             exec(self.code, live, space)
         self.go_on()
         for name, value in list(live.items()):
