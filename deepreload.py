@@ -357,7 +357,7 @@ def _facts(code):
     """Return the Facts of a module's code; what is bound is of the module's own statements."""
     def names_of(table):  # of the instructions in the table
         return map(names.__getitem__, compress(args, ops.translate(table)))
-    imports, binds, sets, looks, todo = [], Counter(), set(), [], [(code, False)]
+    imports, sets, looks, todo = [], set(), [], [(code, False)]
     lazy = [*{"__lazy_modules__"}.intersection(code.co_names)]
     for each, late in todo:  # to which the loop adds
         names, consts, raw = each.co_names, each.co_consts, each.co_code
@@ -378,7 +378,7 @@ def _facts(code):
             lazy += [base] * (args[at] & _LAZY_BITS >> 1)
         sets.update(names_of(_GLOBALS))
         if each is code:
-            binds.update(names_of(_STORES))
+            binds = Counter(names_of(_STORES))
             looks += _LOOKING.intersection(names) and _LOOKING.intersection(names_of(_LOADS))
     shown = not looks and not any("*" in wanted for _, wanted, *_ in imports)
     return Facts(imports, binds, sets, shown and sets.union(binds) - _GIVEN, looks, lazy)
@@ -500,10 +500,11 @@ def _targets(name, version, late=False):
         raise ReloadError(f"deepreload {__version__} does not know the bytecode of this Python: "
                           "copy a newer one; nothing was reloaded", name=__name__)
     facts, namespace, eager, others = version.facts, _namespace_of(name), {}, {}
+    above_own = _parents(name)
     for base, names, is_late, _ in facts.imports:
         base = _absolute(*base, namespace)
         found = others if is_late and "__getattr__" not in facts.binds else eager  # PEP 562
-        above = filterfalse(_parents(name).__contains__, _parents(base))
+        above = filterfalse(above_own.__contains__, _parents(base))
         space = _namespace_of(base)
         names = names if "__path__" in space or not space else ()  # else these are no modules
         for target in (*above, base, *map(f"{base}.".__add__, names)):
