@@ -915,10 +915,10 @@ class View(dict):
         self.module = sys.modules[source.name]
         self.live = live = _dict_of(self.module)
         self.old = old = dict(live)
-        self.unbound, self.waiting = self.facts.binds.keys() - old, []  # see _keep_function()
+        self.unbound, self.waiting = self.facts.binds.keys() - old, []  # see take()
         runs = _running(source.name) or Version(None, None)
-        metaclasses = [kind for kind in {*map(type, old.values())} if issubclass(kind, type)]
-        self.same = runs is source.version and metaclasses == [type]
+        plain = all(map(_is_plain, filter(_is_class, old.values())))
+        self.same = runs is source.version and plain  # see build_class()
         batch.versions.append((runs, source.version))
         batch.log.append((_restore_namespace, live, old))
         if type(self.module) is ModuleType:
@@ -946,12 +946,17 @@ class View(dict):
         if self.batch.lazy or self.facts.lazy or self.facts.looks or self.code is None:
             self.drop_hidden()  # it goes past the view, or wants globals() to be locals() (PEP 810)
             space, self.unbound = live, set()
+        self.functions = defaultdict(set)  # {name: names that what is so called may lead to}
+        codes = _codes_in(self.code) if self.unbound else []
+        for each in codes:  # to which the loop adds
+            codes += _codes_in(each)
+            self.functions[each.co_name] |= _names_in(each)
         if self.code is None:
             self.source.spec.loader.exec_module(self.module)
         else:
             builtins.__build_class__ = self.build_class if self.same else self.batch.originals[2]
             exec(self.code, live, space)
-        self.go_on()
+        self.go_on(self.unbound)
         for name, value in list(live.items()):
             old = self.old.get(name, value)
             if old is not value:
@@ -968,40 +973,50 @@ class View(dict):
             dict.__setitem__(space, child, sys.modules.get(self.name))
 
     def build_class(self, body, name, *bases, **kwargs):
-        """Carry a class statement out, if its metaclass is `type`, by make_class()."""
-        if not kwargs and all([type(base) is type for base in bases]):
+        """Carry out a class statement, if nothing but `type` has a say in it, by make_class()."""
+        if not kwargs and all(map(_is_plain, bases)):
             kwargs["metaclass"] = self.make_class
         return self.batch.originals[2](body, name, *bases, **kwargs)
 
     def make_class(self, name, bases, namespace):
-        """Make a class, or where its statement says the same as before, but for what functions do
-        and what values are, give that to the class that is there, which decorators then meet.
+        """Return the class that is there, with the new values, if its statement is the same as
+        before: then decorators and walks over subclasses meet no other.  Else make a class.
         """
-        old, batch = self.old.get(namespace["__qualname__"]), self.batch
-        before = _vars_of_class(old) if type(old) is type else {}
-        if not (before.get("__module__") == namespace["__module__"] and id(old) not in batch.claimed
+        namespace.setdefault("__doc__", None)  # as type() does
+        old, batch, new = self.old.get(namespace["__qualname__"]), self.batch, (*namespace.values(),)
+        before = _vars_of_class(old) if _is_plain(old) else {}
+        values = [*map(before.get, namespace)]
+        if not (before.get("__module__") == namespace["__module__"]  # else it is somebody's
+                and self.facts.binds.get(name) == 1 and id(old) not in batch.claimed
                 and before.keys() ^ namespace.keys() <= _BY_STATEMENT
                 and _identical(bases or (object,), _bases(old))
-                and _NO_RECORDS.issuperset(map(type, namespace.values()))
-                and _APART.isdisjoint(chain(*map(_vars_of_class, _mro(old)[:-1])))):
+                and _NO_RECORDS.issuperset(map(type, new))  # others may have a __set_name__()
+                and all([type(was) is FunctionType and was.__code__ is value.__code__  # unwrapped
+                         for was, value in zip(values, new) if type(value) is FunctionType])):
             return type(name, bases, namespace)
         batch.claimed[id(old)] = True
-        del namespace["__qualname__"]
         if "__classcell__" in namespace:
-            namespace.pop("__classcell__").cell_contents = old  # at once: super() may be used
-        values = [*map(before.get, namespace)]
-        kept = _keep_parts(batch, values, tuple(namespace.values()))
-        for attribute, was, value in zip(namespace, values, kept):
-            if value is not was:
+            namespace["__classcell__"].cell_contents = old  # at once: super() may be used
+        for attribute, was, value in zip(namespace, values, _keep_parts(batch, values, new)):
+            if value is not was and attribute in before:
                 batch.do(_set_attribute, old, attribute, value, old=was)
         return old
 
-    def go_on(self):
-        """Give the functions that wait for names their new code and state."""
-        for function, state in self.waiting:
+    def take(self, function, state, called=()):
+        """Give a function its new code and state, when all names are bound that it leads to."""
+        names = self.unbound and _order(_names_in(state[0][3]), self.functions.__getitem__)
+        if self.unbound.isdisjoint(names) or function.__name__ in called:
             was = _state_of(function), dict(function.__dict__)
             self.batch.do(_set_state, function, state, old=was)
-        self.waiting.clear()
+        else:  # other threads might call it, and not find them
+            self.waiting.append((function, state))
+
+    def go_on(self, names=frozenset(), called=()):
+        """Note that names are bound now, or functions called, for the functions that wait."""
+        self.unbound -= names
+        waiting, self.waiting = self.waiting, []
+        for each in waiting:
+            self.take(*each, called)
 
     def hides(self, name):
         """Return whether a name is hidden still, and not set past the view meanwhile."""
@@ -1035,8 +1050,8 @@ class View(dict):
     def __missing__(self, name):
         if "NameError" in self.code.co_names and name in self.facts.binds:  # `try: cache`
             self.hidden.discard(name)
-        if self.waiting and _place_of(self.live.get(name))[0] == self.name:  # it may be called now
-            self.go_on()
+        if self.waiting:  # the module's own code may call it now
+            self.go_on(called=_order([name], self.functions.__getitem__))
         if not self.hides(name):
             raise KeyError(name)  # the live namespace is asked next
         if hasattr(builtins, name):
@@ -1052,10 +1067,8 @@ class View(dict):
         self.pop(name, None) if self.waiting else dict.__setitem__(self, name, value)
         self.live[name] = value
         self.hidden.discard(name)
-        if self.unbound:
-            self.unbound.discard(name)
-            if not self.unbound:
-                self.go_on()
+        if name in self.unbound:
+            self.go_on({name})
 
     def __delitem__(self, name):
         if self.hides(name) and name not in self:
@@ -1091,8 +1104,7 @@ _PARTS = {property: attrgetter("fget", "fset", "fdel", "__doc__"),
           MethodType: attrgetter("__func__", "__self__"),
           getattr(types, "GenericAlias", None): attrgetter("__origin__", "__args__")}
 _NO_RECORDS = {*_PLAIN, *_PARTS, FunctionType, CellType}
-_BY_STATEMENT = {"__qualname__", "__classcell__", "__dict__", "__weakref__", "__doc__"}
-_APART = {"__new__", "__init_subclass__", "__class_getitem__"}  # a class statement changes or calls
+_BY_STATEMENT = {"__qualname__", "__classcell__", "__dict__", "__weakref__"}  # taken, and given
 _STATE = ["__doc__", "__name__", "__qualname__", "__code__", "__defaults__", "__kwdefaults__"]
 _STATE += ["__type_params__"] * hasattr(FunctionType, "__type_params__")  # 3.12
 _STATE += ["__annotate__" if "__annotate__" in vars(FunctionType) else "__annotations__"]  # 3.14
@@ -1109,6 +1121,12 @@ def _place_of(obj):
     if type(obj) is FunctionType:
         return obj.__module__, obj.__qualname__, "()"
     return (_vars_of_class(obj).get("__module__"), _qualname(obj)) if _is_class(obj) else (None,)
+
+
+def _is_plain(cls):
+    """Return whether it is a class of `type`, and subclasses of it call no __init_subclass__()."""
+    hook = type(cls) is type and type.__getattribute__(cls, "__init_subclass__")
+    return type(hook) is types.BuiltinFunctionType
 
 
 def _all_kept(objects, pairs):
@@ -1145,7 +1163,9 @@ def _keep(batch, old, new, alone=False):
         place = _place_of(new)  # a version is what the same statement has made before
         if (type(place[0]) is str and place == _place_of(old) and place[0] in batch.views
                 and id(old) not in batch.claimed):
-            return (_keep_function if is_function else _keep_class)(batch, old, new, alone)
+            if is_function:
+                return _keep_function(batch, old, new, alone)
+            return _keep_class(batch, old, new)
         return new
     if type(old) is not kind or id(old) in batch.claimed:
         return new
@@ -1183,8 +1203,8 @@ def _keep_parts(batch, before, after, alone=True):
 
 
 def _keep_function(batch, old, new, alone):
-    """Give an old function the code and the state of the new one, when all names are bound."""
-    view, state, gets = batch.views[new.__module__], [*_state_of(new)], dict(new.__dict__)
+    """Give an old function the code and the state of the new one."""
+    state, gets = [*_state_of(new)], dict(new.__dict__)
     stays = old.__code__.co_freevars == new.__code__.co_freevars
     batch.claimed[id(old)] = True
     if not (stays and alone):
@@ -1200,9 +1220,7 @@ def _keep_function(batch, old, new, alone):
         code = _CALL.replace(co_freevars=old.__code__.co_freevars)
         state[3:6] = code, None, {"__new__": new}
         gets["__wrapped__"] = new
-    view.waiting.append((old, (state, gets)))
-    if not view.unbound:
-        view.go_on()
+    batch.views[new.__module__].take(old, (state, gets))
     for mine, theirs in zip(old.__closure__, new.__closure__) if stays and new.__closure__ else ():
         before, after = _content(mine), _content(theirs)
         if _MISSING is not before is not after is not _MISSING:
@@ -1230,7 +1248,7 @@ def _content(cell):
     return _MISSING
 
 
-def _keep_class(batch, old, new, _):
+def _keep_class(batch, old, new):
     """Give an old class what the new one has, or let the new one take over, where it must."""
     before, after, kind = dict(_vars_of_class(old)), _vars_of_class(new), type(new)
     bases = _all_kept(_bases(new), batch.pairs)
@@ -1258,8 +1276,8 @@ def _keep_class(batch, old, new, _):
     batch.log.append((_set_attributes, old, before))
     if not same_shape:
         _set_attributes(old, {**after, **before})  # first what is new, as methods may read it
-    kept = _keep_parts(batch, [*map(before.get, after)], tuple(after.values()))
-    _set_attributes(old, dict(zip(after, kept)))
+    kept = {name: _keep(batch, before.get(name), value) for name, value in after.items()}
+    _set_attributes(old, kept)
     with suppress(TypeError):  # of another layout
         if _bases(new) != (object,):
             _set_bases(new, (old,))  # out of its bases' __subclasses__(); super() in it goes on
