@@ -16,7 +16,6 @@ identity of classes of a framework's metaclass; execute what is not the user's o
 # pyright: basic, reportAttributeAccessIssue=false, reportArgumentType=false
 # pyright: reportOptionalMemberAccess=false, reportOptionalSubscript=false
 from __future__ import annotations
-
 import builtins
 import contextvars
 import gc
@@ -50,16 +49,15 @@ if TYPE_CHECKING:
     from typing import Any, Callable, Iterable, Mapping, Union
     Names = Union[str, Iterable[str]]
     Module = Union[ModuleType, str]
-
 # The data, in the order in which a reload makes it:
 #   Version   one version of a file: its stat when it was read, its code, the facts of the code
 #   Facts     imports: [((module, level), names, late, [(attribute, name bound)])], binds: {name:
 #             times}, sets: what `global` binds, bound: all of these, or False if nothing tells all
-#   _paths    {name: path} of the loaded modules in a scope; _targets: who imports whom
+#   _paths    {name: path} of the loaded modules in a scope; _targets: what a module imports
 #   Source    a module to execute: its name, its spec, and the Version to execute
 #   Batch     one reload: the Sources not executed yet, and a log of (function, arguments)
 #   View      the namespace that the code of one module sees: the live one, less what is hidden
-#   pairs     {id(new): Pair}: what the code has made, and the old object that stays for it
+#   pairs     {id(new): Pair}: what the code has made and others hold, and what stays for it
 Facts = namedtuple("Facts", "imports binds sets bound looks lazy")
 Source = namedtuple("Source", "name spec version")
 _MISSING = object()
@@ -81,7 +79,6 @@ class ReloadError(ImportError):
 # -- what is called from outside -----------------------------------------------------------------
 def deep_reload(module: Module, *, include: Names = (), exclude: Names = ()) -> ModuleType:
     """Execute `module` and all it imports again, leaves first, as a new process would.
-
     `module` is a loaded module or its dotted name; of a package all loaded submodules count, too.
     `include` and `exclude` are names or globs, one or several (a name covers its submodules,
     `exclude` wins): modules to reload that are not the user's own, and modules to leave alone.
@@ -166,7 +163,6 @@ def _spec_of(name):
 
 
 def _path_of(spec):
-    """Return the file of a spec, or None."""
     return spec.origin if spec is not None and spec.has_location else None
 
 
@@ -349,7 +345,6 @@ _GIVEN = {"__name__", "__doc__", "__package__", "__loader__", "__spec__", "__fil
 
 
 def _codes_in(code):
-    """Return the code objects of the functions and classes that code defines."""
     return [const for const in code.co_consts if type(const) is CodeType]
 
 
@@ -500,11 +495,10 @@ def _targets(name, version, late=False):
         raise ReloadError(f"deepreload {__version__} does not know the bytecode of this Python: "
                           "copy a newer one; nothing was reloaded", name=__name__)
     facts, namespace, eager, others = version.facts, _namespace_of(name), {}, {}
-    above_own = _parents(name)
     for base, names, is_late, _ in facts.imports:
         base = _absolute(*base, namespace)
         found = others if is_late and "__getattr__" not in facts.binds else eager  # PEP 562
-        above = filterfalse(above_own.__contains__, _parents(base))
+        above = filterfalse(_parents(name).__contains__, _parents(base))
         space = _namespace_of(base)
         names = names if "__path__" in space or not space else ()  # else these are no modules
         for target in (*above, base, *map(f"{base}.".__add__, names)):
@@ -699,7 +693,6 @@ class Batch:
         self.finished = {}  # {name: whether importing from it is safe}, in the order of finishing
         self.pairs, self.claimed = {}, {}  # {id(new): Pair}; {id(old): True} of what stays
         self.reshaped, self.caches = [], []  # classes with other bases or names; lru_caches
-        self.anew = {}  # {id of an old object that others may keep: its name}
         self.versions = []  # [(that has run, that runs now)]
         self.lazy = getattr(sys, "get_lazy_imports", str)() == "all"  # Python 3.15
         self.committed = self.drops = False  # the latter: whether classes have gone
@@ -734,10 +727,6 @@ class Batch:
                 if self.reshaped:
                     _clear_caches(self.reshaped)
                 self.committed = True
-                if self.anew:  # the routes of a server may keep the old ones
-                    others = [name for name in _paths(_Scope()) if name not in self.views]
-                    for name, ways in _holders(self.anew, others, 5000).items():
-                        _warn_once(f"{name} was made anew; {next(iter(ways))} keeps the old one")
             return self.names
         except BaseException as error:
             name = next((name for name in self.failed if self.failed[name] is error), None)
@@ -917,8 +906,7 @@ class View(dict):
         self.old = old = dict(live)
         self.unbound, self.waiting = self.facts.binds.keys() - old, []  # see take()
         runs = _running(source.name) or Version(None, None)
-        plain = all(map(_is_plain, filter(_is_class, old.values())))
-        self.same = runs is source.version and plain  # see build_class()
+        self.same = runs is source.version and all(map(_is_plain, filter(_is_class, old.values())))
         batch.versions.append((runs, source.version))
         batch.log.append((_restore_namespace, live, old))
         if type(self.module) is ModuleType:
@@ -960,10 +948,7 @@ class View(dict):
         for name, value in list(live.items()):
             old = self.old.get(name, value)
             if old is not value:
-                live[name] = value = _keep(self.batch, old, value)
-                if old is not value and type(old) is type(value) not in _NO_RECORDS:
-                    if _attributes(old):
-                        self.batch.anew[id(old)] = f"{self.name}.{name}"
+                live[name] = _keep(self.batch, old, value)
         if not self.hidden:
             self.drop_hidden()  # which shows the module to this thread as it is
         parent, _, child = self.name.rpartition(".")
@@ -979,11 +964,11 @@ class View(dict):
         return self.batch.originals[2](body, name, *bases, **kwargs)
 
     def make_class(self, name, bases, namespace):
-        """Return the class that is there, with the new values, if its statement is the same as
-        before: then decorators and walks over subclasses meet no other.  Else make a class.
+        """Return the class that is there, brought up to date, if its statement is as it was.
+        Decorators, and walks over subclasses, then meet no other.  Else make a class.
         """
         namespace.setdefault("__doc__", None)  # as type() does
-        old, batch, new = self.old.get(namespace["__qualname__"]), self.batch, (*namespace.values(),)
+        old, batch, new = self.old.get(namespace["__qualname__"]), self.batch, [*namespace.values()]
         before = _vars_of_class(old) if _is_plain(old) else {}
         values = [*map(before.get, namespace)]
         if not (before.get("__module__") == namespace["__module__"]  # else it is somebody's
@@ -1135,13 +1120,12 @@ def _all_kept(objects, pairs):
 
 
 def _identical(one, other):
-    """Return whether two sequences hold the very same objects."""
     return len(one) == len(other) and all(map(is_, one, other))
 
 
 def _keep(batch, old, new, alone=False):
     """Return what to use for a new object: the old one, brought up to date, if it is a version.
-    `alone` says that nobody else holds the new one: then nobody has to be given the other.
+    `alone`: nobody else holds the new one, who would have to be given the old one in its place.
     """
     kind = type(new)
     is_function = kind is FunctionType
@@ -1163,9 +1147,7 @@ def _keep(batch, old, new, alone=False):
         place = _place_of(new)  # a version is what the same statement has made before
         if (type(place[0]) is str and place == _place_of(old) and place[0] in batch.views
                 and id(old) not in batch.claimed):
-            if is_function:
-                return _keep_function(batch, old, new, alone)
-            return _keep_class(batch, old, new)
+            return (_keep_function if is_function else _keep_class)(batch, old, new, alone)
         return new
     if type(old) is not kind or id(old) in batch.claimed:
         return new
@@ -1248,7 +1230,7 @@ def _content(cell):
     return _MISSING
 
 
-def _keep_class(batch, old, new):
+def _keep_class(batch, old, new, _):
     """Give an old class what the new one has, or let the new one take over, where it must."""
     before, after, kind = dict(_vars_of_class(old)), _vars_of_class(new), type(new)
     bases = _all_kept(_bases(new), batch.pairs)
@@ -1458,7 +1440,7 @@ def _replace(batch, pairs, found=None, deep=True):
                 remade[id(holder)] = Pair(holder, other)
         except TypeError:  # Python refuses another class, or other bases
             place = _place_of(holder if _is_class(holder) else type(holder))
-            _warn_once("%s.%s: the new class has another layout: objects stay with the old" % place)
+            _log().warning("%s.%s: a new layout: objects stay with the old class", *place)
     return remade
 
 
@@ -1560,7 +1542,6 @@ def _clear_caches(reshaped):
 # modules that are not executed again.  Relies on their code for which name came from where.
 _cells = []  # Versions of a notebook's cells
 _version_of_script = lru_cache(8)(Version)  # whose facts are kept
-_warn_once = lru_cache(None)(lambda text: _log().warning(text))
 
 
 def _statements_of(names):
@@ -1636,7 +1617,7 @@ def deep_unload(module: Module, *, include: Names = (), exclude: Names = (),
             owner = obj.get("__name__") if type(obj) is dict else _place_of(obj)[0]
             if type(owner) is str and owner in paths:
                 left[id(obj)] = owner
-        found = left and _holders(left, list(sys.modules), 2_000_000, _beginnings(objects))
+        found = left and _holders(left, _beginnings(objects))
         return Unloaded(tuple(paths), {each: tuple(found[each]) for each in paths
                                        if each in left.values()})
 
@@ -1659,16 +1640,15 @@ def _to_unload(root, scope, force):
     return gone
 
 
-def _holders(wanted, names, most, others=()):
-    """Return {name: {way: None}} of who holds {id: name}: modules, others as (words, object)."""
+def _holders(wanted, starts):
+    """Return {name: {way: None}} of who holds {id: name}, from (words, object) on."""
     found, queue, spaces = defaultdict(dict), [], map(_namespace_of, list(sys.modules))
     is_tracked = getattr(gc, "is_tracked", id)  # what is not tracked holds nothing; PyPy tracks all
     above = dict.fromkeys(map(id, [threading._active, *_frames(), *spaces]))  # passed by
-    starts = [(f"{name}.__dict__", _namespace_of(name)) for name in names]
-    for words, obj in chain(starts, others):
+    for words, obj in starts:
         above[id(obj)] = words  # else {id: its holder}
         queue.append(obj)
-    for holder in islice(queue, most):  # to which the loop adds
+    for holder in islice(queue, 2_000_000):  # to which the loop adds
         for part in gc.get_referents(holder):
             name = wanted.get(id(part))
             if name and len(found[name]) < 20:
@@ -1701,6 +1681,8 @@ def _beginnings(objects):
     """Yield (words, object) of where ways begin: an expression, or words with a space."""
     def where(frame):
         return f"{frame.f_globals.get('__name__')}.{frame.f_code.co_name}, line {frame.f_lineno}"
+    for name in list(sys.modules):
+        yield f"{name}.__dict__", _namespace_of(name)
     for obj in objects:
         if type(obj) is types.CoroutineType and obj.cr_frame and not obj.cr_running:
             yield f"asyncio task in {where(obj.cr_frame)}", obj

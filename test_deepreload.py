@@ -21,7 +21,6 @@ import importlib.machinery
 import importlib.util
 import inspect
 import itertools
-import logging
 import os
 import pickle
 import random
@@ -2517,20 +2516,6 @@ class Elsewhere(Case):
         self.edit(text.replace("$", "2"))
         self.assertEqual((mod.UNSET is unset, mod.missing is missing, held.m(), mod.state.n),
                          (True, True, (True, True, 2), 2))
-
-    def test_who_keeps_what_was_made_anew_is_said_once(self):
-        self.write(app="class App: pass\napp = App()\napp.blueprints = {}",
-                   views="class Blueprint: pass\nbp = Blueprint()\nbp.routes = [1]")
-        views = self.imported("views", "app")[0]
-        sys.modules["app"].app.blueprints["v"] = views.bp
-        for number in 2, 3:
-            self.write(views=f"class Blueprint: pass\nbp = Blueprint()\nbp.routes = [{number}]")
-            with self.assertLogs("deepreload", "WARNING") as logs:
-                self.assertEqual(reload_changed(), ["views"])
-                logging.getLogger("deepreload").warning("that is all")
-            said = "views.bp was made anew; app.app.blueprints['v'] keeps the old one"
-            wanted = [said, "that is all"] if number == 2 else ["that is all"]
-            self.assertEqual([record.getMessage() for record in logs.records], wanted)
 
     def test_names_in_modules_that_do_not_run_again(self):
         self.write(conf="RATE = 1\ndef f(): return 1\nclass C: pass\nTABLE = {}",
