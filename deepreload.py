@@ -769,6 +769,9 @@ class Batch:
             if fromlist and self.finished.get(base) and base in sys.modules:
                 return sys.modules[base]  # as Python does, when nothing is left to do
             self.enter(base)
+            parent, _, child = base.rpartition(".")
+            if parent in self.views and base in sys.modules:  # its code may have deleted the name
+                self.views[parent].live.setdefault(child, sys.modules[base])
             names, space = fromlist or (), _namespace_of(base)
             if "*" in names and base in self.views:
                 self.views[base].drop_hidden()
@@ -964,27 +967,27 @@ class View(dict):
         return self.batch.originals[2](body, name, *bases, **kwargs)
 
     def make_class(self, name, bases, namespace):
-        """Return the class that is there, brought up to date, if its statement is as it was.
-        Decorators, and walks over subclasses, then meet no other.  Else make a class.
+        """Return the class that is there, if its statement makes the same but for what functions
+        have as defaults; decorators, and walks over subclasses, meet no other.  Else make one.
         """
         namespace.setdefault("__doc__", None)  # as type() does
-        old, batch, new = self.old.get(namespace["__qualname__"]), self.batch, [*namespace.values()]
-        before = _vars_of_class(old) if _is_plain(old) else {}
-        values = [*map(before.get, namespace)]
-        if not (before.get("__module__") == namespace["__module__"]  # else it is somebody's
-                and self.facts.binds.get(name) == 1 and id(old) not in batch.claimed
+        place, batch = (namespace["__module__"], namespace["__qualname__"]), self.batch
+        old = self.old.get(place[1])
+        before = dict(_vars_of_class(old)) if _is_plain(old) else {}
+        names = [*(before.keys() & namespace)]
+        values, others = [*map(before.get, names)], [*map(namespace.get, names)]
+        if not (_place_of(old) == place and id(old) not in batch.claimed
+                and self.facts.binds.get(name) == 1 and _identical(bases or (object,), _bases(old))
                 and before.keys() ^ namespace.keys() <= _BY_STATEMENT
-                and _identical(bases or (object,), _bases(old))
-                and _NO_RECORDS.issuperset(map(type, new))  # others may have a __set_name__()
-                and all([type(was) is FunctionType and was.__code__ is value.__code__  # unwrapped
-                         for was, value in zip(values, new) if type(value) is FunctionType])):
+                and all(map(_may_stay, values, others))):
             return type(name, bases, namespace)
         batch.claimed[id(old)] = True
+        batch.log.append((_set_attributes, old, before))  # a decorator may set some
         if "__classcell__" in namespace:
             namespace["__classcell__"].cell_contents = old  # at once: super() may be used
-        for attribute, was, value in zip(namespace, values, _keep_parts(batch, values, new)):
-            if value is not was and attribute in before:
-                batch.do(_set_attribute, old, attribute, value, old=was)
+        for attribute, was, value in zip(names, values, _keep_parts(batch, values, others)):
+            if value is not was:
+                _set_attribute(old, attribute, value)
         return old
 
     def take(self, function, state, called=()):
@@ -1112,6 +1115,13 @@ def _is_plain(cls):
     """Return whether it is a class of `type`, and subclasses of it call no __init_subclass__()."""
     hook = type(cls) is type and type.__getattribute__(cls, "__init_subclass__")
     return type(hook) is types.BuiltinFunctionType
+
+
+def _may_stay(old, new):
+    """Return whether an attribute of a class is the same, or is a function of the same code."""
+    kind = type(new) if type(old) is type(new) else None
+    same = kind is FunctionType and old.__code__ is new.__code__  # else a decorator has wrapped it
+    return old is new or same or kind in _PARTS
 
 
 def _all_kept(objects, pairs):
