@@ -1371,7 +1371,7 @@ def _hand_on(batch, old, new):
     # C code that makes instances itself trusts their layout
     if type.__getattribute__(old, "__new__") is object.__new__:
         batch.log.append((_set_attributes, old, dict(_vars_of_class(old))))
-        type.__setattr__(old, "__replaced_by__", new)
+        type.__setattr__(old, "__replaced_by__", CellType(new))  # which follows, as all cells do
         type.__setattr__(old, "__getattribute__", __getattribute__)
         if kind is not type:
             _set_bases(Replaced, (kind,))  # a class statement calls __init_subclass__()
@@ -1382,7 +1382,7 @@ def _hand_on(batch, old, new):
 def _newest(cls):
     """Return the class that stands for an old one now, after any number of reloads."""
     while "__replaced_by__" in _vars_of_class(cls):
-        cls = _vars_of_class(cls)["__replaced_by__"]
+        cls = _vars_of_class(cls)["__replaced_by__"].cell_contents
     return cls
 
 
