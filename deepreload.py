@@ -967,9 +967,7 @@ class View(dict):
         return self.batch.originals[2](body, name, *bases, **kwargs)
 
     def make_class(self, name, bases, namespace):
-        """Return the class that is there, if its statement makes the same but for what functions
-        have as defaults; decorators, and walks over subclasses, meet no other.  Else make one.
-        """
+        """Make a class, or return the one that is there if its statement makes the same again."""
         namespace.setdefault("__doc__", None)  # as type() does
         place, batch = (namespace["__module__"], namespace["__qualname__"]), self.batch
         old = self.old.get(place[1])
@@ -985,9 +983,7 @@ class View(dict):
         batch.log.append((_set_attributes, old, before))  # a decorator may set some
         if "__classcell__" in namespace:
             namespace["__classcell__"].cell_contents = old  # at once: super() may be used
-        for attribute, was, value in zip(names, values, _keep_parts(batch, values, others)):
-            if value is not was:
-                _set_attribute(old, attribute, value)
+        _keep_parts(batch, values, others)  # what decorators know of the new functions follows
         return old
 
     def take(self, function, state, called=()):
@@ -1118,10 +1114,13 @@ def _is_plain(cls):
 
 
 def _may_stay(old, new):
-    """Return whether an attribute of a class is the same, or is a function of the same code."""
-    kind = type(new) if type(old) is type(new) else None
-    same = kind is FunctionType and old.__code__ is new.__code__  # else a decorator has wrapped it
-    return old is new or same or kind in _PARTS
+    """Return whether an attribute of a class is the same, or made of functions of the same code."""
+    kind = type(new)
+    if old is new or type(old) is not kind:
+        return old is new
+    if kind in _PARTS:
+        return all(map(_may_stay, _PARTS[kind](old), _PARTS[kind](new)))
+    return kind is FunctionType and old.__code__ is new.__code__
 
 
 def _all_kept(objects, pairs):
