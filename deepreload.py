@@ -468,7 +468,7 @@ def _differs(name):
 
 def _find_spec(name):
     """Ask the finders for a module's spec, whatever sys.modules says; None if there is none."""
-    sys.path_importer_cache.clear()
+    sys.path_importer_cache.clear(), _kept.cache_clear()  # it may be of another file now
     return _bootstrap._find_spec(name, _namespace_of(name.rpartition(".")[0]).get("__path__"))
 
 
@@ -731,9 +731,7 @@ class Batch:
         except BaseException as error:
             name = next((name for name in self.failed if self.failed[name] is error), None)
             self.failed.clear()
-            if isinstance(error, ReloadError):
-                raise error.with_traceback(None)  # its cause has the user's
-            if name is None or isinstance(error, (KeyboardInterrupt, GeneratorExit)):
+            if name is None or isinstance(error, (ReloadError, KeyboardInterrupt, GeneratorExit)):
                 raise
             raise _failure(error, name, _path_of(self.sources[name].spec)) from error
 
@@ -1026,8 +1024,6 @@ class View(dict):
                 version.left, self.hidden = self.hidden, set()
         self.drop_hidden()
         if path:
-            if path not in _runs:  # the module is of another file now
-                _kept.cache_clear()
             _runs[path] = version
             _tell(path, version.stat)
 
@@ -1643,8 +1639,8 @@ def _to_unload(root, scope, force):
     gone = {name: names[name] for name in reversed(below) if name not in used}
     outside = [name for name in names.keys() - gone if _targets(name, _running(name)).keys() & gone]
     if _batch or outside and not force:
-        reason = f"imported by {_listing(sorted(outside))}; unload these first, or pass force=True"
-        reason = "modules are being reloaded: do it afterwards" if _batch else reason
+        reason = "modules are being reloaded: do it afterwards" if _batch else (
+            f"imported by {_listing(sorted(outside))}; unload these first, or pass force=True")
         raise ImportError(f"{root!r} cannot be unloaded: {reason}", name=root)
     return gone
 
