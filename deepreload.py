@@ -120,7 +120,7 @@ def is_changed(module: Module) -> bool:
     Edits of comments and layout make no difference.  Raise what `deep_reload` raises at once.
     """
     with _lock:
-        return _differs(_named(module)) is not None
+        return bool(_differs(_named(module)))
 
 
 def import_graph(*, include: Names = (), exclude: Names = ()) -> dict[str, list[str]]:
@@ -263,8 +263,6 @@ def _stat(path):
 
 def _note_what_runs():
     """Have the import system tell what it executes."""
-    inner = _bootstrap.module_from_spec
-
     def exec_module(self, module):  # what Python's own does, without a frame more
         path = getattr(self, "path", None)
         stat = _stat(path)  # before the file is read
@@ -280,6 +278,7 @@ def _note_what_runs():
             _runs[path] = Version(_stat(path), None, path)
             _tell(path, _runs[path].stat)
         return inner(spec)
+    inner = _bootstrap.module_from_spec
     # Python takes the frames of the import system out of tracebacks: this has to pass for one
     filename = _Loader.exec_module.__code__.co_filename
     exec_module.__code__ = exec_module.__code__.replace(co_filename=filename)
@@ -493,7 +492,7 @@ def _targets(name, version, late=False):
         return version.targets[late] if version else {}
     if not _is_known:
         raise ReloadError(f"deepreload {__version__} does not know the bytecode of this Python: "
-                          "copy a newer one; nothing was reloaded", name=__name__)
+                          "copy a newer one; nothing was reloaded")
     facts, namespace, eager, others = version.facts, _namespace_of(name), {}, {}
     for base, names, is_late, _ in facts.imports:
         base = _absolute(*base, namespace)
@@ -560,14 +559,13 @@ def _source(name, version=None):
 
 def _to_reload_deeply(root, scope):
     """Return {name: Source} of what deep_reload() executes."""
+    def below(name):
+        source = sources[name] = _source(name)
+        return filter(own.__contains__, _targets(name, source.version, True))
     if root not in scope:
         raise ImportError(f"{root!r} is excluded: take it out of exclude to reload it", name=root)
     paths, sources = _paths(scope), {}
     own = paths.keys() - scope.above
-
-    def below(name):
-        source = sources[name] = _source(name)
-        return filter(own.__contains__, _targets(name, source.version, True))
     _order([name for name in paths if (name + ".").startswith(root + ".")], below)
     if sources[root].spec is None:
         raise _failure(FileNotFoundError("it is gone"), root, paths[root])
@@ -787,7 +785,7 @@ class Batch:
         """Execute a module if it is pending, its packages first, and if it must, its imports."""
         if name in self.views:
             return
-        name = name if name in self.sources else _real_name(name)
+        name = _real_name(name)
         for parent in _parents(name):
             self.enter(parent)
         self.asked.add(name)
@@ -799,8 +797,8 @@ class Batch:
         source = self.sources[name]
         if source.spec is None:  # its file is gone: the import system says so
             return self.forget(name)
-        deep = len(self.views) - len(self.finished) >= 60  # which takes 480 frames of Python
-        if not planned and (deep or self.lazy or source.version.facts.lazy):
+        depth = len(self.views) - len(self.finished)  # 60 take 480 frames of Python
+        if not planned and (depth >= 60 or self.lazy or source.version.facts.lazy):
             for each in _order([name], lambda each: _targets(each, self.sources[each].version)
                                if each in self.sources and each not in self.views else ())[:-1]:
                 self.enter(each, planned=True)
@@ -914,8 +912,7 @@ class View(dict):
             batch.do(_set_class_of, self.module, _Reloading, old=ModuleType)
         overloads = _namespace_of("typing").get("_overload_registry", ())
         if self.name in overloads:
-            batch.log.append((setitem, overloads, self.name, overloads[self.name]))
-            del overloads[self.name]
+            batch.log.append((setitem, overloads, self.name, overloads.pop(self.name)))
         _bootstrap._init_module_attrs(source.spec, self.module, override=True)
         live["__doc__"] = None
         if source.spec.submodule_search_locations is None:
@@ -970,8 +967,9 @@ class View(dict):
         place, batch = (namespace["__module__"], namespace["__qualname__"]), self.batch
         old = self.old.get(place[1])
         before = dict(_vars_of_class(old)) if _is_plain(old) else {}
-        names = [*(before.keys() & namespace)]
+        names = before.keys() & namespace
         values, others = [*map(before.get, names)], [*map(namespace.get, names)]
+        # Nothing of it may have changed, nor have decorators wrapped methods in other code
         if not (_place_of(old) == place and id(old) not in batch.claimed
                 and self.facts.binds.get(name) == 1 and _identical(bases or (object,), _bases(old))
                 and before.keys() ^ namespace.keys() <= _BY_STATEMENT
@@ -1348,8 +1346,6 @@ def _move_lines(path, runs, version):
 # route of FastAPI, say.  Relies on `__class__`, which can be set (I), and which isinstance() reads.
 def _hand_on(batch, old, new):
     """Let an old class, and its instances until their next use, pass for the new one's."""
-    kind, get = type(old), type.__getattribute__(old, "__getattribute__")
-
     class Replaced(type):
         def __instancecheck__(self, obj):
             newest = _newest(self)
@@ -1363,6 +1359,7 @@ def _hand_on(batch, old, new):
             with suppress(TypeError):  # of another layout
                 _set_class_of(self, newest)
         return get(self, name)
+    kind, get = type(old), type.__getattribute__(old, "__getattribute__")
     # C code that makes instances itself trusts their layout
     if type.__getattribute__(old, "__new__") is object.__new__:
         batch.log.append((_set_attributes, old, dict(_vars_of_class(old))))
@@ -1647,9 +1644,9 @@ def _to_unload(root, scope, force):
 
 def _holders(wanted, starts):
     """Return {name: {way: None}} of who holds {id: name}, from (words, object) on."""
-    found, queue, spaces = defaultdict(dict), [], map(_namespace_of, list(sys.modules))
-    is_tracked = getattr(gc, "is_tracked", id)  # what is not tracked holds nothing; PyPy tracks all
-    above = dict.fromkeys(map(id, [threading._active, *_frames(), *spaces]))  # passed by
+    found, queue = defaultdict(dict), []
+    passed_by = threading._active, *_frames(), *map(_namespace_of, list(sys.modules))
+    above = dict.fromkeys(map(id, passed_by))
     for words, obj in starts:
         above[id(obj)] = words  # else {id: its holder}
         queue.append(obj)
@@ -1658,7 +1655,7 @@ def _holders(wanted, starts):
             name = wanted.get(id(part))
             if name and len(found[name]) < 20:
                 found[name][_way_to(part, holder, above, wanted)] = None
-            if id(part) not in above and is_tracked(part):
+            if id(part) not in above:
                 above[id(part)] = holder
                 queue.append(part)
     return found
@@ -1727,8 +1724,8 @@ class Watcher(threading.Thread):
     """The automatic mode at work: `stop()` ends it; as a context manager it ends with the block."""
     def __init__(self, interval, include, exclude, on_reload=None, on_error=None):
         super().__init__(name="deepreload", daemon=True)
-        self._interval = min(interval, threading.TIMEOUT_MAX)
-        self._scope, self._stopped = _Scope(include, exclude), threading.Event()
+        self._interval, self._stopped = min(interval, threading.TIMEOUT_MAX), threading.Event()
+        self._scope = _Scope(include, exclude)
         self._on_reload, self._on_error = on_reload, on_error
 
     def stop(self) -> None:
@@ -1801,8 +1798,8 @@ def _before_cell(info):
 def _note_cell(cell):
     """Keep the code of a cell: it may have imported something by name."""
     with suppress(SyntaxError, ValueError):  # an unfinished cell
-        text = _before_cell.shell.transform_cell(cell)
-        _cells.append(Version(None, compile(text, "<cell>", "exec", 0x2000)))  # it may await
+        cell = _before_cell.shell.transform_cell(cell)
+        _cells.append(Version(None, compile(cell, "<cell>", "exec", 0x2000)))  # it may await
 
 
 # -- M. the command line ---------------------------------------------------------------------------
@@ -1841,13 +1838,6 @@ def _say(text, failed=False):
 
 def _supervise():
     """Run the program, and again on each save after its end; return its status after a signal."""
-    import ast
-    import signal
-    import subprocess
-    import tempfile
-    status, stats, signals = 0, {}, []
-    delays = {signal.SIGINT: 3, signal.SIGTERM: 0.5}  # the program may have got it, too
-
     def note(number, frame):
         if status is not None:  # the program has ended
             raise SystemExit(status)
@@ -1856,6 +1846,12 @@ def _supervise():
             timer = threading.Timer(delays[number], child.send_signal, [number])
             timer.daemon = True
             timer.start()
+    import ast
+    import signal
+    import subprocess
+    import tempfile
+    status, stats, signals = 0, {}, []
+    delays = {signal.SIGINT: 3, signal.SIGTERM: 0.5}  # the program may have got it, too
     for number in delays:
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup: for the child, too
             signal.signal(number, note)
@@ -1881,12 +1877,11 @@ def _supervise():
 
 def _wait_for_save(stats, status):
     """Wait until a file of the program is saved, or new beside what -m runs; return the stats."""
-    import glob
-    beside = {os.path.dirname(path) + "/*.py" for path in stats} if _options.m else ()
-
     def look():
         paths = chain(stats, *map(glob.glob, beside))
         return {path: _stat(path) or stats.get(path) for path in paths}
+    import glob
+    beside = {os.path.dirname(path) + "/*.py" for path in stats} if _options.m else ()
     now = stats = {**look(), **stats}
     _say(f"{_options.argv[0]} ended with status {status}; it runs again on the next save "
          "(Ctrl-C leaves)", failed=status)
