@@ -540,7 +540,7 @@ def _order(names, edges):
 def _starts(sources):
     """Return the names in the order in which to start them, import statements going first."""
     imported = {each for name in sources for each in _targets(name, sources[name].version)}
-    loaded = [name for name in list(sys.modules) if name in sources]
+    loaded = list(filter(sources.__contains__, list(sys.modules)))
     # Of the others, which are in cycles: what has finished last has begun its cycle
     return [name for name in loaded if name not in imported] + loaded[::-1]
 
@@ -910,9 +910,7 @@ class View(dict):
         batch.log.append((_restore_namespace, live, old))
         if type(self.module) is ModuleType:
             batch.do(_set_class_of, self.module, _Reloading, old=ModuleType)
-        overloads = _namespace_of("typing").get("_overload_registry", ())
-        if self.name in overloads:
-            batch.log.append((setitem, overloads, self.name, overloads.pop(self.name)))
+        _namespace_of("typing").get("_overload_registry", {}).pop(self.name, None)
         _bootstrap._init_module_attrs(source.spec, self.module, override=True)
         live["__doc__"] = None
         if source.spec.submodule_search_locations is None:
@@ -1172,12 +1170,11 @@ def _keep(batch, old, new, alone=False):
 def _is_same(old, new):
     """Return whether two functions, or what belongs to them, differ in nothing that matters."""
     if type(old) is type(new) is FunctionType:
-        mine, theirs = _extras_of(old), _extras_of(new)
         return (all(map(is_, _constants_of(old), _constants_of(new)))
-                and (not any(mine + theirs) or all(map(_is_same, mine, theirs))))
+                and all(map(_is_same, _extras_of(old), _extras_of(new))))
     if type(old) is type(new) is dict:
         return _identical([*old, *old.values()], [*new, *new.values()])
-    return not (new or old)
+    return old is new or not (new or old)
 
 
 def _keep_parts(batch, before, after, alone=True):
@@ -1197,15 +1194,16 @@ def _keep_function(batch, old, new, alone):
     if stays:
         for name, value in gets.items():
             gets[name] = _keep(batch, old.__dict__.get(name), value)
-        registry = old.__dict__.get("registry", {}) if "register" in gets else {}
-        for cls, function in registry.items():  # of singledispatch
+        # What functools.singledispatch knows from modules that are not executed again
+        for cls, function in old.__dict__.get("registry", {}).items() if "register" in gets else ():
             if _place_of(function)[0] not in batch.sources:
                 new.register(cls, function)
     else:  # the old one only calls the new one, which no constant of it holds
         code = _CALL.replace(co_freevars=old.__code__.co_freevars)
         state[3:6] = code, None, {"__new__": new}
         gets["__wrapped__"] = new
-    batch.views[new.__module__].take(old, (state, gets))
+    if not all(map(_is_same, [*_state_of(old), old.__dict__], [*state, gets])):
+        batch.views[new.__module__].take(old, (state, gets))
     for mine, theirs in zip(old.__closure__, new.__closure__) if stays and new.__closure__ else ():
         before, after = _content(mine), _content(theirs)
         if _MISSING is not before is not after is not _MISSING:
@@ -1442,7 +1440,7 @@ def _replace(batch, pairs, found=None, deep=True):
                 remade[id(holder)] = Pair(holder, other)
         except TypeError:  # Python refuses another class, or other bases
             place = _place_of(holder if _is_class(holder) else type(holder))
-            _log().warning("%s.%s: a new layout: objects stay with the old class", *place)
+            _warn_once(place)
     return remade
 
 
@@ -1543,6 +1541,8 @@ def _clear_caches(reshaped):
 # Guarantees that `from conf import RATE` follows in the script, in a notebook's cells, and in
 # modules that are not executed again.  Relies on their code for which name came from where.
 _cells = []  # Versions of a notebook's cells
+_warn_once = lru_cache(None)(lambda place: _log().warning(
+    "%s.%s: a new layout: objects stay with the old class", *place))
 _version_of_script = lru_cache(8)(Version)  # whose facts are kept
 
 
