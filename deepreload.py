@@ -1805,7 +1805,7 @@ def _note_cell(cell):
 # -- M. the command line ---------------------------------------------------------------------------
 # Guarantees that every run is a new process, in which all is as Python has it, but for a Watcher.
 # It tells its parent the stats of the files it executes, or fails to: so that sees what is saved.
-def main() -> int:
+def main():
     """Do what the command line says; return the exit status."""
     import argparse
     parser = argparse.ArgumentParser(
