@@ -1178,8 +1178,8 @@ def _is_same(old, new):
 
 
 def _keep_parts(batch, before, after, alone=True):
-    """Return what to keep of an object's parts: `after` are the new ones, in a tuple."""
-    holders = [*map(_refcount, after)]  # at least the object, `after`, and map()
+    """Return what to keep of an object's parts: `after` are the new ones, held by it only."""
+    holders = [*map(_refcount, after)]  # 3 if alone: the object, `after`, and map()
     return [new if new is old else _keep(batch, old, new, alone and held == 3)
             for old, new, held in zip(before, after, holders)]
 

@@ -1120,6 +1120,17 @@ class State(Case):
         self.executes("pkg.__init__: from .child import child | pkg.child: def child(): pass\nV = 1",
                       "pkg", "pkg.__init__: import pkg.child\nX = child.V", "pkg.child pkg", "pkg.X", 1)
 
+    def test_submodule_whose_name_its_package_deletes(self):
+        self.executes("pk.__init__: from .sub import f\ndel sub | pk.sub: def f(): return 1", "pk",
+                      "pk.__init__: from .sub import f\ndel sub\nX = 1", "pk", "pk.f(), pk.X", (1, 1), True)
+
+    def test_names_that_are_never_bound_hold_up_no_function(self):
+        "what a module computes from its functions is new, wherever it calls them"
+        self.executes("mod: def f(): return 1\ntry: import nope\nexcept ImportError as error: pass", "mod",
+                      "mod: def f(): return 2\nL = [f() for _ in 'a']\nclass C: x = f()\n"
+                      "M = (lambda: f())()\ntry: import nope\nexcept ImportError as error: pass", "mod",
+                      "mod.L, mod.C.x, mod.M", ([2], 2, 2), True)
+
     def test_exec_and_setattr_into_the_own_namespace(self):
         self.follows("import sys\nexec('A = $')\nsetattr(sys.modules[__name__], 'B', $)\nglobals()['C'] = $",
                      "mod.A, mod.B, mod.C", (2, 2, 2))
@@ -2061,6 +2072,21 @@ class HeldClasses(Case):
         conf.N = 3
         self.assertIn("mod: ValueError", self.fails(deep_reload, "mod", exclude="conf"))
         self.assertEqual(seen(), ((4, 4), 4, 4, 4, True, ["B"], {A}))
+
+    def test_class_statements_whose_class_a_decorator_changes(self):
+        "held methods keep their wrapper with nothing edited; a failure undoes what it has set"
+        wrap = ("import functools\nFAIL = False\ndef deco(cls):\n    def wrap(f):\n"
+                "        @functools.wraps(f)\n        def w(self): return 'wrapped', f(self)\n"
+                "        return w\n    cls.run = wrap(cls.run)\n    if FAIL: cls.order = 9; 1 / 0\n    return cls")
+        mod = self.load("import lib\n@lib.deco\nclass C:\n    order = 1\n    def run(self): return 1\n"
+                        "class P:\n    def go(self): return self.n\n    n = 1", lib=wrap)
+        C, run, c = mod.C, mod.C.run, mod.C()
+        for _ in range(2):
+            deep_reload("mod", exclude="lib")
+            self.assertEqual((mod.C is C, C.run is run, run(c), c.run()), (True, True, *[("wrapped", 1)] * 2))
+        sys.modules["lib"].FAIL = True
+        self.fails(deep_reload, "mod", exclude="lib")
+        self.assertEqual((C.order, c.run(), C.run is run), (1, ("wrapped", 1), True))
 
     def test_module_that_looks_at_its_own_namespace(self):
         "it starts empty, and its classes are paired all the same"
