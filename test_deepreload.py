@@ -2077,7 +2077,8 @@ class HeldClasses(Case):
         "held methods keep their wrapper with nothing edited; a failure undoes what it has set"
         wrap = ("import functools\nFAIL = False\ndef deco(cls):\n    def wrap(f):\n"
                 "        @functools.wraps(f)\n        def w(self): return 'wrapped', f(self)\n"
-                "        return w\n    cls.run = wrap(cls.run)\n    if FAIL: cls.order = 9; 1 / 0\n    return cls")
+                "        return w\n    cls.run = wrap(cls.run)\n"
+                "    if FAIL: cls.order = 9; 1 / 0\n    return cls")
         mod = self.load("import lib\n@lib.deco\nclass C:\n    order = 1\n    def run(self): return 1\n"
                         "class P:\n    def go(self): return self.n\n    n = 1", lib=wrap)
         C, run, c = mod.C, mod.C.run, mod.C()
