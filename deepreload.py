@@ -1084,8 +1084,7 @@ _BY_STATEMENT = {"__qualname__", "__classcell__", "__dict__", "__weakref__"}  # 
 _STATE = ["__doc__", "__name__", "__qualname__", "__code__", "__defaults__", "__kwdefaults__"]
 _STATE += ["__type_params__"] * hasattr(FunctionType, "__type_params__")  # 3.12
 _STATE += ["__annotate__" if "__annotate__" in vars(FunctionType) else "__annotations__"]  # 3.14
-_state_of, _constants_of = attrgetter(*_STATE), attrgetter(*_STATE[:5])
-_extras_of = attrgetter("__closure__", "__dict__", *_STATE[5:])
+_state_of = attrgetter(*_STATE)
 _set_bases = vars(type)["__bases__"].__set__
 _refcount = getattr(sys, "getrefcount", id)  # PyPy has none
 _CALL = (lambda *args, __new__, **kwargs: __new__(*args, **kwargs)).__code__
@@ -1112,7 +1111,7 @@ def _may_stay(old, new):
         return old is new
     if kind in _PARTS:
         return all(map(_may_stay, _PARTS[kind](old), _PARTS[kind](new)))
-    return kind is FunctionType and old.__code__ is new.__code__
+    return kind is FunctionType and old.__code__ is new.__code__ or kind is str and old == new
 
 
 def _all_kept(objects, pairs):
@@ -1169,12 +1168,21 @@ def _keep(batch, old, new, alone=False):
 
 def _is_same(old, new):
     """Return whether two functions, or what belongs to them, differ in nothing that matters."""
-    if type(old) is type(new) is FunctionType:
-        return (all(map(is_, _constants_of(old), _constants_of(new)))
-                and all(map(_is_same, _extras_of(old), _extras_of(new))))
-    if type(old) is type(new) is dict:
+    kind = type(new)
+    if old is new or type(old) is not kind:
+        return old is new
+    if kind is FunctionType:
+        before, after = gc.get_referents(old), gc.get_referents(new)
+        if _identical(before, after):
+            return True
+        before, after = [*filter(None, before)], [*filter(None, after)]
+        same = len(before) == len(after) and all(map(_is_same, before, after))
+        for name in _STATE[:5] if same else ():  # texts that were read anew; else a glance tells
+            setattr(old, name, getattr(new, name))
+        return same
+    if kind is dict:
         return _identical([*old, *old.values()], [*new, *new.values()])
-    return old is new or not (new or old)
+    return kind is str and old == new or kind is tuple and _identical(old, new)
 
 
 def _keep_parts(batch, before, after, alone=True):
