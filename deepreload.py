@@ -351,14 +351,16 @@ def _facts(code):
     """Return the Facts of a module's code; what is bound is of the module's own statements."""
     def names_of(table):  # of the instructions in the table
         return map(names.__getitem__, compress(args, ops.translate(table)))
-    imports, sets, looks, todo = [], set(), [], [(code, False)]
+    imports, sets, looks, todo, stars = [], set(), [], [(code, False)], 0
     lazy = [*{"__lazy_modules__"}.intersection(code.co_names)]
     for each, late in todo:  # to which the loop adds
         names, consts, raw = each.co_names, each.co_consts, each.co_code
         if "comp>" in each.co_name and "globals" in names and not late:
             looks.append(each)  # Python 3.12 has it in the code around it
         late = late or each.co_flags & _IN_FUNCTION
-        todo += [(const, late) for const in consts if type(const) is CodeType]
+        for const in consts:
+            if type(const) is CodeType:
+                todo.append((const, late))
         if each is not code and _IMPORT not in raw and _GLOBAL not in raw:
             continue
         ops, args = _words(each, raw)
@@ -367,14 +369,17 @@ def _facts(code):
             wanted = ops[at - 1] == _CONST and consts[args[at - 1]] or ()
             base = names[args[at] >> _LAZY_BITS], level
             bound = map(names.__getitem__, args[at + 2::2]) if each is code else ()
+            stars += "*" in wanted
             pairs = [*zip(wanted, wanted if "*" in wanted else bound)]
             imports.append((base, wanted, late, pairs))
             lazy += [base] * (args[at] & _LAZY_BITS >> 1)
         sets.update(names_of(_GLOBALS))
         if each is code:
-            binds = Counter(names_of(_STORES))
+            binds = defaultdict(int)
+            for name in names_of(_STORES):
+                binds[name] += 1
             looks += _LOOKING.intersection(names) and _LOOKING.intersection(names_of(_LOADS))
-    shown = not looks and not any("*" in wanted for _, wanted, *_ in imports)
+    shown = not looks and not stars
     return Facts(imports, binds, sets, shown and sets.union(binds) - _GIVEN, looks, lazy)
 
 
@@ -905,7 +910,8 @@ class View(dict):
         self.old = old = dict(live)
         self.unbound, self.waiting = self.facts.binds.keys() - old, []  # see take()
         runs = _running(source.name) or Version(None, None)
-        self.same = runs is source.version and all(map(_is_plain, filter(_is_class, old.values())))
+        classes = [value for value in old.values() if issubclass(type(value), type)]
+        self.same = runs is source.version and all(map(_is_plain, classes))
         batch.versions.append((runs, source.version))
         batch.log.append((_restore_namespace, live, old))
         if type(self.module) is ModuleType:
