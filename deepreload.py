@@ -709,6 +709,7 @@ class Batch:
             with closing(self), closing(self):  # if one is interrupted
                 gc.disable()  # what the reload makes stays among the young objects until the commit
                 self.sources = plan()
+                _adopt_code(map(_running, self.sources))
                 _batch = self
                 for name in filter(self.sources.__contains__, reversed(self.modules)):
                     _call_hook(name)
@@ -1183,8 +1184,6 @@ def _is_same(old, new):
             return True
         before, after = [*filter(None, before)], [*filter(None, after)]
         same = len(before) == len(after) and all(map(_is_same, before, after))
-        for name in _STATE[:5] if same else ():  # texts that were read anew; else a glance tells
-            setattr(old, name, getattr(new, name))
         return same
     if kind is dict:
         return _identical([*old, *old.values()], [*new, *new.values()])
@@ -1323,31 +1322,40 @@ def _keep_members(batch, old, before, after):
 # C structure, a closure, a bound method.  A reference count tells whether to look for any.
 def _follow_code(versions):
     """Let functions that run code of the first of two Versions run its successor in the second."""
-    changed = [(old, new) for old, new in versions
-               if old.code and new.code and not (old is new and old.exact)]
-    pairs = [(old.code, new.code) for old, new in changed]
-    exact = all(old.exact for old, _ in changed)  # else functions hold copies
+    pairs = [(old.code, new.code) for old, new in versions
+             if old.code and new.code and old is not new]
+    modules = len(pairs)
     for pair in pairs:  # to which the loop adds, by name, and order in that name
         new = defaultdict(list)
         for code in _codes_in(pair[1]):
             new[code.co_name].append(code)
         pairs += [(old, new[old.co_name].pop(0)) for old in _codes_in(pair[0]) if new[old.co_name]]
     # Two hold it, and the call: a third may be a function
-    pairs = [pair for pair in pairs[len(changed):] if not exact or _refcount(pair[0]) > 3]
-    found = pairs and (gc.get_referrers(*[old for old, _ in pairs]) if exact else gc.get_objects())
-    key_of = id if exact else lambda code: (code.co_filename, code)  # other files' may be equal
-    successors = {key_of(old): new for old, new in pairs if old.co_freevars == new.co_freevars
+    pairs = [pair for pair in pairs[modules:] if _refcount(pair[0]) > 3]
+    successors = {id(old): new for old, new in pairs if old.co_freevars == new.co_freevars
                   and not (old.co_flags ^ new.co_flags) & _KINDS}
-    for function in found:
-        code = type(function) is FunctionType and successors.get(key_of(function.__code__))
+    for function in pairs and gc.get_referrers(*[old for old, _ in pairs]):
+        code = type(function) is FunctionType and successors.get(id(function.__code__))
         if code:
             function.__code__ = code
-    for _, new in changed:
-        new.exact = True
+
+
+def _adopt_code(versions):
+    """Let Versions that were read later than executed have the very code that functions hold."""
+    def made_of_held(code):
+        place = code.co_filename, code  # other files' may be equal
+        consts = [made_of_held(each) if type(each) is CodeType else each for each in code.co_consts]
+        return held.get(place) or code.replace(co_consts=tuple(consts))
+    versions = [version for version in versions if version and version.code and not version.exact]
+    functions = [obj for obj in versions and gc.get_objects() if type(obj) is FunctionType]
+    held = {(each.__code__.co_filename, each.__code__): each.__code__ for each in functions}
+    for version in versions:
+        version.code, version.exact = made_of_held(version.code), True
 
 
 def _move_lines(path, runs, version):
     """Put code that differs in nothing but where it stands in place, without executing it."""
+    _adopt_code([runs])
     _follow_code([(runs, version)])
     version.left, _runs[path] = runs.left, version
     _tell(path, version.stat)
@@ -2010,5 +2018,4 @@ if __name__ == "__main__":  # what runs must be the module that others import, a
 if hasattr(os, "register_at_fork"):  # the threads that may hold the lock are not in the child
     os.register_at_fork(after_in_child=lambda: globals().update(_lock=threading.RLock()))
 _note_what_runs()
-# What runs is what the files say now; from here on functions hold this very code
-_follow_code([(version, version) for version in filter(None, map(_running, _paths(_Scope())))])
+_adopt_code(map(_running, _paths(_Scope())))  # what runs is what the files say now
