@@ -974,17 +974,19 @@ class View(dict):
         before = dict(_vars_of_class(old)) if _is_plain(old) else {}
         names = before.keys() & namespace
         values, others = [*map(before.get, names)], [*map(namespace.get, names)]
-        # Nothing of it may have changed, nor have decorators wrapped methods in other code
         if not (_place_of(old) == place and id(old) not in batch.claimed
                 and self.facts.binds.get(name) == 1 and _identical(bases or (object,), _bases(old))
                 and before.keys() ^ namespace.keys() <= _BY_STATEMENT
-                and all(map(_may_stay, values, others))):
+                and _NO_HOOKS.issuperset(map(type, others))
+                and _codes_of(values) == _codes_of(others)):  # else a decorator wraps its methods
             return type(name, bases, namespace)
         batch.claimed[id(old)] = True
         batch.log.append((_set_attributes, old, before))  # a decorator may set some
         if "__classcell__" in namespace:
             namespace["__classcell__"].cell_contents = old  # at once: super() may be used
-        _keep_parts(batch, values, others)  # what decorators know of the new functions follows
+        kept = _keep_parts(batch, values, others)
+        if not _identical(kept, values):
+            _set_attributes(old, {**before, **dict(zip(names, kept))})
         return old
 
     def take(self, function, state, called=()):
@@ -1086,7 +1088,7 @@ _PARTS = {property: attrgetter("fget", "fset", "fdel", "__doc__"),
           **dict.fromkeys([classmethod, staticmethod], lambda method: (method.__func__,)),
           MethodType: attrgetter("__func__", "__self__"),
           getattr(types, "GenericAlias", None): attrgetter("__origin__", "__args__")}
-_NO_RECORDS = {*_PLAIN, *_PARTS, FunctionType, CellType}
+_NO_RECORDS = _NO_HOOKS = {*_PLAIN, *_PARTS, FunctionType, CellType}  # nor __set_name__()
 _BY_STATEMENT = {"__qualname__", "__classcell__", "__dict__", "__weakref__"}  # taken, and given
 _STATE = ["__doc__", "__name__", "__qualname__", "__code__", "__defaults__", "__kwdefaults__"]
 _STATE += ["__type_params__"] * hasattr(FunctionType, "__type_params__")  # 3.12
@@ -1111,14 +1113,8 @@ def _is_plain(cls):
     return type(hook) is types.BuiltinFunctionType
 
 
-def _may_stay(old, new):
-    """Return whether an attribute of a class is the same, or made of functions of the same code."""
-    kind = type(new)
-    if old is new or type(old) is not kind:
-        return old is new
-    if kind in _PARTS:
-        return all(map(_may_stay, _PARTS[kind](old), _PARTS[kind](new)))
-    return kind is FunctionType and old.__code__ is new.__code__ or kind is str and old == new
+def _codes_of(values):
+    return [value.__code__ for value in values if type(value) is FunctionType]
 
 
 def _all_kept(objects, pairs):
