@@ -243,6 +243,8 @@ class Version:
         # Where a later edit might not show, nothing equals the stat: look at what the file says
         self.stat = () if not stat or code and time.time_ns() - max(stat[:2]) < 50_000_000 else stat
         self.code, self.path, self.exact = code, path, exact  # exact: functions hold this very code
+        if code and _is_known and not _is_foreign(path or _STDLIB):
+            self.facts = _facts(code)  # now, as the first reload ought to be quick
 
     @cached_property
     def facts(self):
