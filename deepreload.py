@@ -275,6 +275,7 @@ def _note_what_runs():
         _bootstrap._call_with_frames_removed(exec, code, module.__dict__)
 
     def module_from_spec(spec):  # of loaders that execute by themselves only the stat is to be had
+        _kept.cache_clear()
         path = _path_of(spec)
         if path and _executes_itself(spec.loader):
             _runs[path] = Version(_stat(path), None, path)
@@ -424,7 +425,7 @@ def _without_lines(code):
 # Guarantees that a look at files of which none was saved costs one stat each, and that a broken
 # file holds up only what needs its new version.  Relies on the facts of the code that runs.
 _importers, _noted = defaultdict(set), {}  # {name: names of who imports it}, {name: Version}
-_kept = lru_cache(8)(lambda *scope: [None, {}])  # [[*names, *ids] loaded, {name: path}]
+_kept = lru_cache(8)(lambda *scope: [None, {}])  # [how many are loaded, {name: path}]
 _ahead = {}  # {name: the Version that the last look has read}
 
 
@@ -435,14 +436,13 @@ def _on_the_way(name):
 
 
 def _paths(scope):
-    """Return {name: path} of the modules in scope, kept as long as the same ones are loaded."""
-    modules = dict(sys.modules)
-    loaded = [*modules, *map(id, modules.values())]
+    """Return {name: path} of the modules in scope, kept until a module is made, or goes."""
     kept = _kept(scope.include, scope.exclude, scope.top)
-    if loaded != kept[0]:
+    if len(sys.modules) != kept[0]:
+        modules = list(sys.modules)
         paths = {name: _path_of(_spec_of(name)) for name in modules if name in scope}
         waits = any(map(_on_the_way, modules))  # one comes into scope as it is
-        kept[:] = None if waits else loaded, paths
+        kept[:] = None if waits else len(modules), paths
     return kept[1]
 
 
@@ -593,8 +593,8 @@ def _reload_what_works(scope, changed):
         found = {*_order(todo, lambda name: filter(paths.__contains__, _importers[name]))}
         try:  # what is left out runs its last good version if something that it imports changed
             names = Batch(scope).execute(lambda: {
-                name: _source(name, _ahead.get(name)) for name in paths if name in found
-                and (name not in left or _ahead[name].code)})
+                name: _source(name, _ahead.get(name)) for name in filter(found.__contains__, paths)
+                if name not in left or _ahead[name].code})
             break
         except ReloadError as error:
             below = _order([error.name], lambda name: _targets(name, _runs.get(paths.get(name))))
@@ -747,8 +747,8 @@ class Batch:
         if self.thread is None:
             return
         builtins.__import__, _bootstrap._gcd_import, builtins.__build_class__ = self.originals
-        come = [name for name in list(sys.modules) if name in self.asked
-                and name not in self.modules and name in self.scope]
+        come = [name for name in filter(self.asked.__contains__, list(sys.modules))
+                if name not in self.modules and name in self.scope]
         self.names = [*come, *self.finished]
         for cached in self.caches if self.committed else ():
             _CACHED.cache_clear(cached)
