@@ -770,9 +770,10 @@ class Batch:
     def import_statement(self, name, globals=None, locals=None, fromlist=(), level=0):
         if get_ident() == self.thread:
             base = _absolute(name, level, globals or {})
+            if base not in self.finished:
+                self.enter(base)
             if fromlist and self.finished.get(base) and base in sys.modules:
                 return sys.modules[base]  # as Python does, when nothing is left to do
-            self.enter(base)
             parent, _, child = base.rpartition(".")
             if parent in self.views and base in sys.modules:  # its code may have deleted the name
                 self.views[parent].live.setdefault(child, sys.modules[base])
