@@ -37,7 +37,7 @@ from functools import cached_property, lru_cache, partial, reduce, singledispatc
 from importlib import _bootstrap
 from importlib.machinery import ExtensionFileLoader, ModuleSpec, SourceFileLoader
 from itertools import accumulate, chain, compress, count, filterfalse, islice
-from operator import attrgetter, is_, or_, setitem
+from operator import attrgetter, is_, is_not, or_, setitem
 from threading import get_ident
 from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 
@@ -521,14 +521,14 @@ def _targets(name, version, late=False):
 
 def _note_importers(paths):
     """Bring _importers up to date, by those of the modules that run another version now."""
-    for name, path in paths.items():
-        version, before = _runs.get(path), _noted.get(name)
-        if version is not before:
-            for target in _targets(name, before):  # if interrupted at any line, it is done again
-                _importers[target].discard(name)
-            for target in _targets(name, version):
-                _importers[target].add(name)
-            _noted[name] = version
+    changed = map(is_not, map(_runs.get, paths.values()), map(_noted.get, paths))
+    for name in compress(paths, changed):
+        version = _runs.get(paths[name])
+        for target in _targets(name, _noted.get(name)):  # if interrupted, it is done again
+            _importers[target].discard(name)
+        for target in _targets(name, version):
+            _importers[target].add(name)
+        _noted[name] = version
 
 
 def _order(names, edges):
