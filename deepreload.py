@@ -239,7 +239,7 @@ _stamp = attrgetter("st_mtime_ns", "st_ctime_ns", "st_size", "st_ino")
 class Version:
     """One version of a module's file; `code` is None where only the loader can execute it."""
     def __init__(self, stat, code, path=None, exact=True):
-        self.left, self.targets = set(), None  # names of earlier versions; see _targets()
+        self.left, self.targets = (), None  # names of earlier versions; see _targets()
         # Where a later edit might not show, nothing equals the stat: look at what the file says
         self.stat = () if not stat or code and time.time_ns() - max(stat[:2]) < 50_000_000 else stat
         self.code, self.path, self.exact = code, path, exact  # exact: functions hold this very code
@@ -927,8 +927,8 @@ class View(dict):
             live.pop("__path__", None)
         live.pop("__annotations__", None)
         bound = runs.facts.bound
-        bound = old.keys() - _GIVEN if bound is False or self.facts.looks else bound | runs.left
-        hidden = self.hidden = bound.intersection(old) - self.facts.sets
+        bound = old.keys() - _GIVEN if bound is False or self.facts.looks else bound
+        hidden = self.hidden = bound.union(runs.left).intersection(old) - self.facts.sets
         for name, value in old.items() if "__path__" in old else ():
             child = f"{self.name}.{name}"
             if value is sys.modules.get(child, self):
@@ -1026,7 +1026,7 @@ class View(dict):
     def commit(self):
         """Drop what the new code has not bound; or next time, if running frames read some of it."""
         path, version = _path_of(self.source.spec), self.source.version
-        version.left = set()
+        version.left = ()
         for frame in _frames() if self.hidden else ():
             if frame.f_globals is self.live and self.hidden & _names_in(frame.f_code):
                 version.left, self.hidden = self.hidden, set()
