@@ -928,7 +928,8 @@ class View(dict):
         live.pop("__annotations__", None)
         bound = runs.facts.bound
         bound = old.keys() - _GIVEN if bound is False or self.facts.looks else bound
-        hidden = self.hidden = bound.union(runs.left).intersection(old) - self.facts.sets
+        hidden = self.hidden = bound.union(runs.left).intersection(old)
+        hidden -= self.facts.sets
         for name, value in old.items() if "__path__" in old else ():
             child = f"{self.name}.{name}"
             if value is sys.modules.get(child, self):
@@ -951,8 +952,8 @@ class View(dict):
             builtins.__build_class__ = self.build_class if self.same else self.batch.originals[2]
             exec(self.code, live, space)
         self.go_on(self.unbound)
-        for name, value in list(live.items()):
-            old = self.old.get(name, value)
+        for name, old in self.old.items():
+            value = live.get(name, old)
             if old is not value:
                 live[name] = _keep(self.batch, old, value)
         if not self.hidden:
