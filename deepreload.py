@@ -46,7 +46,7 @@ __all__ = ["deep_reload", "deep_unload", "reload_changed", "is_changed", "watch"
            "reload_order", "ReloadError"]
 TYPE_CHECKING = False  # type checkers take it for typing's, whose import takes its time
 if TYPE_CHECKING:
-    from typing import Any, Callable, Iterable, Mapping, Union
+    from typing import Callable, Iterable, Mapping, Union
     Names = Union[str, Iterable[str]]
     Module = Union[ModuleType, str]
 # The data, in the order in which a reload makes it:
@@ -64,6 +64,7 @@ _MISSING = object()
 _lock = threading.RLock()
 _batch = None  # the Batch under way
 _runs = {}  # {path: the Version that was executed last}
+_late = []  # the Versions of these that were read later than executed
 _held_back = {}  # {name: (stat, {path: stat})}: what waits for a save of itself, or of these
 _options = types.SimpleNamespace(told="")  # what the command line says; `argv` is for the program
 
@@ -238,11 +239,11 @@ _stamp = attrgetter("st_mtime_ns", "st_ctime_ns", "st_size", "st_ino")
 
 class Version:
     """One version of a module's file; `code` is None where only the loader can execute it."""
-    def __init__(self, stat, code, path=None, exact=True):
+    def __init__(self, stat, code, path=None):
         self.left, self.targets = (), None  # names of earlier versions; see _targets()
         # Where a later edit might not show, nothing equals the stat: look at what the file says
         self.stat = () if not stat or code and time.time_ns() - max(stat[:2]) < 50_000_000 else stat
-        self.code, self.path, self.exact = code, path, exact  # exact: functions hold this very code
+        self.code, self.path = code, path
         if code and _is_known and not _is_foreign(path or _STDLIB):
             self.facts = _facts(code)  # now, as the first reload ought to be quick
 
@@ -300,7 +301,8 @@ def _running(name):
         stat, code = _stat(path), None
         with suppress(Exception):  # a loader's, or the file is of no use
             code = _code_of(_spec_of(name), stat)
-        _runs[path] = Version(stat, code, path, exact=False)
+        _runs[path] = Version(stat, code, path)
+        _late.append(_runs[path])
     return _runs.get(path)
 
 
@@ -354,16 +356,14 @@ def _facts(code):
     """Return the Facts of a module's code; what is bound is of the module's own statements."""
     def names_of(table):  # of the instructions in the table
         return map(names.__getitem__, compress(args, ops.translate(table)))
-    imports, sets, looks, todo, stars = [], set(), [], [(code, False)], 0
+    imports, sets, looks, todo = [], set(), [], [(code, False)]
     lazy = [*{"__lazy_modules__"}.intersection(code.co_names)]
     for each, late in todo:  # to which the loop adds
         names, consts, raw = each.co_names, each.co_consts, each.co_code
         if "comp>" in each.co_name and "globals" in names and not late:
             looks.append(each)  # Python 3.12 has it in the code around it
         late = late or each.co_flags & _IN_FUNCTION
-        for const in consts:
-            if type(const) is CodeType:
-                todo.append((const, late))
+        todo += [(const, late) for const in consts if type(const) is CodeType]
         if each is not code and _IMPORT not in raw and _GLOBAL not in raw:
             continue
         ops, args = _words(each, raw)
@@ -372,17 +372,14 @@ def _facts(code):
             wanted = ops[at - 1] == _CONST and consts[args[at - 1]] or ()
             base = names[args[at] >> _LAZY_BITS], level
             bound = map(names.__getitem__, args[at + 2::2]) if each is code else ()
-            stars += "*" in wanted
             pairs = [*zip(wanted, wanted if "*" in wanted else bound)]
             imports.append((base, wanted, late, pairs))
             lazy += [base] * (args[at] & _LAZY_BITS >> 1)
         sets.update(names_of(_GLOBALS))
         if each is code:
-            binds = defaultdict(int)
-            for name in names_of(_STORES):
-                binds[name] += 1
+            binds = Counter(names_of(_STORES))
             looks += _LOOKING.intersection(names) and _LOOKING.intersection(names_of(_LOADS))
-    shown = not looks and not stars
+    shown = not looks and not any("*" in wanted for _, wanted, *_ in imports)
     return Facts(imports, binds, sets, shown and sets.union(binds) - _GIVEN, looks, lazy)
 
 
@@ -711,7 +708,7 @@ class Batch:
             with closing(self), closing(self):  # if one is interrupted
                 gc.disable()  # what the reload makes stays among the young objects until the commit
                 self.sources = plan()
-                _adopt_code(map(_running, self.sources))
+                _adopt_code()
                 _batch = self
                 for name in filter(self.sources.__contains__, reversed(self.modules)):
                     _call_hook(name)
@@ -988,9 +985,9 @@ class View(dict):
         batch.log.append((_set_attributes, old, before))  # a decorator may set some
         if "__classcell__" in namespace:
             namespace["__classcell__"].cell_contents = old  # at once: super() may be used
-        kept = _keep_parts(batch, values, others)
-        if not _identical(kept, values):
-            _set_attributes(old, {**before, **dict(zip(names, kept))})
+        for each, value, kept in zip(names, values, _keep_parts(batch, values, others)):
+            if kept is not value:
+                _set_attribute(old, each, kept)
         return old
 
     def take(self, function, state, called=()):
@@ -1183,8 +1180,7 @@ def _is_same(old, new):
         if _identical(before, after):
             return True
         before, after = [*filter(None, before)], [*filter(None, after)]
-        same = len(before) == len(after) and all(map(_is_same, before, after))
-        return same
+        return len(before) == len(after) and all(map(_is_same, before, after))
     if kind is dict:
         return _identical([*old, *old.values()], [*new, *new.values()])
     return kind is str and old == new or kind is tuple and _identical(old, new)
@@ -1340,22 +1336,24 @@ def _follow_code(versions):
             function.__code__ = code
 
 
-def _adopt_code(versions):
+def _adopt_code():
     """Let Versions that were read later than executed have the very code that functions hold."""
     def made_of_held(code):
-        place = code.co_filename, code  # other files' may be equal
         consts = [made_of_held(each) if type(each) is CodeType else each for each in code.co_consts]
-        return held.get(place) or code.replace(co_consts=tuple(consts))
-    versions = [version for version in versions if version and version.code and not version.exact]
-    functions = [obj for obj in versions and gc.get_objects() if type(obj) is FunctionType]
-    held = {(each.__code__.co_filename, each.__code__): each.__code__ for each in functions}
-    for version in versions:
-        version.code, version.exact = made_of_held(version.code), True
+        return held.get((code.co_filename, code)) or code.replace(co_consts=tuple(consts))
+    held = {}
+    for function in _late and gc.get_objects():
+        if type(function) is FunctionType:
+            code = function.__code__
+            held[code.co_filename, code] = code  # other files' may be equal
+    for version in _late:
+        version.code = version.code and made_of_held(version.code)
+    _late.clear()
 
 
 def _move_lines(path, runs, version):
     """Put code that differs in nothing but where it stands in place, without executing it."""
-    _adopt_code([runs])
+    _adopt_code()
     _follow_code([(runs, version)])
     version.left, _runs[path] = runs.left, version
     _tell(path, version.stat)
@@ -1789,7 +1787,7 @@ class Watcher(threading.Thread):
             self._on_reload(names)
 
 
-def load_ipython_extension(shell: Any) -> None:
+def load_ipython_extension(shell):
     """`%load_ext deepreload`: every cell begins with a `reload_changed()`."""
     def set_scope(line):
         """Set what the cells reload: include=NAME,NAME exclude=NAME; without words, the default."""
@@ -1804,7 +1802,7 @@ def load_ipython_extension(shell: Any) -> None:
     print("deepreload: your own modules are reloaded when you have saved them, before each cell")
 
 
-def unload_ipython_extension(shell: Any) -> None:
+def unload_ipython_extension(shell):
     """`%unload_ext deepreload`."""
     shell.events.unregister("pre_run_cell", _before_cell)
 
@@ -2018,4 +2016,5 @@ if __name__ == "__main__":  # what runs must be the module that others import, a
 if hasattr(os, "register_at_fork"):  # the threads that may hold the lock are not in the child
     os.register_at_fork(after_in_child=lambda: globals().update(_lock=threading.RLock()))
 _note_what_runs()
-_adopt_code(map(_running, _paths(_Scope())))  # what runs is what the files say now
+list(map(_running, _paths(_Scope())))  # from here on: what runs is what the files say now
+_adopt_code()
