@@ -378,7 +378,7 @@ def _facts(code):
         sets.update(names_of(_GLOBALS))
         if each is code:
             binds = Counter(names_of(_STORES))
-            looks += _LOOKING.intersection(names) and _LOOKING.intersection(names_of(_LOADS))
+            looks += _LOOKING.intersection(names_of(_LOADS))
     shown = not looks and not any("*" in wanted for _, wanted, *_ in imports)
     return Facts(imports, binds, sets, shown and sets.union(binds) - _GIVEN, looks, lazy)
 
@@ -584,14 +584,14 @@ def _reload_what_works(scope, changed):
     global _held_back
     if all(map(is_held_back, changed)):
         return []
-    told, names, todo, left, paths = None, [], set(changed), {}, _paths(scope)
-    _note_importers(paths)
-    while todo:
+    def plan():  # what is left out runs its last good version if something that it imports changed
         found = {*_order(todo, lambda name: filter(paths.__contains__, _importers[name]))}
-        try:  # what is left out runs its last good version if something that it imports changed
-            names = Batch(scope).execute(lambda: {
-                name: _source(name, _ahead.get(name)) for name in filter(found.__contains__, paths)
-                if name not in left or _ahead[name].code})
+        return {name: _source(name, _ahead.get(name)) for name in filter(found.__contains__, paths)
+                if name not in left or _ahead[name].code}
+    told, names, todo, left, paths = None, [], set(changed), {}, _paths(scope)
+    while todo:
+        try:
+            names = Batch(scope).execute(plan)
             break
         except ReloadError as error:
             below = _order([error.name], lambda name: _targets(name, _runs.get(paths.get(name))))
@@ -691,6 +691,7 @@ class Batch:
         self.scope, self.modules, self.log = scope, dict(sys.modules), []
         self.asked = set()  # names of modules that this thread has imported meanwhile
         self.joins = _paths(scope).keys() - scope.above if scope.top else ()  # if imported
+        self.paths = _paths(_Scope(scope.include, named=scope.top))  # whose names follow
         self.views, self.failed = {}, {}  # in the order of starting; {name: exception}
         self.finished = {}  # {name: whether importing from it is safe}, in the order of finishing
         self.pairs, self.claimed = {}, {}  # {id(new): Pair}; {id(old): True} of what stays
@@ -707,6 +708,7 @@ class Batch:
         try:
             with closing(self), closing(self):  # if one is interrupted
                 gc.disable()  # what the reload makes stays among the young objects until the commit
+                _note_importers(self.paths)
                 self.sources = plan()
                 _adopt_code()
                 _batch = self
@@ -1183,7 +1185,7 @@ def _is_same(old, new):
         return len(before) == len(after) and all(map(_is_same, before, after))
     if kind is dict:
         return _identical([*old, *old.values()], [*new, *new.values()])
-    return kind is str and old == new or kind is tuple and _identical(old, new)
+    return kind is tuple and _identical(old, new)
 
 
 def _keep_parts(batch, before, after, alone=True):
@@ -1261,11 +1263,11 @@ def _keep_class(batch, old, new, _):
         except TypeError:
             becomes = False
     batch.pair(old, new, old if becomes else new)
+    batch.log.append((_set_attributes, old, before))
     if not becomes:
         return _hand_on(batch, old, new)
     if "_member_map_" in after:
         _keep_members(batch, old, before, after)
-    batch.log.append((_set_attributes, old, before))
     if not same_shape:
         _set_attributes(old, {**after, **before})  # first what is new, as methods may read it
     kept = {name: _keep(batch, before.get(name), value) for name, value in after.items()}
@@ -1380,7 +1382,6 @@ def _hand_on(batch, old, new):
     kind, get = type(old), type.__getattribute__(old, "__getattribute__")
     # C code that makes instances itself trusts their layout
     if type.__getattribute__(old, "__new__") is object.__new__:
-        batch.log.append((_set_attributes, old, dict(_vars_of_class(old))))
         type.__setattr__(old, "__replaced_by__", CellType(new))  # which follows, as all cells do
         type.__setattr__(old, "__getattribute__", __getattribute__)
         if kind is not type:
@@ -1575,10 +1576,8 @@ def _statements_of(names):
 
 def _rename_elsewhere(batch):
     """Bind anew what the script, and modules that are not executed again, have imported by name."""
-    paths = _paths(_Scope(named=next(iter(batch.views), "")))
-    _note_importers(paths)
     others = {each for name in batch.views for each in _importers[name]} - batch.views.keys()
-    for name, version in _statements_of(others & paths.keys()):
+    for name, version in _statements_of(others & batch.paths.keys()):
         namespace = _namespace_of(name)
         for base, *_, pairs in version.facts.imports:
             view = batch.views.get(_absolute(*base, namespace))
