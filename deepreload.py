@@ -307,16 +307,12 @@ def _running(name):
 
 
 def _read(name, spec, stat):
-    """Return the Version that a module's file holds now: the one that runs if it says the same."""
+    """Return the Version that a module's file holds now: the one that runs if it was not saved."""
     path, runs = _path_of(spec), _running(name)
     stat = stat or _stat(path)
     if runs and runs.stat == stat:
         return runs
-    version = Version(stat, _code_of(spec, stat), path)
-    if runs and version.code and runs.code == version.code and sys.version_info > (3, 11):
-        version, runs.stat = runs, version.stat  # before 3.11, == leaves the lines out
-        _tell(path, stat)
-    return version
+    return Version(stat, _code_of(spec, stat), path)
 
 
 def _code_of(spec, stat):
@@ -360,8 +356,6 @@ def _facts(code):
     lazy = [*{"__lazy_modules__"}.intersection(code.co_names)]
     for each, late in todo:  # to which the loop adds
         names, consts, raw = each.co_names, each.co_consts, each.co_code
-        if "comp>" in each.co_name and "globals" in names and not late:
-            looks.append(each)  # Python 3.12 has it in the code around it
         late = late or each.co_flags & _IN_FUNCTION
         todo += [(const, late) for const in consts if type(const) is CodeType]
         if each is not code and _IMPORT not in raw and _GLOBAL not in raw:
