@@ -1,5 +1,4 @@
-# SPDX-License-Identifier: MIT
-# Copyright (c) 2026 the deepreload authors; text of the license: https://spdx.org/licenses/MIT
+# Copyright (c) 2026 the deepreload authors.  SPDX-License-Identifier: MIT
 """Reload and unload modules deeply: the module, all it imports, and what the program holds of them.
 
     deep_reload(pkg)                    execute pkg and all it imports again, leaves first
@@ -54,7 +53,6 @@ if TYPE_CHECKING:
 #   Facts     imports: [((module, level), names, late, [(attribute, name bound)])], binds: {name:
 #             times}, sets: what `global` binds, bound: all of these, or False if nothing tells all
 #   _paths    {name: path} of the loaded modules in a scope; _targets: what a module imports
-#   Source    a module to execute: its name, its spec, and the Version to execute
 #   Batch     one reload: the Sources not executed yet, and a log of (function, arguments)
 #   View      the namespace that the code of one module sees: the live one, less what is hidden
 #   pairs     {id(new): Pair}: what the code has made and others hold, and what stays for it
@@ -240,10 +238,9 @@ _stamp = attrgetter("st_mtime_ns", "st_ctime_ns", "st_size", "st_ino")
 class Version:
     """One version of a module's file; `code` is None where only the loader can execute it."""
     def __init__(self, stat, code, path=None):
-        self.left, self.targets = (), None  # names of earlier versions; see _targets()
         # Where a later edit might not show, nothing equals the stat: look at what the file says
         self.stat = () if not stat or code and time.time_ns() - max(stat[:2]) < 50_000_000 else stat
-        self.code, self.path = code, path
+        self.code, self.path, self.left, self.targets = code, path, (), None  # left: older names
         if code and _is_known and not _is_foreign(path or _STDLIB):
             self.facts = _facts(code)  # now, as the first reload ought to be quick
 
@@ -432,8 +429,7 @@ def _paths(scope):
     if len(sys.modules) != kept[0]:
         modules = list(sys.modules)
         paths = {name: _path_of(_spec_of(name)) for name in modules if name in scope}
-        waits = any(map(_on_the_way, modules))  # one comes into scope as it is
-        kept[:] = None if waits else len(modules), paths
+        kept[:] = not any(map(_on_the_way, modules)) and len(modules), paths  # else it comes in yet
     return kept[1]
 
 
@@ -668,9 +664,8 @@ def _concerned(error, *paths):
 
 
 # -- D. batch: one reload, all or nothing ---------------------------------------------------------
-# Guarantees that a failure, or an interrupt at any line, leaves everything as it was: each step is
-# in the log before it is taken.  The program's own import statements give the order: while a batch
-# runs, those of its thread execute first what is pending.
+# Guarantees that a failure, or an interrupt at any line, leaves all as it was: each step is logged
+# before it is taken.  While a batch runs, its thread's imports execute first what is pending.
 class Pair:
     """An object that was made anew, the one to use from now on, and the one of before."""
     __slots__ = "new", "kept", "old"
@@ -689,8 +684,8 @@ class Batch:
         self.views, self.failed = {}, {}  # in the order of starting; {name: exception}
         self.finished = {}  # {name: whether importing from it is safe}, in the order of finishing
         self.pairs, self.claimed = {}, {}  # {id(new): Pair}; {id(old): True} of what stays
-        self.reshaped, self.caches = [], []  # classes with other bases or names; lru_caches
-        self.versions = []  # [(that has run, that runs now)]
+        # Classes with other bases or names; lru_caches; [(Version that has run, that runs now)]
+        self.reshaped, self.caches, self.versions = [], [], []
         self.lazy = getattr(sys, "get_lazy_imports", str)() == "all"  # Python 3.15
         self.committed = self.drops = False  # the latter: whether classes have gone
         self.thread, self.collects = get_ident(), gc.isenabled()
@@ -1111,6 +1106,7 @@ def _is_plain(cls):
 
 
 def _codes_of(values):
+    """Return the code objects of those that are functions."""
     return [value.__code__ for value in values if type(value) is FunctionType]
 
 
@@ -1337,11 +1333,8 @@ def _adopt_code():
     def made_of_held(code):
         consts = [made_of_held(each) if type(each) is CodeType else each for each in code.co_consts]
         return held.get((code.co_filename, code)) or code.replace(co_consts=tuple(consts))
-    held = {}
-    for function in _late and gc.get_objects():
-        if type(function) is FunctionType:
-            code = function.__code__
-            held[code.co_filename, code] = code  # other files' may be equal
+    codes = _codes_of(_late and gc.get_objects())
+    held = {(code.co_filename, code): code for code in codes}  # other files' may be equal
     for version in _late:
         version.code = version.code and made_of_held(version.code)
     _late.clear()
@@ -1393,8 +1386,7 @@ def _newest(cls):
 
 # -- I. leftovers: versions that are not the ones to use, wherever they are held ------------------
 # Guarantees that registries which decorators, metaclasses and __init_subclass__ fill hold what the
-# program uses, and that instances, subclasses and names follow where a class was made anew.  Relies
-# on the garbage collector to find who holds what.
+# program uses, and that holders follow where a class was made anew.  Relies on gc to find them.
 def _replace_leftovers(batch):
     """Put what is kept in the place of its other version, with what that was given meanwhile."""
     pairs = [pair for pair in batch.pairs.values() if pair.kept is not pair.new]
@@ -1454,8 +1446,7 @@ def _replace(batch, pairs, found=None, deep=True):
             if other is not holder:
                 remade[id(holder)] = Pair(holder, other)
         except TypeError:  # Python refuses another class, or other bases
-            place = _place_of(holder if _is_class(holder) else type(holder))
-            _warn_once(place)
+            _warn_once(_place_of(holder if _is_class(holder) else type(holder)))
     return remade
 
 
