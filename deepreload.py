@@ -37,7 +37,6 @@ from importlib import _bootstrap
 from importlib.machinery import ExtensionFileLoader, ModuleSpec, SourceFileLoader
 from itertools import accumulate, chain, compress, count, filterfalse, islice
 from operator import attrgetter, is_, is_not, or_, setitem
-from threading import get_ident
 from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 
 __version__ = "2.0"
@@ -52,7 +51,6 @@ if TYPE_CHECKING:
 #   Version   one version of a file: its stat when it was read, its code, the facts of the code
 #   Facts     imports: [((module, level), names, late, [(attribute, name bound)])], binds: {name:
 #             times}, sets: what `global` binds, bound: all of these, or False if nothing tells all
-#   _paths    {name: path} of the loaded modules in a scope; _targets: what a module imports
 #   Batch     one reload: the Sources not executed yet, and a log of (function, arguments)
 #   View      the namespace that the code of one module sees: the live one, less what is hidden
 #   pairs     {id(new): Pair}: what the code has made and others hold, and what stays for it
@@ -688,7 +686,7 @@ class Batch:
         self.reshaped, self.caches, self.versions = [], [], []
         self.lazy = getattr(sys, "get_lazy_imports", str)() == "all"  # Python 3.15
         self.committed = self.drops = False  # the latter: whether classes have gone
-        self.thread, self.collects = get_ident(), gc.isenabled()
+        self.thread, self.collects = threading.get_ident(), gc.isenabled()
         self.originals = builtins.__import__, _bootstrap._gcd_import, builtins.__build_class__
 
     def execute(self, plan):
@@ -756,7 +754,7 @@ class Batch:
         _batch = self.thread = None
 
     def import_statement(self, name, globals=None, locals=None, fromlist=(), level=0):
-        if get_ident() == self.thread:
+        if threading.get_ident() == self.thread:
             base = _absolute(name, level, globals or {})
             if base not in self.finished:
                 self.enter(base)
@@ -774,7 +772,7 @@ class Batch:
         return self.originals[0](name, globals, locals, fromlist, level)
 
     def import_module(self, name, package=None, level=0):
-        if get_ident() == self.thread:
+        if threading.get_ident() == self.thread:
             self.enter(_absolute(name, level, {"__package__": package}))
         return self.originals[1](name, package, level)
 
@@ -882,7 +880,7 @@ class _Reloading(ModuleType):
     """What a module is while it is reloaded: its thread does not see what is hidden."""
     def __getattribute__(self, name):
         batch = _batch
-        if batch and get_ident() == batch.thread:
+        if batch and threading.get_ident() == batch.thread:
             view = batch.views.get(_dict_of(self).get("__name__"))
             if view is not None and view.hides(name):
                 if name in view:
@@ -1318,8 +1316,7 @@ def _follow_code(versions):
         for code in _codes_in(pair[1]):
             new[code.co_name].append(code)
         pairs += [(old, new[old.co_name].pop(0)) for old in _codes_in(pair[0]) if new[old.co_name]]
-    # Two hold it, and the call: a third may be a function
-    pairs = [pair for pair in pairs[modules:] if _refcount(pair[0]) > 3]
+    pairs = [pair for pair in pairs[modules:] if _refcount(pair[0]) > 3]  # a function may have it
     successors = {id(old): new for old, new in pairs if old.co_freevars == new.co_freevars
                   and not (old.co_flags ^ new.co_flags) & _KINDS}
     for function in pairs and gc.get_referrers(*[old for old, _ in pairs]):
@@ -1367,8 +1364,7 @@ def _hand_on(batch, old, new):
                 _set_class_of(self, newest)
         return get(self, name)
     kind, get = type(old), type.__getattribute__(old, "__getattribute__")
-    # C code that makes instances itself trusts their layout
-    if type.__getattribute__(old, "__new__") is object.__new__:
+    if type.__getattribute__(old, "__new__") is object.__new__:  # C code trusts its own layout
         type.__setattr__(old, "__replaced_by__", CellType(new))  # which follows, as all cells do
         type.__setattr__(old, "__getattribute__", __getattribute__)
         if kind is not type:
