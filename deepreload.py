@@ -335,8 +335,8 @@ _IMPORT, _CONST, _STORE, _GLOBAL, _LOAD, _WIDE = map(opcode.opmap.get, (
 _IMPORTS, _GLOBALS, _STORES, _LOADS = [bytes(op in wanted for op in range(256)) for wanted in (
     {_IMPORT}, {_GLOBAL}, {_STORE, _GLOBAL}, {_LOAD})]
 _LOOKING = {"globals", "locals", "vars", "dir"}
-_GIVEN = {"__name__", "__doc__", "__package__", "__loader__", "__spec__", "__file__", "__cached__",
-          "__path__", "__builtins__"}  # what a module has before its code is executed
+_GIVEN = {f"__{each}__" for each in  # what a module has before its code is executed
+          "name doc package loader spec file cached path builtins".split()}
 
 
 def _codes_in(code):
@@ -572,14 +572,14 @@ def _reload_what_works(scope, changed):
     global _held_back
     if all(map(is_held_back, changed)):
         return []
-    def plan():  # what is left out runs its last good version if something that it imports changed
-        found = {*_order(todo, lambda name: filter(paths.__contains__, _importers[name]))}
-        return {name: _source(name, _ahead.get(name)) for name in filter(found.__contains__, paths)
-                if name not in left or _ahead[name].code}
     told, names, todo, left, paths = None, [], set(changed), {}, _paths(scope)
     while todo:
-        try:
-            names = Batch(scope).execute(plan)
+        try:  # what is left out runs its last good version if something that it imports changed
+            batch = Batch(scope)
+            found = {*_order(todo, lambda name: filter(paths.__contains__, _importers[name]))}
+            names = batch.execute(lambda: {
+                name: _source(name, _ahead.get(name)) for name in filter(found.__contains__, paths)
+                if name not in left or _ahead[name].code})
             break
         except ReloadError as error:
             below = _order([error.name], lambda name: _targets(name, _runs.get(paths.get(name))))
@@ -679,6 +679,7 @@ class Batch:
         self.asked = set()  # names of modules that this thread has imported meanwhile
         self.joins = _paths(scope).keys() - scope.above if scope.top else ()  # if imported
         self.paths = _paths(_Scope(scope.include, named=scope.top))  # whose names follow
+        _note_importers(self.paths)
         self.views, self.failed = {}, {}  # in the order of starting; {name: exception}
         self.finished = {}  # {name: whether importing from it is safe}, in the order of finishing
         self.pairs, self.claimed = {}, {}  # {id(new): Pair}; {id(old): True} of what stays
@@ -695,7 +696,6 @@ class Batch:
         try:
             with closing(self), closing(self):  # if one is interrupted
                 gc.disable()  # what the reload makes stays among the young objects until the commit
-                _note_importers(self.paths)
                 self.sources = plan()
                 _adopt_code()
                 _batch = self
@@ -1080,7 +1080,7 @@ _PARTS = {property: attrgetter("fget", "fset", "fdel", "__doc__"),
           getattr(types, "GenericAlias", None): attrgetter("__origin__", "__args__")}
 _NO_RECORDS = _NO_HOOKS = {*_PLAIN, *_PARTS, FunctionType, CellType}  # nor __set_name__()
 _BY_STATEMENT = {"__qualname__", "__classcell__", "__dict__", "__weakref__"}  # taken, and given
-_STATE = ["__doc__", "__name__", "__qualname__", "__code__", "__defaults__", "__kwdefaults__"]
+_STATE = "__doc__ __name__ __qualname__ __code__ __defaults__ __kwdefaults__".split()
 _STATE += ["__type_params__"] * hasattr(FunctionType, "__type_params__")  # 3.12
 _STATE += ["__annotate__" if "__annotate__" in vars(FunctionType) else "__annotations__"]  # 3.14
 _state_of = attrgetter(*_STATE)
