@@ -572,21 +572,25 @@ def _reload_what_works(scope, changed):
     global _held_back
     if all(map(is_held_back, changed)):
         return []
-    told, names, todo, left, paths = None, [], set(changed), {}, _paths(scope)
+    told, names, todo, left, also, paths = None, [], set(changed), {}, set(), _paths(scope)
     while todo:
         try:  # what is left out runs its last good version if something that it imports changed
             batch = Batch(scope)
-            found = {*_order(todo, lambda name: filter(paths.__contains__, _importers[name]))}
+            found = {*_order(todo | also, lambda name: filter(paths.__contains__, _importers[name]))}
             names = batch.execute(lambda: {
                 name: _source(name, _ahead.get(name)) for name in filter(found.__contains__, paths)
                 if name not in left or _ahead[name].code})
             break
         except ReloadError as error:
             below = _order([error.name], lambda name: _targets(name, _runs.get(paths.get(name))))
+            more = (paths.keys() - found).intersection(below)
+            files = "".join(_trim(error.__cause__ or error)[0][1])
+            if more and "-packages" in files:  # which knows what it was told before
+                also |= more
+                continue
             blamed = {error.name} & todo or todo.intersection(below) or todo
             blamed = _held_back.keys() & blamed or blamed  # what has failed before, if any has
-            if not all(map(is_held_back, blamed)):  # else it was said
-                told = told or error
+            told = told or not all(map(is_held_back, blamed)) and error  # else it was said
             files = _concerned(error.__cause__ or error, *map(paths.get, blamed))
             for name in blamed:
                 left[name], _ahead[name] = (changed[name], files), _running(name)
@@ -733,13 +737,14 @@ class Batch:
         if self.thread is None:
             return
         builtins.__import__, _bootstrap._gcd_import, builtins.__build_class__ = self.originals
+        if not self.committed:
+            self.undo()
         come = [name for name in filter(self.asked.__contains__, list(sys.modules))
                 if name not in self.modules and name in self.scope]
         self.names = [*come, *self.finished]
         for cached in self.caches if self.committed else ():
             _CACHED.cache_clear(cached)
         if not self.committed:
-            self.undo()
             for name in come:
                 self.forget(name)
             sys.modules.update(self.modules)
@@ -914,8 +919,7 @@ class View(dict):
         live.pop("__annotations__", None)
         bound = runs.facts.bound
         bound = old.keys() - _GIVEN if bound is False or self.facts.looks else bound
-        hidden = self.hidden = bound.union(runs.left).intersection(old)
-        hidden -= self.facts.sets
+        hidden = self.hidden = bound.union(runs.left).intersection(old) - self.facts.sets
         for name, value in old.items() if "__path__" in old else ():
             child = f"{self.name}.{name}"
             if value is sys.modules.get(child, self):
@@ -958,7 +962,6 @@ class View(dict):
 
     def make_class(self, name, bases, namespace):
         """Make a class, or return the one that is there if its statement makes the same again."""
-        namespace.setdefault("__doc__", None)  # as type() does
         place, batch = (namespace["__module__"], namespace["__qualname__"]), self.batch
         old = self.old.get(place[1])
         before = dict(_vars_of_class(old)) if _is_plain(old) else {}
@@ -966,7 +969,7 @@ class View(dict):
         values, others = [*map(before.get, names)], [*map(namespace.get, names)]
         if not (_place_of(old) == place and id(old) not in batch.claimed
                 and self.facts.binds.get(name) == 1 and _identical(bases or (object,), _bases(old))
-                and before.keys() ^ namespace.keys() <= _BY_STATEMENT
+                and before.keys() ^ namespace.keys() <= _BY_TYPE
                 and _NO_HOOKS.issuperset(map(type, others))
                 and _codes_of(values) == _codes_of(others)):  # else a decorator wraps its methods
             return type(name, bases, namespace)
@@ -1079,7 +1082,7 @@ _PARTS = {property: attrgetter("fget", "fset", "fdel", "__doc__"),
           MethodType: attrgetter("__func__", "__self__"),
           getattr(types, "GenericAlias", None): attrgetter("__origin__", "__args__")}
 _NO_RECORDS = _NO_HOOKS = {*_PLAIN, *_PARTS, FunctionType, CellType}  # nor __set_name__()
-_BY_STATEMENT = {"__qualname__", "__classcell__", "__dict__", "__weakref__"}  # taken, and given
+_BY_TYPE = {"__qualname__", "__classcell__", "__doc__", "__dict__", "__weakref__"}
 _STATE = "__doc__ __name__ __qualname__ __code__ __defaults__ __kwdefaults__".split()
 _STATE += ["__type_params__"] * hasattr(FunctionType, "__type_params__")  # 3.12
 _STATE += ["__annotate__" if "__annotate__" in vars(FunctionType) else "__annotations__"]  # 3.14
@@ -1724,7 +1727,7 @@ class Watcher(threading.Thread):
     """The automatic mode at work: `stop()` ends it; as a context manager it ends with the block."""
     def __init__(self, interval, include, exclude, on_reload=None, on_error=None):
         super().__init__(name="deepreload", daemon=True)
-        self._interval, self._stopped = min(interval, threading.TIMEOUT_MAX), threading.Event()
+        self._interval, self._stopped = interval, threading.Event()
         self._scope = _Scope(include, exclude)
         self._on_reload, self._on_error = on_reload, on_error
 

@@ -809,7 +809,6 @@ class Faults(Case):
     program = b"""
 import builtins, sys
 builtins._trace_ = []
-sys.path.append("site-packages")
 import faults, out, p, p.a, p.b
 from p import REG, sub
 from p.a import A, E, G, V, fa, wf, sd, ONE, deco
@@ -1057,7 +1056,7 @@ def main():
             held = [A(), Sub(), A.s, {"fa": fa}]
             """)
         self.write({f"new/{name}": text for name, text in self.files(2).items()})
-        self.write({"s.py": self.program, "site-packages/faults.py": self.tool})
+        self.write({"s.py": self.program, "faults.py": self.tool})
         step = os.environ.get("DEEPRELOAD_FAULTS")
         said = self.run_python("-S", "s.py", step or "1301", timeout=None if step else 200).split("\n")
         numbers = [line.split() for line in said if line.replace(" ", "").isdigit()]
