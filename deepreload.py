@@ -125,7 +125,7 @@ def import_graph(*, include: Names = (), exclude: Names = ()) -> dict[str, list[
     with _lock:
         names, graph = _paths(_Scope(include, exclude)), {}
         for name in names:
-            targets = [each for each in _targets(name, _running(name), True) if each in names]
+            targets = [*filter(names.__contains__, _targets(name, _running(name), True))]
             implied = set().union(*map(_parents, targets))
             graph[name] = [each for each in targets if each not in implied]
         return graph
@@ -572,21 +572,20 @@ def _reload_what_works(scope, changed):
     global _held_back
     if all(map(is_held_back, changed)):
         return []
-    told, names, todo, left, also, paths = None, [], set(changed), {}, set(), _paths(scope)
+    told, names, todo, also, left, paths = None, [], {*changed}, set(), {}, _paths(scope)
     while todo:
         try:  # what is left out runs its last good version if something that it imports changed
             batch = Batch(scope)
-            found = {*_order(todo | also, lambda name: filter(paths.__contains__, _importers[name]))}
+            plan = {*_order(todo | also, lambda name: filter(paths.__contains__, _importers[name]))}
             names = batch.execute(lambda: {
-                name: _source(name, _ahead.get(name)) for name in filter(found.__contains__, paths)
+                name: _source(name, _ahead.get(name)) for name in filter(plan.__contains__, paths)
                 if name not in left or _ahead[name].code})
             break
         except ReloadError as error:
             below = _order([error.name], lambda name: _targets(name, _runs.get(paths.get(name))))
-            more = (paths.keys() - found).intersection(below)
             files = "".join(_trim(error.__cause__ or error)[0][1])
-            if more and "-packages" in files:  # which knows what it was told before
-                also |= more
+            if "-packages" in files and not also.issuperset(below):  # it knows the old versions
+                also.update(below)
                 continue
             blamed = {error.name} & todo or todo.intersection(below) or todo
             blamed = _held_back.keys() & blamed or blamed  # what has failed before, if any has
@@ -682,7 +681,7 @@ class Batch:
         self.scope, self.modules, self.log = scope, dict(sys.modules), []
         self.asked = set()  # names of modules that this thread has imported meanwhile
         self.joins = _paths(scope).keys() - scope.above if scope.top else ()  # if imported
-        self.paths = _paths(_Scope(scope.include, named=scope.top))  # whose names follow
+        self.paths = _paths(_Scope(scope.include, (), scope.top))  # whose names follow
         _note_importers(self.paths)
         self.views, self.failed = {}, {}  # in the order of starting; {name: exception}
         self.finished = {}  # {name: whether importing from it is safe}, in the order of finishing
@@ -1242,7 +1241,7 @@ def _keep_class(batch, old, new, _):
                      for names in (before, after)]
     # A framework's metaclass, or an attribute in C, may keep records of the class
     own = type(old) is kind and (kind is type or "_member_map_" in after or _place_of(kind)[0]
-                                 in {"abc", "typing", "typing_extensions", "enum"})
+                                 in {"abc", "typing", "typing_extensions"})
     records = [value for value in after.values() if type(value) not in _NO_RECORDS
                and not _is_class(value) and _attributes(value) is None]
     becomes = own and slots == others and id(new) not in map(id, gc.get_referents(*records))
@@ -1548,13 +1547,12 @@ def _clear_caches(reshaped):
 _cells = []  # Versions of a notebook's cells
 _warn_once = lru_cache(None)(lambda place: _log().warning(
     "%s.%s: a new layout: objects stay with the old class", *place))
-_version_of_script = lru_cache(8)(Version)  # whose facts are kept
 
 
 def _statements_of(names):
     """Return [(name, Version)] of modules, of a notebook's cells, and of the running script."""
     path = _namespace_of("__main__").get("__file__")
-    main = [*_cells, _runs.get(path) or _version_of_script(_stat(path), None, path)]
+    main = [*_cells, _runs.setdefault(path, Version(_stat(path), None, path))]
     return [(name, _running(name)) for name in names] + [("__main__", each) for each in main]
 
 
@@ -1629,7 +1627,7 @@ def deep_unload(module: Module, *, include: Names = (), exclude: Names = (),
 
 def _to_unload(root, scope, force):
     """Return {name: path}, dependents first; raise ImportError if a module outside imports one."""
-    names, imports = _paths(_Scope(scope.include, named=root)), defaultdict(set)
+    names, imports = _paths(_Scope(scope.include, (), root)), defaultdict(set)
     for name, version in _statements_of(names):
         imports[name].update(_targets(name, version, True), _parents(name))
     own = _paths(scope).keys() - scope.above
@@ -1727,7 +1725,7 @@ class Watcher(threading.Thread):
     """The automatic mode at work: `stop()` ends it; as a context manager it ends with the block."""
     def __init__(self, interval, include, exclude, on_reload=None, on_error=None):
         super().__init__(name="deepreload", daemon=True)
-        self._interval, self._stopped = interval, threading.Event()
+        self._interval, self._stopped = min(interval, threading.TIMEOUT_MAX), threading.Event()
         self._scope = _Scope(include, exclude)
         self._on_reload, self._on_error = on_reload, on_error
 
@@ -1947,11 +1945,10 @@ class _Runner(Watcher):
             if word.isidentifier() and word not in sys.modules and not _find_spec(word):
                 _say(f"there is no module {word!r}")
         loader = spec.loader if spec else SourceFileLoader("__main__", path)
-        self.path, self.stat, self.read = path, _stat(path), lambda: loader.get_data(path)
+        self.path, self.stat = path, _stat(path)
+        self.read = lambda: compile(loader.get_data(path), path, "exec", dont_inherit=True)
         _tell(path, self.stat)
-        self.text = self.read()
-        code = compile(self.text, path, "exec", dont_inherit=True)
-        self.version = _runs[path] = Version(self.stat, code)
+        self.version = _runs[path] = Version(self.stat, self.read())
         module = sys.modules["__main__"] = ModuleType("__main__")
         vars(module).update(__builtins__=builtins, __file__=path, __loader__=loader,
                             __spec__=spec, __package__=spec and spec.parent)
@@ -1979,19 +1976,18 @@ class _Runner(Watcher):
 
     def swap(self, stat):
         """Let the script's functions follow their code, if nothing but their bodies has changed."""
-        import ast
-        self.stat, before, text = stat, self.text, self.read()
-        version = Version(stat, compile(text, self.path, "exec", dont_inherit=True))
-        old, new = ast.parse(before), ast.parse(text)
-        for node in chain(ast.walk(old), ast.walk(new)):
-            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):  # its kind must stay, too
-                used = {getattr(each, "id", type(each).__name__) for each in ast.walk(node)}
-                node.body = sorted(used & {"super", "__class__", "Yield", "YieldFrom"})
-        if ast.dump(old) != ast.dump(new):
+        def outline(code):  # what is executed at once
+            if code.co_flags & _IN_FUNCTION and code.co_name[0] != "<":
+                return code.co_name, code.co_freevars, code.co_flags & _KINDS
+            consts = [outline(each) if type(each) is CodeType else each for each in code.co_consts]
+            return code.replace(co_consts=tuple(consts))
+        self.stat, version = stat, Version(stat, self.read())
+        old, new = _without_lines(self.version.code), _without_lines(version.code)
+        if outline(old) != outline(new):
             return _say("changes outside function bodies wait for a new start (--restart __main__)")
         _move_lines(self.path, self.version, version)
-        self.version, self.text = version, text
-        return text != before
+        self.version = version
+        return old != new
 
 
 if __name__ == "__main__":  # what runs must be the module that others import, and not this one
