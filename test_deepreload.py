@@ -1332,6 +1332,24 @@ class Failures(Case):
         self.save("c: X = 1")
         self.assertEqual((reload_changed(), sys.modules["d"].X), (["b", "a", "d"], 2))
 
+    def test_what_an_installed_package_refuses(self):
+        "it knows the old versions: what the module imports is executed with it, all or nothing"
+        sys.path.append(self.path("lib/site-packages"))
+        self.write({"lib/site-packages/reg.py": "class App(dict):\n    def add(self, f):\n"
+                    "        assert f.__name__ not in self\n        return self.setdefault(f.__name__, f)"})
+        views = "from core import app\n@app.add\ndef {}(): return {}"
+        self.save(f"core: import reg\napp = reg.App() | ok: X = 1 | a: {views.format('f', 1)} | "
+                  f"b: {views.format('g', 1)} | main: import a, b, ok")
+        served, g = self.imported("main").a.app, sys.modules["b"].g
+        for value in 2, 3:
+            self.save(f"b: {views.format('g', value)}")
+            self.assertEqual((reload_changed(), g(), served["g"]()), (["core", "a", "b", "main"], value, value))
+        app = sys.modules["core"].app
+        self.assertEqual((app is served, app["g"] is g, [*app]), (False, True, ["f", "g"]))
+        self.save(f"b: {views.format('g', 4)}\napp.add(g) | a: {views.format('f', 4)}")
+        self.fails_with("^b: AssertionError in b.py, line 4", "core", "a", "main")
+        self.assertEqual((g(), served["f"](), sys.modules["b"].app is sys.modules["core"].app), (3, 4, True))
+
     def test_deep_reload_stays_all_or_nothing(self):
         self.save("b: X = 1 | c: X = 1 | a: import b, c")
         self.imported("a")
