@@ -28,14 +28,14 @@ import time
 import types
 import warnings
 import weakref
-from collections import Counter, OrderedDict, defaultdict, deque, namedtuple
+from collections import OrderedDict, defaultdict, deque, namedtuple
 from contextlib import closing, suppress
 from fnmatch import fnmatchcase
 from functools import _lru_cache_wrapper as _CACHED  # a function in PyPy, and nothing's type
 from functools import cached_property, lru_cache, partial, reduce, singledispatch
 from importlib import _bootstrap
 from importlib.machinery import ExtensionFileLoader, ModuleSpec, SourceFileLoader
-from itertools import accumulate, chain, compress, count, filterfalse, islice
+from itertools import accumulate, chain, compress, filterfalse, islice
 from operator import attrgetter, is_, is_not, or_, setitem
 from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 
@@ -239,8 +239,6 @@ class Version:
         # Where a later edit might not show, nothing equals the stat: look at what the file says
         self.stat = () if not stat or code and time.time_ns() - max(stat[:2]) < 50_000_000 else stat
         self.code, self.path, self.left, self.targets = code, path, (), None  # left: older names
-        if code and _is_known and not _is_foreign(path or _STDLIB):
-            self.facts = _facts(code)  # now, as the first reload ought to be quick
 
     @cached_property
     def facts(self):
@@ -347,29 +345,32 @@ def _facts(code):
     """Return the Facts of a module's code; what is bound is of the module's own statements."""
     def names_of(table):  # of the instructions in the table
         return map(names.__getitem__, compress(args, ops.translate(table)))
-    imports, sets, looks, todo = [], set(), [], [(code, False)]
+    imports, sets, looks, binds, todo, stars = [], set(), [], defaultdict(int), [code], False
     lazy = [*{"__lazy_modules__"}.intersection(code.co_names)]
-    for each, late in todo:  # to which the loop adds
-        names, consts, raw = each.co_names, each.co_consts, each.co_code
-        late = late or each.co_flags & _IN_FUNCTION
-        todo += [(const, late) for const in consts if type(const) is CodeType]
+    for each in todo:  # to which the loop adds
+        consts, raw = each.co_consts, each.co_code
+        for const in consts:
+            if type(const) is CodeType:
+                todo.append(const)
         if each is not code and _IMPORT not in raw and _GLOBAL not in raw:
             continue
-        ops, args = _words(each, raw)
-        for at in compress(count(), ops.translate(_IMPORTS)):
+        names, (ops, args) = each.co_names, _words(each, raw)
+        for at in compress(range(len(ops)), ops.translate(_IMPORTS)):
             level = consts[args[at - 2]] if ops[at - 2] == _CONST else args[at - 2]
             wanted = ops[at - 1] == _CONST and consts[args[at - 1]] or ()
             base = names[args[at] >> _LAZY_BITS], level
             bound = map(names.__getitem__, args[at + 2::2]) if each is code else ()
+            stars = stars or "*" in wanted
             pairs = [*zip(wanted, wanted if "*" in wanted else bound)]
-            imports.append((base, wanted, late, pairs))
+            imports.append((base, wanted, each.co_flags & _IN_FUNCTION, pairs))
             lazy += [base] * (args[at] & _LAZY_BITS >> 1)
-        sets.update(names_of(_GLOBALS))
+        sets.update(names_of(_GLOBALS) if _GLOBAL in ops else ())
         if each is code:
-            binds = Counter(names_of(_STORES))
-            looks += _LOOKING.intersection(names_of(_LOADS))
-    shown = not looks and not any("*" in wanted for _, wanted, *_ in imports)
-    return Facts(imports, binds, sets, shown and sets.union(binds) - _GIVEN, looks, lazy)
+            for name in names_of(_STORES):
+                binds[name] += 1
+            looks += _LOOKING.intersection(names) and _LOOKING.intersection(names_of(_LOADS))
+    shown = not looks and not stars and sets.union(binds) - _GIVEN
+    return Facts(imports, binds, sets, shown, looks, lazy)
 
 
 def _words(code, raw):
@@ -569,20 +570,19 @@ def _reload_what_works(scope, changed):
     def is_held_back(name):  # it has failed, and no file that is concerned was saved since
         tried, files = _held_back.get(name, (None, {}))
         return tried == changed[name] and files == {path: _stat(path) for path in files}
-    global _held_back
     if all(map(is_held_back, changed)):
         return []
     told, names, todo, also, left, paths = None, [], {*changed}, set(), {}, _paths(scope)
     while todo:
         try:  # what is left out runs its last good version if something that it imports changed
-            batch = Batch(scope)
-            plan = {*_order(todo | also, lambda name: filter(paths.__contains__, _importers[name]))}
-            names = batch.execute(lambda: {
-                name: _source(name, _ahead.get(name)) for name in filter(plan.__contains__, paths)
+            names = Batch(scope).execute(lambda: {
+                name: _source(name, _ahead.get(name)) for name in _order(
+                    todo | also, lambda name: filter(paths.__contains__, _importers[name]))
                 if name not in left or _ahead[name].code})
             break
         except ReloadError as error:
-            below = _order([error.name], lambda name: _targets(name, _runs.get(paths.get(name))))
+            below = paths.keys() & _order(
+                [error.name], lambda name: _targets(name, _runs.get(paths.get(name))))
             files = "".join(_trim(error.__cause__ or error)[0][1])
             if "-packages" in files and not also.issuperset(below):  # it knows the old versions
                 also.update(below)
@@ -594,7 +594,7 @@ def _reload_what_works(scope, changed):
             for name in blamed:
                 left[name], _ahead[name] = (changed[name], files), _running(name)
             todo -= blamed
-    _held_back = left
+    _held_back.clear(), _held_back.update(left)
     if told:
         told.reloaded = [name for name in names if name not in left]
         told.msg = told.msg.replace("nothing was reloaded", f"held back: {', '.join(sorted(left))}")
@@ -682,7 +682,6 @@ class Batch:
         self.asked = set()  # names of modules that this thread has imported meanwhile
         self.joins = _paths(scope).keys() - scope.above if scope.top else ()  # if imported
         self.paths = _paths(_Scope(scope.include, (), scope.top))  # whose names follow
-        _note_importers(self.paths)
         self.views, self.failed = {}, {}  # in the order of starting; {name: exception}
         self.finished = {}  # {name: whether importing from it is safe}, in the order of finishing
         self.pairs, self.claimed = {}, {}  # {id(new): Pair}; {id(old): True} of what stays
@@ -699,6 +698,7 @@ class Batch:
         try:
             with closing(self), closing(self):  # if one is interrupted
                 gc.disable()  # what the reload makes stays among the young objects until the commit
+                _note_importers(self.paths)
                 self.sources = plan()
                 _adopt_code()
                 _batch = self
@@ -1995,5 +1995,6 @@ if __name__ == "__main__":  # what runs must be the module that others import, a
 if hasattr(os, "register_at_fork"):  # the threads that may hold the lock are not in the child
     os.register_at_fork(after_in_child=lambda: globals().update(_lock=threading.RLock()))
 _note_what_runs()
-list(map(_running, _paths(_Scope())))  # from here on: what runs is what the files say now
+with suppress(Exception):  # what runs is what the files say now
+    import_graph()
 _adopt_code()
