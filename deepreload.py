@@ -305,7 +305,10 @@ def _read(name, spec, stat):
     stat = stat or _stat(path)
     if runs and runs.stat == stat:
         return runs
-    return Version(stat, _code_of(spec, stat), path)
+    version = Version(stat, _code_of(spec, stat), path)
+    if runs and runs.code == version.code and sys.version_info > (3, 11):
+        version.code = runs.code  # functions hold it; before 3.11, == leaves the lines out
+    return version
 
 
 def _code_of(spec, stat):
@@ -412,7 +415,7 @@ def _without_lines(code):
 # Guarantees that a look at files of which none was saved costs one stat each, and that a broken
 # file holds up only what needs its new version.  Relies on the facts of the code that runs.
 _importers, _noted = defaultdict(set), {}  # {name: names of who imports it}, {name: Version}
-_kept = lru_cache(8)(lambda *scope: [None, {}])  # [how many are loaded, {name: path}]
+_kept = lru_cache(8)(lambda *scope: [None, {}])  # [ids of what is loaded, {name: path}]
 _ahead = {}  # {name: the Version that the last look has read}
 
 
@@ -423,12 +426,12 @@ def _on_the_way(name):
 
 
 def _paths(scope):
-    """Return {name: path} of the modules in scope, kept until a module is made, or goes."""
-    kept = _kept(scope.include, scope.exclude, scope.top)
-    if len(sys.modules) != kept[0]:
+    """Return {name: path} of the modules in scope, kept as long as the same ones are loaded."""
+    kept, loaded = _kept(scope.include, scope.exclude, scope.top), [*map(id, sys.modules.values())]
+    if loaded != kept[0]:
         modules = list(sys.modules)
         paths = {name: _path_of(_spec_of(name)) for name in modules if name in scope}
-        kept[:] = not any(map(_on_the_way, modules)) and len(modules), paths  # else it comes in yet
+        kept[:] = not any(map(_on_the_way, modules)) and loaded, paths  # else it comes in yet
     return kept[1]
 
 
@@ -905,7 +908,7 @@ class View(dict):
         self.unbound, self.waiting = self.facts.binds.keys() - old, []  # see take()
         runs = _running(source.name) or Version(None, None)
         classes = [value for value in old.values() if issubclass(type(value), type)]
-        self.same = runs is source.version and all(map(_is_plain, classes))
+        self.same = runs.code is self.code and all(map(_is_plain, classes))
         batch.versions.append((runs, source.version))
         batch.log.append((_restore_namespace, live, old))
         if type(self.module) is ModuleType:
@@ -966,14 +969,15 @@ class View(dict):
         before = dict(_vars_of_class(old)) if _is_plain(old) else {}
         names = before.keys() & namespace
         values, others = [*map(before.get, names)], [*map(namespace.get, names)]
-        if not (_place_of(old) == place and id(old) not in batch.claimed
+        first = id(old) not in batch.claimed
+        batch.claimed[id(old)] = not first  # a decorator may return a copy, and a loop make others
+        if not (first and _place_of(old) == place
                 and self.facts.binds.get(name) == 1 and _identical(bases or (object,), _bases(old))
                 and before.keys() ^ namespace.keys() <= _BY_TYPE
                 and _NO_HOOKS.issuperset(map(type, others))
                 and _codes_of(values) == _codes_of(others)):  # else a decorator wraps its methods
             return type(name, bases, namespace)
-        batch.claimed[id(old)] = True
-        batch.log.append((_set_attributes, old, before))  # a decorator may set some
+        batch.log.append((_set_attributes, old, before))
         if "__classcell__" in namespace:
             namespace["__classcell__"].cell_contents = old  # at once: super() may be used
         for each, value, kept in zip(names, values, _keep_parts(batch, values, others)):
@@ -1106,8 +1110,13 @@ def _is_plain(cls):
 
 
 def _codes_of(values):
-    """Return the code objects of those that are functions."""
-    return [value.__code__ for value in values if type(value) is FunctionType]
+    """Return the code objects of those that are functions, or made of functions."""
+    codes = []
+    for value in values:
+        kind = type(value)
+        codes += [value.__code__] if kind is FunctionType else (
+            _codes_of(_PARTS[kind](value)) if kind in _PARTS else ())
+    return codes
 
 
 def _all_kept(objects, pairs):
@@ -1142,7 +1151,7 @@ def _keep(batch, old, new, alone=False):
     if is_function or _is_class(new):
         place = _place_of(new)  # a version is what the same statement has made before
         if (type(place[0]) is str and place == _place_of(old) and place[0] in batch.views
-                and id(old) not in batch.claimed):
+                and not batch.claimed.get(id(old))):
             return (_keep_function if is_function else _keep_class)(batch, old, new, alone)
         return new
     if type(old) is not kind or id(old) in batch.claimed:
@@ -1203,8 +1212,7 @@ def _keep_function(batch, old, new, alone):
         code = _CALL.replace(co_freevars=old.__code__.co_freevars)
         state[3:6] = code, None, {"__new__": new}
         gets["__wrapped__"] = new
-    if not all(map(_is_same, [*_state_of(old), old.__dict__], [*state, gets])):
-        batch.views[new.__module__].take(old, (state, gets))
+    batch.views[new.__module__].take(old, (state, gets))
     for mine, theirs in zip(old.__closure__, new.__closure__) if stays and new.__closure__ else ():
         before, after = _content(mine), _content(theirs)
         if _MISSING is not before is not after is not _MISSING:
@@ -1311,7 +1319,7 @@ def _keep_members(batch, old, before, after):
 def _follow_code(versions):
     """Let functions that run code of the first of two Versions run its successor in the second."""
     pairs = [(old.code, new.code) for old, new in versions
-             if old.code and new.code and old is not new]
+             if old.code and new.code and old.code is not new.code]
     modules = len(pairs)
     for pair in pairs:  # to which the loop adds, by name, and order in that name
         new = defaultdict(list)
@@ -1332,8 +1340,11 @@ def _adopt_code():
     def made_of_held(code):
         consts = [made_of_held(each) if type(each) is CodeType else each for each in code.co_consts]
         return held.get((code.co_filename, code)) or code.replace(co_consts=tuple(consts))
-    codes = _codes_of(_late and gc.get_objects())
-    held = {(code.co_filename, code): code for code in codes}  # other files' may be equal
+    files, held = {version.path for version in _late if version.code}, {}
+    for function in files and gc.get_objects():
+        code = type(function) is FunctionType and function.__code__
+        if type(code) is CodeType and code.co_filename in files:  # PyPy has others, too
+            function.__code__ = held.setdefault((code.co_filename, code), code)
     for version in _late:
         version.code = version.code and made_of_held(version.code)
     _late.clear()
@@ -1561,7 +1572,7 @@ def _rename_elsewhere(batch):
     others = {each for name in batch.views for each in _importers[name]} - batch.views.keys()
     for name, version in _statements_of(others & batch.paths.keys()):
         namespace = _namespace_of(name)
-        for base, *_, pairs in version.facts.imports:
+        for base, *_, pairs in version.facts.imports if version else ():  # it may have gone
             view = batch.views.get(_absolute(*base, namespace))
             if view is None:
                 continue
