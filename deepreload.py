@@ -350,6 +350,7 @@ def _facts(code):
         return map(names.__getitem__, compress(args, ops.translate(table)))
     imports, sets, looks, binds, todo, stars = [], set(), [], defaultdict(int), [code], False
     lazy = [*{"__lazy_modules__"}.intersection(code.co_names)]
+    typed = "TYPE_CHECKING" in code.co_names  # then the name that it binds tells if it is executed
     for each in todo:  # to which the loop adds
         consts, raw = each.co_consts, each.co_code
         for const in consts:
@@ -357,7 +358,11 @@ def _facts(code):
                 todo.append(const)
         if each is not code and _IMPORT not in raw and _GLOBAL not in raw:
             continue
-        names, (ops, args) = each.co_names, _words(each, raw)
+        names, ops, args, high, wide = each.co_names, raw[::2], raw[1::2], 0, []
+        for op, arg in zip(ops, args) if _WIDE in ops else ():
+            wide.append(high | arg)
+            high = wide.pop() << 8 if op == _WIDE else 0
+        ops, args = ops.replace(b"%c" % _WIDE, b""), wide or args
         for at in compress(range(len(ops)), ops.translate(_IMPORTS)):
             level = consts[args[at - 2]] if ops[at - 2] == _CONST else args[at - 2]
             wanted = ops[at - 1] == _CONST and consts[args[at - 1]] or ()
@@ -365,7 +370,8 @@ def _facts(code):
             bound = map(names.__getitem__, args[at + 2::2]) if each is code else ()
             stars = stars or "*" in wanted
             pairs = [*zip(wanted, wanted if "*" in wanted else bound)]
-            imports.append((base, wanted, each.co_flags & _IN_FUNCTION, pairs))
+            late = each.co_flags & _IN_FUNCTION or typed and names[args[ops.find(_STORE, at)]]
+            imports.append((base, wanted, late, pairs))
             lazy += [base] * (args[at] & _LAZY_BITS >> 1)
         sets.update(names_of(_GLOBALS) if _GLOBAL in ops else ())
         if each is code:
@@ -374,24 +380,6 @@ def _facts(code):
             looks += _LOOKING.intersection(names) and _LOOKING.intersection(names_of(_LOADS))
     shown = not looks and not stars and sets.union(binds) - _GIVEN
     return Facts(imports, binds, sets, shown, looks, lazy)
-
-
-def _words(code, raw):
-    """Return opcodes and arguments of instructions, less what is under `if TYPE_CHECKING:`."""
-    start, high, wide = 0, 0, []
-    if "TYPE_CHECKING" in code.co_names:
-        import dis
-        raw = bytearray(raw)
-        for step in dis.get_instructions(code):
-            if start and step.opname.endswith("IF_FALSE"):
-                raw[start:step.argval] = bytes(step.argval - start)
-            if step.opname not in ("TO_BOOL", "EXTENDED_ARG"):
-                start = step.argval == "TYPE_CHECKING" and step.offset + 2
-    ops, args = raw[::2], raw[1::2]
-    for op, arg in zip(ops, args) if _WIDE in ops else ():
-        wide.append(high | arg)
-        high = wide.pop() << 8 if op == _WIDE else 0
-    return ops.replace(b"%c" % _WIDE, b""), wide or args
 
 
 _is_known = False  # whether instructions are encoded in a way that this file knows
@@ -492,7 +480,9 @@ def _targets(name, version, late=False):
     facts, namespace, eager, others = version.facts, _namespace_of(name), {}, {}
     for base, names, is_late, _ in facts.imports:
         base = _absolute(*base, namespace)
-        found = others if is_late and "__getattr__" not in facts.binds else eager  # PEP 562
+        if type(is_late) is str and is_late not in namespace:
+            continue
+        found = others if is_late == 1 and "__getattr__" not in facts.binds else eager  # PEP 562
         above = filterfalse(_parents(name).__contains__, _parents(base))
         space = _namespace_of(base)
         names = names if "__path__" in space or not space else ()  # else these are no modules
@@ -975,7 +965,7 @@ class View(dict):
                 and self.facts.binds.get(name) == 1 and _identical(bases or (object,), _bases(old))
                 and before.keys() ^ namespace.keys() <= _BY_TYPE
                 and _NO_HOOKS.issuperset(map(type, others))
-                and _codes_of(values) == _codes_of(others)):  # else a decorator wraps its methods
+                and [*map(_codes_of, values)] == [*map(_codes_of, others)]):  # none is wrapped
             return type(name, bases, namespace)
         batch.log.append((_set_attributes, old, before))
         if "__classcell__" in namespace:
@@ -1109,14 +1099,12 @@ def _is_plain(cls):
     return type(hook) is types.BuiltinFunctionType
 
 
-def _codes_of(values):
-    """Return the code objects of those that are functions, or made of functions."""
-    codes = []
-    for value in values:
-        kind = type(value)
-        codes += [value.__code__] if kind is FunctionType else (
-            _codes_of(_PARTS[kind](value)) if kind in _PARTS else ())
-    return codes
+def _codes_of(value):
+    """Return the code of a function, or those in what is made of functions; None of others."""
+    kind = type(value)
+    if kind in _PARTS:
+        return [*map(_codes_of, _PARTS[kind](value))]
+    return value.__code__ if kind is FunctionType else None
 
 
 def _all_kept(objects, pairs):
