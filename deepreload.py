@@ -378,6 +378,8 @@ def _facts(code):
             for name in names_of(_STORES):
                 binds[name] += 1
             looks += _LOOKING.intersection(names) and _LOOKING.intersection(names_of(_LOADS))
+            looks += [each for each in todo if each.co_name[0] == "<"  # a comprehension, say
+                      and "globals" in each.co_names]
     shown = not looks and not stars and sets.union(binds) - _GIVEN
     return Facts(imports, binds, sets, shown, looks, lazy)
 
@@ -1435,8 +1437,6 @@ def _replace(batch, pairs, found=None, deep=True):
     remade, others = {}, tuple([pair.new for pair in (found or pairs).values()])
     holders = [holder for holder in gc.get_referrers(*others)  # 3.13 finds the tuple
                if holder is not others and holder is not batch.log and type(holder) is not Pair]
-    if sys.version_info < (3, 9):  # instances do not tell their class yet
-        holders += [obj for obj in gc.get_objects() if id(type(obj)) in pairs]
     for holder in sorted(holders, key=lambda each: type(each) is not CellType):  # first super()
         try:
             other = _patch(holder, pairs, batch.do, deep)

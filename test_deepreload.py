@@ -2678,7 +2678,7 @@ class Program:
                 "meta": "class Meta(type):\n    made = []\n    def __init__(cls, *a): Meta.made.append(cls)\n"
                 "class Odd(metaclass=Meta):\n    def m(self): return {salt}\n"
                 "_calls.append(lambda: (Odd().m(), Meta.made == [Odd], type(Odd) is Meta))",
-                "look": "HAS = [*map(globals().__contains__, ('CONST', 'ONE', 'later', 'K'))]\nlater = 1"}
+                "look": "HAS = [n for n in ('CONST', 'ONE', 'later', 'K') if n in globals()]\nlater = 1"}
     STYLES = {"import": "import {target}\n_calls.append(lambda: {target}.f())",
               "as": "import {target} as as{i}\nVAL{i} = as{i}.K + 1",
               "from": "from {target} import f as f{i}, K as k{i}, C as C{i}\nclass S{i}(C{i}):\n"
