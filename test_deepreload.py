@@ -1218,17 +1218,19 @@ class Changed(Case):
 
     def test_modules_that_were_imported_before_deepreload(self):
         "an edit of the same size shows, too; names that went go"
-        self.write(mod="X = 1\nOLD = 1", user="from mod import X", early="X = 1")
+        self.write(mod="X = 1\nOLD = 1", user="from mod import X", early="X = 1\ndef run(): return 1")
         self.assertEqual(self.run_script("""
-            import user, mod, early, deepreload
+            import user, mod, early, importlib
+            run, early = early.run, importlib.reload(early)  # two of one code
+            import deepreload
             def save(name, text):
                 with open(name + ".py", "w") as file: file.write(text)
             print(deepreload.reload_changed())
             save("mod", "X = 22")
             print(deepreload.reload_changed(), user.X, hasattr(mod, "OLD"))
-            with open("early.py", "r+") as file: file.write("X = 2")
-            print(deepreload.is_changed(early), deepreload.reload_changed(), early.X)
-            """), "[]\n['mod', 'user'] 22 False\nTrue ['early'] 2")
+            save("early", "X = 2\\ndef run(): return 2")
+            print(deepreload.is_changed(early), deepreload.reload_changed(), early.X, run())
+            """), "[]\n['mod', 'user'] 22 False\nTrue ['early'] 2 2")
 
     def test_packages_that_import_on_demand(self):
         "PEP 562: a changed submodule reaches those who took its names from the package"
@@ -1303,6 +1305,11 @@ class Failures(Case):
             self.save(f"opt: X = 2\nraise {error} | ok: X = {len(error)}")
             self.fails_with("^opt: (ImportError|Skip)", "ok")
             self.assertEqual((user.opt.X, ok.X), (1, len(error)))
+        self.save("opt: from ok import X | ok: X = 2")
+        self.assertEqual(reload_changed(), ["ok", "opt", "user"])
+        os.unlink(self.path("opt.py"))
+        self.save("ok: X = 3")
+        self.assertEqual((sorted(reload_changed()), user.opt), (["ok", "user"], None))
 
     def test_a_broken_file_holds_up_nobody_else(self):
         self.save("ga: X = 1 | gb: import ga | gc_: X = 1 | gd: import gc_\nY = gc_.X | app: import gb, gd")
@@ -1423,9 +1430,7 @@ class Failures(Case):
         path = self.path("held.py")
         class Finder(importlib.abc.MetaPathFinder):
             def find_spec(self, name, *args):
-                return importlib.util.spec_from_file_location(name, path,
-                                                              loader=Locked(name,
-                    path)) if name == "held" else None
+                return importlib.util.spec_from_loader(name, Locked(name, path)) if name == "held" else None
         sys.meta_path.insert(0, Finder())
         held = self.imported("held")
         self.write(held="X = 222")
@@ -1469,6 +1474,22 @@ class Scope(Case):
         self.write({"lib/site-packages/inst/sub.py": "X = 1"})
         self.assertEqual((reload_changed(), reload_changed(include="inst")),
                          ([], ["inst.sub", "inst", "mod"]))
+
+    def test_hosts_that_put_modules_in_by_hand(self):
+        "plug-ins of one name, one after the other; a module that a test replaces for a while"
+        self.save("conf: X = 1")
+        for folder in "p1", "p2":
+            self.write({f"{folder}/plug.py": "from conf import X"})
+            spec = importlib.util.spec_from_file_location("plug", self.path(folder + "/plug.py"))
+            plug = sys.modules["plug"] = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(plug)
+            self.assertEqual(reload_changed(), [])
+        self.write({"p2/plug.py": "from conf import X\nY = 2"})
+        self.assertEqual((reload_changed(), plug.Y), (["plug"], 2))
+        self.save("conf: X = 2")
+        with unittest.mock.patch.dict(sys.modules, plug=types.ModuleType("plug")):
+            self.assertEqual((reload_changed(), vars(sys.modules["plug"]).get("X")), (["conf"], None))
+        self.assertEqual(plug.X, 1)
 
     def test_exclude_and_include(self):
         self.save("a: import b, pkg.c, json | b: | pkg.__init__: | pkg.c: | pkg.d: ")
@@ -2092,17 +2113,41 @@ class HeldClasses(Case):
 
     def test_class_statements_whose_class_a_decorator_changes(self):
         "held methods keep their wrapper with nothing edited; a failure undoes what it has set"
-        wrap = ("import functools\nFAIL = False\ndef deco(cls):\n    def wrap(f):\n"
-                "        @functools.wraps(f)\n        def w(self): return 'wrapped', f(self)\n"
-                "        return w\n    cls.run = wrap(cls.run)\n"
-                "    if FAIL: cls.order = 9; 1 / 0\n    return cls")
-        mod = self.load("import lib\n@lib.deco\nclass C:\n    order = 1\n    def run(self): return 1\n"
-                        "class P:\n    def go(self): return self.n\n    n = 1", lib=wrap)
-        C, run, c = mod.C, mod.C.run, mod.C()
-        for _ in range(2):
+        mod = self.load("""
+            import lib
+            @lib.deco
+            class C:
+                order = 1
+                def run(self): return 1
+            class P:
+                def go(self): return self.n
+                n = 1
+            @lib.static
+            class S:
+                @staticmethod
+                def run(n): return n
+            @lib.copy
+            class D: n = lib.N""", lib="""
+            import functools
+            FAIL, N = False, 1
+            def wrap(f):
+                @functools.wraps(f)
+                def w(self): return 'wrapped', f(self)
+                return w
+            def deco(cls):
+                cls.run = wrap(cls.run)
+                if FAIL: cls.order = 9; 1 / 0
+                return cls
+            def static(cls):
+                cls.run = staticmethod(wrap(cls.run))
+                return cls
+            def copy(cls): return type("D", (), {"n": cls.n, "__module__": "mod"})""")
+        C, run, c, static, d, lib = mod.C, mod.C.run, mod.C(), mod.S.run, mod.D(), mod.lib
+        for lib.N in 2, 3:
             deep_reload("mod", exclude="lib")
-            self.assertEqual((mod.C is C, C.run is run, run(c), c.run()), (True, True, *[("wrapped", 1)] * 2))
-        sys.modules["lib"].FAIL = True
+            self.assertEqual((mod.C is C, C.run is run, run(c), c.run(), static(1), d.n, type(d) is mod.D),
+                             (True, True, *[("wrapped", 1)] * 3, lib.N, True))
+        lib.FAIL = True
         self.fails(deep_reload, "mod", exclude="lib")
         self.assertEqual((C.order, c.run(), C.run is run), (1, ("wrapped", 1), True))
 
