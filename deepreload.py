@@ -326,8 +326,6 @@ def _drop_bytecode(path, stat=None):
             os.unlink(cached)
 
 
-# Instructions are words of two bytes, opcode and argument; EXTENDED_ARG has the upper byte of the
-# next argument.  An import loads level and names first; then it loads and stores each of these.
 _LAZY_BITS = 2 if sys.version_info >= (3, 15) else 0  # PEP 810 keeps flags in IMPORT_NAME
 _IN_FUNCTION = 1  # CO_OPTIMIZED: set for functions, not for modules and class bodies
 _LINES = "co_linetable" if hasattr(CodeType, "co_linetable") else "co_lnotab"  # 3.10
@@ -358,6 +356,8 @@ def _facts(code):
                 todo.append(const)
         if each is not code and _IMPORT not in raw and _GLOBAL not in raw:
             continue
+        # Instructions are words of two bytes, opcode and argument; EXTENDED_ARG has the upper byte
+        # of the next one.  An import loads level and names, then it loads and stores each of these
         names, ops, args, high, wide = each.co_names, raw[::2], raw[1::2], 0, []
         for op, arg in zip(ops, args) if _WIDE in ops else ():
             wide.append(high | arg)
@@ -433,7 +433,7 @@ def _changed(scope):
 
 
 def _differs(name):
-    """Return the stat of a module's file if it says something else than what runs, else None."""
+    """Return the stat of a file that says something else than what runs; take over new layout."""
     spec, runs = _spec_of(name), _running(name)
     stat = _stat(_path_of(spec))
     if not stat:  # gone, maybe for a moment: no change, unless it is elsewhere now
@@ -676,7 +676,7 @@ class Batch:
         self.scope, self.modules, self.log = scope, dict(sys.modules), []
         self.asked = set()  # names of modules that this thread has imported meanwhile
         self.joins = _paths(scope).keys() - scope.above if scope.top else ()  # if imported
-        self.paths = _paths(_Scope(scope.include, (), scope.top))  # whose names follow
+        self.paths = _paths(_Scope(scope.include, (), scope.top))  # of all whose names follow
         self.views, self.failed = {}, {}  # in the order of starting; {name: exception}
         self.finished = {}  # {name: whether importing from it is safe}, in the order of finishing
         self.pairs, self.claimed = {}, {}  # {id(new): Pair}; {id(old): True} of what stays
@@ -813,7 +813,7 @@ class Batch:
         self.finished[name] = not view.hidden and "__path__" not in view.live
 
     def leave(self, name, claims):
-        """Let a module be pending again, and give up all but so many claims."""
+        """Let a module be pending again, and give up all claims but the first so many."""
         self.finished.pop(name, None)
         self.views.pop(name, None)
         while len(self.claimed) > claims:
@@ -951,7 +951,7 @@ class View(dict):
     def build_class(self, body, name, *bases, **kwargs):
         """Carry out a class statement, if nothing but `type` has a say in it, by make_class()."""
         if not kwargs and all(map(_is_plain, bases)):
-            kwargs["metaclass"] = self.make_class
+            kwargs["metaclass"] = self.make_class  # any callable will do
         return self.batch.originals[2](body, name, *bases, **kwargs)
 
     def make_class(self, name, bases, namespace):
@@ -1170,7 +1170,7 @@ def _is_same(old, new):
         before, after = gc.get_referents(old), gc.get_referents(new)
         if _identical(before, after):
             return True
-        before, after = [*filter(None, before)], [*filter(None, after)]
+        before, after = [*filter(None, before)], [*filter(None, after)]  # in the same order
         return len(before) == len(after) and all(map(_is_same, before, after))
     if kind is dict:
         return _identical([*old, *old.values()], [*new, *new.values()])
@@ -1316,7 +1316,7 @@ def _follow_code(versions):
         for code in _codes_in(pair[1]):
             new[code.co_name].append(code)
         pairs += [(old, new[old.co_name].pop(0)) for old in _codes_in(pair[0]) if new[old.co_name]]
-    pairs = [pair for pair in pairs[modules:] if _refcount(pair[0]) > 3]  # a function may have it
+    pairs = [pair for pair in pairs[modules:] if _refcount(pair[0]) > 3]  # 3: two, and this call
     successors = {id(old): new for old, new in pairs if old.co_freevars == new.co_freevars
                   and not (old.co_flags ^ new.co_flags) & _KINDS}
     for function in pairs and gc.get_referrers(*[old for old, _ in pairs]):
