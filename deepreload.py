@@ -1167,11 +1167,11 @@ def _is_same(old, new):
     if old is new or type(old) is not kind:
         return old is new
     if kind is FunctionType:
-        before, after = gc.get_referents(old), gc.get_referents(new)
-        if _identical(before, after):
-            return True
-        before, after = [*filter(None, before)], [*filter(None, after)]  # in the same order
-        return len(before) == len(after) and all(map(_is_same, before, after))
+        # Less what is empty, these are parts of the same kinds, as the code says which there are
+        mine = [*filter(None, gc.get_referents(old))]
+        theirs = [*filter(None, gc.get_referents(new))]
+        return _identical(mine, theirs) or (
+            len(mine) == len(theirs) and all(map(_is_same, mine, theirs)))
     if kind is dict:
         return _identical([*old, *old.values()], [*new, *new.values()])
     return kind is tuple and _identical(old, new)
