@@ -130,11 +130,11 @@ class Case(unittest.TestCase):
         self.write(**{name: text, **texts})
         return self.imported(name)
 
-    def edit(self, text, name="mod", **texts):
+    def edit(self, text, name="mod", exclude=(), **texts):
         """Save name.py (and more) anew and reload it; return what ran."""
         self.write(**{name: text, **texts})
         self.trace()
-        deep_reload(name)
+        deep_reload(name, exclude=exclude)
         return self.trace()
 
     def imported(self, *names):
@@ -242,11 +242,9 @@ class Facts(Case):
         "A, what runs: it is only to be had at that moment; the frame passes for one of importlib's"
         loader, asked = importlib.machinery.SourceFileLoader, []
         saved = loader.get_code
-        loader.get_code = lambda self, name: asked.append(name) or saved(self, name)
-        try:
+        with unittest.mock.patch.object(loader, "get_code",
+                                        lambda self, name: asked.append(name) or saved(self, name)):
             self.load("X = 1")
-        finally:
-            loader.get_code = saved
         self.assertEqual(asked, ["mod"])
         self.write({"bad.py": "x = ("})
         try:
@@ -318,11 +316,10 @@ class Order(Case):
         self.executes("a: import z\nimport b | z: import c | b: import c, d | c: | d: import e | e: ", "a",
                       "", "c z e d b a")
         self.executes("top: import base | base: ", "base top", "", "base")  # dependents do not run
-        self.executes("pkg.__init__: | pkg.a: from . import b\nfrom .sub import c\n"
-                      "from .sub.d import X | pkg.b: | pkg.sub.__init__: | pkg.sub.c: from .. import b\n"
-                      "from ..b import __name__ as n | pkg.sub.d: X = 1", "pkg.a", "",
-                      "pkg.b pkg.sub pkg.sub.c pkg.sub.d pkg.a", "graph().split('; ')[1]",
-                      "pkg.a: pkg.b pkg.sub.c pkg.sub.d")
+        self.executes("pkg.__init__: | pkg.a: from . import b\nfrom .sub import c\nfrom .sub.d import X | "
+            "pkg.b: | pkg.sub.__init__: | pkg.sub.c: from .. import b\nfrom ..b import __name__ as n | "
+            "pkg.sub.d: X = 1", "pkg.a", "", "pkg.b pkg.sub pkg.sub.c pkg.sub.d pkg.a",
+            "graph().split('; ')[1]", "pkg.a: pkg.b pkg.sub.c pkg.sub.d")
         self.executes("user: import pkg.sub.a as s | pkg.__init__: | pkg.sub.__init__: | pkg.sub.a: ", "user",
                       "", "pkg pkg.sub pkg.sub.a user", "user.s is pkg.sub.a", True)
         self.executes("user: from pkg import sub | pkg.__init__: | pkg.sub: X = 1", "user", "pkg.sub: X = 2",
@@ -380,9 +377,8 @@ class Order(Case):
         self.executes("a: X = 1\nimport b | b: import a\nY = getattr(a, 'X', 'not yet')", "a",
                       "a: import b\nX = 2", "b a", "b.Y, a.X", ("not yet", 2))
         self.executes("pkg.__init__: V = 1\nfrom .a import A\nfrom .b import B | pkg.a: from . import V, b\n"
-                      "A = V | pkg.b: import pkg.a\nfrom pkg import V\nB = V",
-                      "pkg", "pkg.__init__: V = 2\nfrom .a import A\nfrom .b import B", "pkg.b pkg.a pkg",
-                      "pkg.A, pkg.B", (2, 2))
+                      "A = V | pkg.b: import pkg.a\nfrom pkg import V\nB = V", "pkg", "pkg.__init__: V = 2\n"
+                      "from .a import A\nfrom .b import B", "pkg.b pkg.a pkg", "pkg.A, pkg.B", (2, 2))
 
     def test_namespace_packages(self):
         self.executes("space.a: from . import b\nfrom .deep import c | space.b: X = 1 | space.deep.c: X = 1",
@@ -521,10 +517,9 @@ class AllOrNothing(Case):
                              "a", "b: X = 2 | a: import b\ndef f(:\n    pass")
         self.assertEqual((self.trace(), error.name, error.path, type(error.__cause__)),
                          ("", "a", self.path("a.py"), SyntaxError))
-        error = self.refused("pkg.b: ZeroDivisionError in pkg/b.py, "
-                             "line 3: division by zero", "pkg.__init__: from . import a, b | pkg.a: X = 1 | "
-                             "pkg.b: Y = 1", "pkg", "pkg.a: X = 2\nNEW = 3 | pkg.b: Y = 2\ndef f():\n"
-                             "    return 1 / 0\nf()")
+        error = self.refused("pkg.b: ZeroDivisionError in pkg/b.py, line 3: division by zero",
+                             "pkg.__init__: from . import a, b | pkg.a: X = 1 | pkg.b: Y = 1",
+                             "pkg", "pkg.a: X = 2\nNEW = 3 | pkg.b: Y = 2\ndef f():\n    return 1 / 0\nf()")
         self.assertEqual((error.name, error.path, type(error.__cause__)), ("pkg.b", self.path("pkg/b.py"),
             ZeroDivisionError))
         self.assertEqual((isinstance(error, ImportError), error.reloaded), (True, []))
@@ -563,15 +558,13 @@ class AllOrNothing(Case):
             with self.subTest(error.__name__):
                 self.load("import b", name="a", b="X = 1", c="")
                 before = self.state()
-                self.write(a=f"import b, c, d\nraise {error.__name__}(7)", b="X = 2", d="")
                 with self.assertRaises(error) as caught:
-                    deep_reload("a")
+                    self.edit(f"import b, c, d\nraise {error.__name__}(7)", "a", b="X = 2", d="")
                 self.assertEqual((self.state() == before, caught.exception.args), (True, (7,)))
 
     def test_what_the_failed_attempt_has_done_to_the_import_system(self):
-        self.refused("pkg: ValueError.*", "pkg.__init__: | pkg.old: | pkg.sub: ",
-                     "pkg pkg.old pkg.sub", "pkg.__init__: import pkg.new, other_new\nsub = 5\n"
-                     "raise ValueError | pkg.new: | other_new: ")
+        self.refused("pkg: ValueError.*", "pkg.__init__: | pkg.old: | pkg.sub: ", "pkg pkg.old pkg.sub",
+            "pkg.__init__: import pkg.new, other_new\nsub = 5\nraise ValueError | pkg.new: | other_new: ")
         self.refused("mod: ValueError.*", "mod: X = 1",
                      "mod", "mod: import sys\nsys.modules[__name__] = 3\nraise ValueError")
         mod = self.load("X = 1", name="becomes")
@@ -589,9 +582,8 @@ class AllOrNothing(Case):
             return hooks, frozen, type(mod), gc.isenabled()
         before = seen()
         for text in ("X = 2", "raise ValueError", "def f(:", "X = 3"):
-            self.write(mod=text)
             with contextlib.suppress(ReloadError):
-                deep_reload("mod")
+                self.edit(text)
             self.assertEqual(seen(), before)
         self.assertEqual(mod.X, 3)
 
@@ -617,9 +609,8 @@ class AllOrNothing(Case):
             self.save("pk.b: def g():\n    return 1 / 0  # again\nX = g()")
 
     def test_a_failed_import_that_the_importer_catches(self):
-        self.executes("a: try:\n    import b\nexcept ValueError:\n    b = None\n | b: X = 1", "a",
-                      "b: X = 2\nraise ValueError", "a", "a.b, 'b' in __import__('sys').modules",
-                      (None, False))
+        self.executes("a: try:\n    import b\nexcept ValueError:\n    b = None\n | b: X = 1",
+            "a", "b: X = 2\nraise ValueError", "a", "a.b, 'b' in __import__('sys').modules", (None, False))
         self.executes("a: try:\n    import b\nexcept ImportError:\n    b = None\nX = 1\n"
                       "import b | b: class C: v = 1\nfrom a import X",
                       "a", "b: class C: v = 2\nfrom a import X\nY = X + 1", "b a", "a.b.C.v, a.b.Y", (2, 2))
@@ -633,8 +624,7 @@ class AllOrNothing(Case):
         if name is None:
             self.skipTest("no extension module to import")
         self.load("X = 1")
-        self.write(mod=f"import {name}\nraise ValueError")
-        self.fails(deep_reload, "mod")
+        self.fails(self.edit, f"import {name}\nraise ValueError")
         self.assertIn(name, sys.modules)
 
     def test_two_threads_do_not_interleave(self):
@@ -698,9 +688,8 @@ class AllOrNothing(Case):
                   "threading.Thread(target=work)\n    thread.start()\n    thread.join()")
         mod, host = self.imported("mod", "host")
         host.held += [mod.go, mod.C().go]
-        self.write(mod=text.format("helper()", "self.new()") + "    def new(self): return T\n"
-                   "def helper(): return T\nhost.call()\nT = 2\nhost.call()")
-        deep_reload("mod", exclude="host")
+        self.edit(text.format("helper()", "self.new()") + "    def new(self): return T\n"
+                  "def helper(): return T\nhost.call()\nT = 2\nhost.call()", exclude="host")
         self.assertEqual(host.answers, [1, 1, 2, 2])
 
     def test_calls_from_inside_a_module_that_is_being_reloaded(self):
@@ -1090,12 +1079,11 @@ class State(Case):
 
     def test_names_removed_from_the_source_go(self):
         "importlib.reload keeps them"
-        mod = self.load("import os, json as j\nfrom sys import path as p\nX = 1\ndef f(): pass\n"
-                        "class C: pass\nfor i in 'ab': pass\nwith open(__file__) as h: h.close()\n"
-                        "(a, *b), c = [1, 2], 3\nann: int = 5\ntmp = 2\ndel tmp\ndef bind():\n    global G\n"
-                        "    G = 1\nbind()\n__all__ = ['x']\n__version__ = '1'\n__file__ = 'y'\n"
-                        "__name__ = 'z'\ntry: 1 / 0\nexcept ZeroDivisionError as e: pass\n(w := 1)\n"
-                        "def __getattr__(name): return 1")
+        mod = self.load("import os, json as j\nfrom sys import path as p\n"
+            "X = 1\ndef f(): pass\nclass C: pass\nfor i in 'ab': pass\nwith open(__file__) as h: h.close()\n"
+            "(a, *b), c = [1, 2], 3\nann: int = 5\ntmp = 2\ndel tmp\ndef bind():\n    global G\n"
+            "    G = 1\nbind()\n__all__ = ['x']\n__version__ = '1'\n__file__ = 'y'\n__name__ = 'z'\n"
+            "try: 1 / 0\nexcept ZeroDivisionError as e: pass\n(w := 1)\ndef __getattr__(name): return 1")
         self.edit("Y = 1")
         self.assertEqual([n for n in vars(mod) if not n.startswith("__")], ["Y"])
         self.assertEqual([hasattr(mod, n) for n in ("__all__", "__version__", "anything")], [False] * 3)
@@ -1152,8 +1140,7 @@ class Changed(Case):
 
     def test_leaf_and_all_that_imports_it(self):
         self.runs("top: import mid, pkg.a | mid: from leaf import X | leaf: X = 1 | apart: | pkg.__init__: | "
-                  "pkg.a: from mid import X", "top apart", "leaf: X = 22", "leaf mid pkg.a top", "pkg.a.X",
-                  22)
+            "pkg.a: from mid import X", "top apart", "leaf: X = 22", "leaf mid pkg.a top", "pkg.a.X", 22)
         self.runs("a: import b, c | b: | c: import d | d: ", "a", "b: X = 1 | d: X = 1", "b d c a")
         self.runs("a: from pkg import * | pkg.__init__: from .sub import * | pkg.sub: X = 1", "a",
                   "pkg.sub: X = 1\nY = 2", "pkg.sub pkg a", "a.Y", 2)
@@ -1348,9 +1335,9 @@ class Failures(Case):
         self.save(f"core: import reg\napp = reg.App() | ok: X = 1 | a: {views.format('f', 1)} | "
                   f"b: {views.format('g', 1)} | main: import a, b, ok")
         served, g = self.imported("main").a.app, sys.modules["b"].g
-        for value in 2, 3:
-            self.save(f"b: {views.format('g', value)}")
-            self.assertEqual((reload_changed(), g(), served["g"]()), (["core", "a", "b", "main"], value, value))
+        for new in 2, 3:
+            self.save(f"b: {views.format('g', new)}")
+            self.assertEqual((reload_changed(), g(), served["g"]()), (["core", "a", "b", "main"], new, new))
         app = sys.modules["core"].app
         self.assertEqual((app is served, app["g"] is g, [*app]), (False, True, ["f", "g"]))
         self.save(f"b: {views.format('g', 4)}\napp.add(g) | a: {views.format('f', 4)}")
@@ -1501,8 +1488,7 @@ class Scope(Case):
         self.assertEqual(self.fails(deep_reload, "a", exclude="a"),
                          "'a' is excluded: take it out of exclude to reload it")
         self.assertEqual([self.fails(reload_order, "a", **options) for options in ({"include": [1]},
-            {"exclude": [None]})],
-                         [f"expected names or globs, not {kind}" for kind in ("int", "NoneType")])
+            {"exclude": [None]})], [f"expected names or globs, not {kind}" for kind in ("int", "NoneType")])
         self.assertRaises(TypeError, deep_reload, "a", exclude=3)
 
     def test_public_names(self):
@@ -1543,9 +1529,8 @@ class BadInput(Case):
         self.addCleanup(self.forget, "made", "blocked")
         compiled = importlib.import_module(EXTENSION)
         cases = {"__main__": "is the running script", "sys": "is the reloader",
-                 "deepreload": "is the reloader itself",
-                 "weakref": "is the reloader itself, or what it runs on",
-                 "made": "has no __spec__", "blocked": "is not loaded"}
+            "deepreload": "is the reloader itself", "weakref": "is the reloader itself, or what it runs on",
+            "made": "has no __spec__", "blocked": "is not loaded"}
         if getattr(compiled, "__file__", None):
             cases[EXTENSION] = "is compiled"
         for name, words in cases.items():
@@ -1589,16 +1574,15 @@ class BadInput(Case):
 
     def test_odd_texts(self):
         mod = self.load("X = 1")
-        for text, x in ((b"\xef\xbb\xbfX = '\xc3\xa4'\n", "\xe4"),
-                        (b"# -*- coding: latin-1 -*-\nX = '\xe4'\n", "\xe4"), (b"\fX = 2\n", 2),
-                        (b"X = 3\r\nif X:\r\n    X = 33\r\n", 33), (b"X = 4\rY = 4\r", 4),
-                        (b"X = '" + b"x" * 2_000_000 + b"'\n", "x" * 2_000_000)):
+        for text, x in ((b"\xef\xbb\xbfX = '\xc3\xa4'\n", "\xe4"), (b"# -*- coding: latin-1 -*-\n"
+                b"X = '\xe4'\n", "\xe4"), (b"\fX = 2\n", 2), (b"X = 3\r\nif X:\r\n    X = 33\r\n", 33),
+                (b"X = 4\rY = 4\r", 4), (b"X = '" + b"x" * 2_000_000 + b"'\n", "x" * 2_000_000)):
             self.write({"mod.py": text})
             self.assertEqual(deep_reload("mod").X, x)
-        for text, words in ((b"X = '\xe4'\n", "SyntaxError.*(utf|UTF)-8"), (b"# coding: klingon\nX = 1\n",
-            "SyntaxError.*klingon"), (b"X = 2\0\n", "(SyntaxError|ValueError).*null bytes"),
-                            (b"X = " + b"(" * 5000 + b")" * 5000,
-                             "(SyntaxError|MemoryError|RecursionError)")):
+        for text, words in ((b"X = '\xe4'\n", "SyntaxError.*(utf|UTF)-8"),
+                (b"# coding: klingon\nX = 1\n", "SyntaxError.*klingon"),
+                (b"X = 2\0\n", "(SyntaxError|ValueError).*null bytes"),
+                (b"X = " + b"(" * 5000 + b")" * 5000, "(SyntaxError|MemoryError|RecursionError)")):
             self.write({"mod.py": text})
             self.assertRegex(self.refused("mod"), f"^ReloadError: mod: {words}.*; nothing was reloaded$")
         self.assertEqual(mod.X, "x" * 2_000_000)
@@ -1637,8 +1621,7 @@ class HeldFunctions(Case):
                      "mod.f is f, mod.C is C, mod.C.m is m", (True, True, True), f="f", C="C", m="C.m")
         self.follows("f = lambda: $\nTABLE = {'k': lambda: $}", "f(), mod.TABLE['k']()", (2, 2), f="f")
         self.follows(("if 1:\n    def f(): return 1\nelse:\n    def f(): return -1", "if 0:\n"
-                      "    def f(): return 1\nelse:\n    def f(): return -1"), "f(), mod.f is f", (-1, True),
-                     f="f")
+            "    def f(): return 1\nelse:\n    def f(): return -1"), "f(), mod.f is f", (-1, True), f="f")
         self.follows("N = $\ndef bump():\n    global N\n    N += $\n    return N", "bump(), mod.N", (4, 4),
                      bump="bump")
 
@@ -1661,10 +1644,7 @@ class HeldFunctions(Case):
         self.edit("def g():\n    yield 2\n    yield 2\nasync def c(): return 2\nasync def a():\n    yield 2")
         async def main():
             return await coroutine, await c(), [x async for x in a()]
-        loop = asyncio.new_event_loop()
-        self.addCleanup(loop.close)
-        self.assertEqual((next(generator), list(g()), loop.run_until_complete(main())),
-                         (1, [2, 2], (1, 2, [2])))
+        self.assertEqual((next(generator), list(g()), asyncio.run(main())), (1, [2, 2], (1, 2, [2])))
         self.assertEqual((inspect.iscoroutinefunction(c), inspect.isasyncgenfunction(a)), (True, True))
         with warnings.catch_warnings():  # 3.13 warns of a generator with the code of a plain function
             warnings.simplefilter("error")
@@ -1674,8 +1654,7 @@ class HeldFunctions(Case):
             self.follows(("def f(): yield 1", "def f(): return 22"), "f()", 22, f="f")
             text = "class B:\n    def m(self): return 2\nclass C(B):\n    def m(self): "
             self.follows((text + "yield 1", text + "return super().m()"), "m()", 2, m="C().m")
-            self.write(mod=text + "yield 3\n1 / 0")
-            self.fails(deep_reload, "mod")
+            self.fails(self.edit, text + "yield 3\n1 / 0")
             self.assertEqual(sys.modules["mod"].C().m(), 2)
 
     def test_decorators(self):
@@ -1685,8 +1664,7 @@ class HeldFunctions(Case):
         self.follows("def deco(f):\n    def w(): return f() + 10\n    return w\n@deco\ndef f(): return $\n"
                      "@deco\ndef g(): return $ * 10", "f(), g()", (12, 30), f="f", g="g")
         self.follows("def tag(t):\n    def deco(f):\n        def w(): return t, f()\n        return w\n"
-                     "    return deco\n@tag('a$')\n@tag('b$')\ndef f(): return $", "f()", ("a2", ("b2", 2)),
-                     f="f")
+            "    return deco\n@tag('a$')\n@tag('b$')\ndef f(): return $", "f()", ("a2", ("b2", 2)), f="f")
         self.follows("class Task:\n    def __init__(self, f): self.f = f\n"
                      "    def __call__(self): return 't', self.f()\n@Task\ndef f(): return $",
                      "mod.f(), inner(), task()", (("t", 2), 2, ("t", 2)), task="f", inner="f.f")
@@ -1771,11 +1749,9 @@ class Escaping(Case):
         mod = sys.modules["mod"]
         inner = mod.make(5)
         for number in (3, 4):
-            self.write(mod="# a line more\n" * number + text.replace("$", str(number)))
-            reload_changed()
+            self.edit("# a line more\n" * number + text.replace("$", str(number)))
             self.assertEqual(inner(), (number, 5))
-        self.write(mod=text.replace("$", "5") + "\n1/0")
-        self.fails(reload_changed)
+        self.fails(self.edit, text.replace("$", "5") + "\n1/0")
         self.assertEqual((inner(), mod.make(6)()), ((4, 5), (4, 6)))
 
     def test_slots_and_structures_of_c(self):
@@ -1783,12 +1759,11 @@ class Escaping(Case):
                    "    def __init__(self, f): self.__wrapped__ = f\n"
                    "    def __call__(self, *args): return self.__wrapped__(*args)")
         self.follows("from deco import Wrapper\n@Wrapper\ndef f(): return $", "f(), mod.f()", (2, 2), f="f")
-        self.follows("import functools, collections, itertools\ndef make(n):\n    def inner(*a): return n, "
-                     "$\n    return inner\nclass C:\n    def m(self): return $\n"
-                     "    p = property(lambda self: $)", "d[0](), list(m), p(), b(), next(c)(), o.p",
-                     ((6, 2), [(7, 2)], 2, 2, (8, 2), 2), d="collections.deque([make(6)])",
-                     m="map(make(7), [1])", p="functools.partial(C.m, C())", b="C().m",
-                     c="itertools.cycle([make(8)])", o="C()")
+        self.follows("import functools, collections, itertools\ndef make(n):\n"
+            "    def inner(*a): return n, $\n    return inner\nclass C:\n    def m(self): return $\n"
+            "    p = property(lambda self: $)", "d[0](), list(m), p(), b(), next(c)(), o.p",
+            ((6, 2), [(7, 2)], 2, 2, (8, 2), 2), d="collections.deque([make(6)])", m="map(make(7), [1])",
+            p="functools.partial(C.m, C())", b="C().m", c="itertools.cycle([make(8)])", o="C()")
 
     def test_decorator_that_gives_back_what_it_registered_before(self):
         "celery's app.task: old code runs, though the module was reloaded"
@@ -1803,8 +1778,7 @@ class Escaping(Case):
         mod = self.load("def f(): return 1")
         f = mod.f
         with unittest.mock.patch.object(mod, "f", lambda: 0):
-            self.write(mod="def f(): return 2")
-            reload_changed()
+            self.edit("def f(): return 2")
         self.assertEqual((mod.f(), f()), (2, 2))
 
     def test_free_variables_that_come_and_go(self):
@@ -1832,9 +1806,7 @@ class Escaping(Case):
         mod = self.load(text.format(1))
         bound = mod.C().m
         self.edit(text.format("await super().m(), x"))
-        loop = asyncio.new_event_loop()
-        self.addCleanup(loop.close)
-        self.assertEqual(loop.run_until_complete(bound(5)), ("b", 5))
+        self.assertEqual(asyncio.run(bound(5)), ("b", 5))
         self.assertEqual(str(inspect.signature(bound)), "(x=1)")
 
     def test_somebody_elses_objects_under_a_name_of_the_module(self):
@@ -1931,16 +1903,15 @@ class HeldClasses(Case):
 
     def test_super(self):
         "the __class__ cell hides in properties, classmethods, wrappers and inner functions"
-        self.follows("def deco(f):\n    def w(*a): return f(*a)\n    return w\nclass A:\n"
-                     "    def m(self): return 'A'\nclass B(A):\n    def __init__(self): super().__init__()\n"
-                     "    def m(self): return super(B, self).m() + '$'\n    @property\n"
-                     "    def p(self): return super().m() + '$'\n    @classmethod\n"
-                     "    def c(cls): return super().m and '$'\n    @deco\n"
-                     "    def d(self): return super().m() + '$'\n"
-                     "    def inner(self): return (lambda: super(__class__, self).m() + '$')()\n"
-                     "    def own(self): return __class__", "[(o.m(), o.p, o.c(), o.d(), o.inner(), "
-                     "o.own() is B) for o in (b, mod.B())], bound()",
-                     ([("A2", "A2", "2", "A2", "A2", True)] * 2, "A2"), b="B()", B="B", bound="B().m")
+        self.follows("def deco(f):\n"
+            "    def w(*a): return f(*a)\n    return w\nclass A:\n    def m(self): return 'A'\nclass B(A):\n"
+            "    def __init__(self): super().__init__()\n    def m(self): return super(B, self).m() + '$'\n"
+            "    @property\n    def p(self): return super().m() + '$'\n    @classmethod\n"
+            "    def c(cls): return super().m and '$'\n    @deco\n    def d(self): return super().m() + '$'\n"
+            "    def inner(self): return (lambda: super(__class__, self).m() + '$')()\n"
+            "    def own(self): return __class__",
+            "[(o.m(), o.p, o.c(), o.d(), o.inner(), o.own() is B) for o in (b, mod.B())], bound()",
+            ([("A2", "A2", "2", "A2", "A2", True)] * 2, "A2"), b="B()", B="B", bound="B().m")
 
     def test_slots(self):
         "member descriptors cannot be copied; where __slots__ changed, a new class takes over"
@@ -1966,8 +1937,7 @@ class HeldClasses(Case):
     def test_abc(self):
         "the abstract set stays old: new abstract methods are not enforced, registrations are lost"
         mod = self.load("import abc\nclass Base(abc.ABC):\n    @abc.abstractmethod\n    def a(self): ...\n"
-                        "class Impl(Base):\n    def a(self): return 1\n@Base.register\n"
-                        "class Registered: pass")
+            "class Impl(Base):\n    def a(self): return 1\n@Base.register\nclass Registered: pass")
         Base, Impl, impl, registered = mod.Base, mod.Impl, mod.Impl(), mod.Registered()
         class Outside:
             pass
@@ -2029,19 +1999,17 @@ class HeldClasses(Case):
     def test_things_that_raise_or_lie_when_they_are_looked_at(self):
         "arrays raise on ==, lazy proxies on any access; isinstance() asks a proxy for its __class__"
         self.follows("class Array:\n    def __eq__(self, other): raise ValueError('ambiguous')\n"
-                     "    __bool__ = __eq__\n    __hash__ = None\nclass C:\n    a = Array()\n"
-                     "    def m(self, x=Array()): return $\nX = Array()\ndef f(x=Array()): return $\n"
-                     "L = [Array(), (Array(),)]", "o.m(), f(), type(o.a) is mod.Array", (2, 2, True), o="C()",
-                     f="f")
+            "    __bool__ = __eq__\n    __hash__ = None\nclass C:\n"
+            "    a = Array()\n    def m(self, x=Array()): return $\nX = Array()\ndef f(x=Array()): return $\n"
+            "L = [Array(), (Array(),)]", "o.m(), f(), type(o.a) is mod.Array", (2, 2, True), o="C()", f="f")
         self.follows("class Lazy:\n    touched = []\n    def __getattribute__(self, name):\n"
                      "        Lazy.touched.append(name)\n        raise RuntimeError('outside of a request')\n"
                      "    __hash__ = None\nX = Lazy()\nclass C:\n    a = Lazy()\n    def m(self): return $\n"
                      "L = [X, {'k': X}, (X,)]\ndef f(x=X): return $\nf.x = X", "o.m(), f(), mod.Lazy.touched",
                      (2, 2, []), o="C()", f="f")
         self.follows("class Proxy:\n    def __init__(self, kind): object.__setattr__(self, 'kind', kind)\n"
-                     "    __class__ = property(lambda self: object.__getattribute__(self, 'kind'))\n"
-                     "P = Proxy(type)\nF = Proxy(type(lambda: 0))\nV = $", "mod.V, type(mod.P) is mod.Proxy",
-                     (2, True))
+            "    __class__ = property(lambda self: object.__getattribute__(self, 'kind'))\nP = Proxy(type)\n"
+            "F = Proxy(type(lambda: 0))\nV = $", "mod.V, type(mod.P) is mod.Proxy", (2, True))
 
     def test_pickles_weak_references_and_tables(self):
         "PicklingError: it's not the same object as mod.C; registries by class miss after the reload"
@@ -2062,10 +2030,9 @@ class HeldClasses(Case):
                      "T = type('T', (), {'x': $})", "mod.SEEN == [A], mod.A is A, A.v, mod.P().m(), "
                      "mod.Q().m(), p.m(), q.m(), t.x", (True, True, 2, (2, 2), (20, 2), (2, 2), (20, 2), 2),
                      A="A", p="P()", q="Q()", t="T()")
-        self.follows("class C:\n    def m(self): return 'first$'\nFirst = C\nclass C(First):\n"
-                     "    def m(self): return super().m() + ' second$'",
-                     "mod.C().m(), mod.First().m(), c.m()", ("first2 second2", "first2", "first2 second2"),
-                     c="C()")
+        self.follows("class C:\n    def m(self): return 'first$'\n"
+            "First = C\nclass C(First):\n    def m(self): return super().m() + ' second$'",
+            "mod.C().m(), mod.First().m(), c.m()", ("first2 second2", "first2", "first2 second2"), c="C()")
         self.follows("if $:\n    class A:\n        def m(self): return $\nelse:\n    class A: pass\n"
                      "class B(A): pass\nONE = B()\nTABLE = [A]", "mod.A is A, B.__bases__ == (A,), b.m(), "
                      "mod.ONE.m(), mod.TABLE[0] is A, mod.B is B", (True, True, 2, 2, True, True), A="A",
@@ -2158,9 +2125,8 @@ class HeldClasses(Case):
                      "B.__bases__ == (A,), A.__subclasses__() == [B]", ((2, 2), (2, 2), True, True, True),
                      A="A", B="B", b="B()")
         self.follows("class Base(Exception): pass\nfor name in ('X', 'Y'):\n    globals()[name] = type(name, "
-                     "(Base,), {'code': $})\nexec('class Z:\\n  def m(self): return $')", "mod.X is X, "
-                     "mod.Y is Y, mod.Z is Z, X.code, z.m()", (True, True, True, 2, 2), X="X", Y="Y", Z="Z",
-                     z="Z()")
+            "(Base,), {'code': $})\nexec('class Z:\\n  def m(self): return $')", "mod.X is X, "
+            "mod.Y is Y, mod.Z is Z, X.code, z.m()", (True, True, True, 2, 2), X="X", Y="Y", Z="Z", z="Z()")
 
 
 class ForeignMetaclasses(Case):
@@ -2192,8 +2158,7 @@ class ForeignMetaclasses(Case):
 
     def test_live_instances_are_accepted_and_follow(self):
         mod, user = self.models("class Item(Model):\n    v = $\n    def price(self): return $\n"
-                                "    def up(self): return super().__repr__()\nclass Order(Model):\n"
-                                "    item = Item")
+            "    def up(self): return super().__repr__()\nclass Order(Model):\n    item = Item")
         item, bound, unbound = mod.Item(), mod.Item().price, mod.Item.price
         item.x = 5
         self.save()
@@ -2274,10 +2239,9 @@ class ForeignMetaclasses(Case):
     def test_metaclass_that_compares_by_names_of_its_module(self):
         "typing_extensions: classes are compared while these names are hidden"
         self.follows("from operator import is_ as same\nclass Meta(type):\n"
-                     "    def __eq__(cls, other): return same(cls, other)\n"
-                     "    def __hash__(cls): return id(cls)\nclass Base(metaclass=Meta): pass\n"
-                     "class Sub(Base): pass\nclass Sub2(Base): pass\nALL = sorted(globals())\n"
-                     "V = $", "mod.V, mod.Sub.__bases__ == (mod.Base,)", (2, True))
+            "    def __eq__(cls, other): return same(cls, other)\n    def __hash__(cls): return id(cls)\n"
+            "class Base(metaclass=Meta): pass\nclass Sub(Base): pass\nclass Sub2(Base): pass\n"
+            "ALL = sorted(globals())\nV = $", "mod.V, mod.Sub.__bases__ == (mod.Base,)", (2, True))
 
     def test_metaclass_changed(self):
         "isinstance(C, M2) is False, or the instances stay with the old class"
@@ -2302,8 +2266,7 @@ class HeldEnums(Case):
         Color, red, old, data = mod.Color, mod.Color.RED, mod.Color.OLD, pickle.dumps(mod.Color.SAME)
         table = {red: "r"}
         self.edit("import enum\nclass Color(enum.Enum):\n    RED = 10\n    BLUE = 2\n    SAME = 3\n"
-                  "    ALSO = 10\n    def m(self): return 2\n    @property\n"
-                  "    def p(self): return self.name, 2")
+            "    ALSO = 10\n    def m(self): return 2\n    @property\n    def p(self): return self.name, 2")
         self.assertEqual((mod.Color is Color, Color.RED is red, table[Color.RED], red.m(), red.p, red.value,
                           Color(10) is red), (True, True, "r", 2, ("RED", 2), 10, True))
         self.assertEqual((Color(2) is Color.BLUE, [m.name for m in Color], hasattr(Color, "OLD"), old.name,
@@ -2313,13 +2276,12 @@ class HeldEnums(Case):
         self.assertRaises(ValueError, Color, 1)
 
     def test_kinds_of_enums(self):
-        text = ("import enum\nclass N(enum.IntEnum):\n    A = 1\n    B = 1 + $\nclass F(enum.Flag):\n"
-                "    X = 1\n    Y = 2\n    XY = 3\nclass S(str, enum.Enum):\n    K = 'k'\n"
-                "    def m(self): return $\nclass G(enum.IntFlag):\n    R = 4\n    W = 2\n"
-                "class P(enum.Enum):\n    EARTH = (1, $)\n    def __init__(self, mass, radius): self.mass, "
-                "self.radius = mass, radius\n    def m(self): return self.mass, self.radius\n@enum.unique\n"
-                "class U(enum.Enum):\n    if $ == 2: NEW = enum.auto()\n    A = enum.auto()\n"
-                "    B = enum.auto()")
+        text = ("import enum\nclass N(enum.IntEnum):\n    A = 1\n"
+            "    B = 1 + $\nclass F(enum.Flag):\n    X = 1\n    Y = 2\n    XY = 3\nclass S(str, enum.Enum):\n"
+            "    K = 'k'\n    def m(self): return $\nclass G(enum.IntFlag):\n    R = 4\n    W = 2\n"
+            "class P(enum.Enum):\n    EARTH = (1, $)\n    def __init__(self, mass, radius): self.mass, "
+            "self.radius = mass, radius\n    def m(self): return self.mass, self.radius\n@enum.unique\n"
+            "class U(enum.Enum):\n    if $ == 2: NEW = enum.auto()\n    A = enum.auto()\n    B = enum.auto()")
         self.follows(text, "N.A is a, N.B, F.X is x, F.XY == xy == F(3) == x | F.Y, S.K is k, k.m(), "
                      "G.R is r, G.R | G.W == rw", (True, 3, True, True, True, 2, True, True), a="N.A",
                      x="F.X", xy="F.X | F.Y", k="S.K", r="G.R", rw="G.R | G.W")
@@ -2360,20 +2322,19 @@ class Holders(Case):
                      "[h() for h in HOOKS + held[:3]]", [2] * 7, held="list(HOOKS)")
 
     # kind: (what keeps the class, how to get it out)
-    KINDS = {"list": ("[cls]", "x[0]"), "dict key": ("{cls: 1}", "list(x)[0]"), "tuple": ("(cls,)", "x[0]"),
-             "namedtuple": ("collections.namedtuple('N', 'c')(cls)", "x.c"),
-             "deque": ("collections.deque([cls])", "x[0]"), "queue": ("put(queue.Queue(), cls)", "x.get()"),
-             "OrderedDict key": ("collections.OrderedDict([(cls, 1)])", "list(x.items())[0][0]"),
-             "tuple with more": ("tag(cls)", "x.more and x[0]"),
-             "list[cls]": ("list[cls]", "x.__args__[0]"), "cls | None": ("cls | None", "x.__args__[0]"),
-             "Optional": ("typing.Optional[cls]", "x.__args__[0]"), "exception": ("ValueError(cls)",
-        "x.args[0]"), "ContextVar": ("setvar(cls)", "x.get()"), "partial": ("functools.partial(int, cls)",
-        "x.args[0]"), "method": ("types.MethodType(lambda c: c, cls)", "x()"),
-             "instance": ("cls.__new__(cls)", "type(x)"), "default": ("lambda c=cls: c", "x()"),
-             "cell": ("(lambda c: lambda: c)(cls)", "x()"),
-             "weak set": ("weakref.WeakSet([cls])", "list(x)[0]"),
-             "weak value": ("weakref.WeakValueDictionary(k=cls)", "x['k']"),
-             "weak key": ("weakref.WeakKeyDictionary({cls: 1})", "list(x)[0]")}
+    KINDS = {"list": ("[cls]", "x[0]"), "dict key": ("{cls: 1}", "list(x)[0]"),
+        "tuple": ("(cls,)", "x[0]"), "namedtuple": ("collections.namedtuple('N', 'c')(cls)", "x.c"),
+        "deque": ("collections.deque([cls])", "x[0]"), "queue": ("put(queue.Queue(), cls)", "x.get()"),
+        "OrderedDict key": ("collections.OrderedDict([(cls, 1)])", "list(x.items())[0][0]"),
+        "tuple with more": ("tag(cls)", "x.more and x[0]"),
+        "list[cls]": ("list[cls]", "x.__args__[0]"), "cls | None": ("cls | None", "x.__args__[0]"),
+        "Optional": ("typing.Optional[cls]", "x.__args__[0]"), "exception": ("ValueError(cls)", "x.args[0]"),
+        "ContextVar": ("setvar(cls)", "x.get()"), "partial": ("functools.partial(int, cls)", "x.args[0]"),
+        "method": ("types.MethodType(lambda c: c, cls)", "x()"),
+        "instance": ("cls.__new__(cls)", "type(x)"), "default": ("lambda c=cls: c", "x()"),
+        "cell": ("(lambda c: lambda: c)(cls)", "x()"), "weak set": ("weakref.WeakSet([cls])", "list(x)[0]"),
+        "weak value": ("weakref.WeakValueDictionary(k=cls)", "x['k']"),
+        "weak key": ("weakref.WeakKeyDictionary({cls: 1})", "list(x)[0]")}
 
     @unittest.skipIf(sys.version_info < (3, 10) or PYPY, "cls | None came with 3.10; "
                      "PyPy finds no referrers in C structures")
@@ -2449,8 +2410,7 @@ class Holders(Case):
             mod, (table, moved) = self.load(f"from reg import *\n{begin}\n{text}"), (reg.TABLE, reg.MOVED)
             for v in "23":
                 olds = ([], []) if begin or not made else (shown(table), shown(moved))
-                self.write(mod=f"from reg import *\n{begin}\n{text.replace('1', v)}")
-                deep_reload("mod", exclude="reg")
+                self.edit(f"from reg import *\n{begin}\n{text.replace('1', v)}", exclude="reg")
                 wanted = [*olds[0], "A" + v, "B" + v, "C" + v], ["C" + v, "B" + v, "A" + v, *olds[1]]
                 self.assertEqual((shown(table), shown(moved)), wanted)
                 self.assertEqual([each[mod.A] + each[mod.C] for each in (table, moved)], ["AC", "AC"])
@@ -2466,9 +2426,9 @@ class Holders(Case):
                         "    SET.add(f)\n    return f", "reg")
         mod = self.load("from reg import *\n@receiver\ndef f(): return 1")
         for number, end in (2, ""), (3, ""), (3, "\n1 / 0"):
-            self.write(mod=f"from reg import *\n@receiver\ndef f(): return {number + len(end)}{end}")
             with contextlib.suppress(ReloadError):
-                deep_reload("mod", exclude="reg")
+                self.edit(f"from reg import *\n@receiver\ndef f(): return {number + len(end)}{end}",
+                          exclude="reg")
             gc.collect()
             found = [ref() for table in (reg.PLAIN, reg.TOLD, reg.FIRST) for ref in table.values()]
             self.assertEqual((found, [*reg.SET], mod.f()), ([mod.f] * 3, [mod.f], number))
@@ -2476,16 +2436,14 @@ class Holders(Case):
     def test_things_gained_after_their_definition(self):
         "attributes set through a table, a registry, or by a later statement"
         self.write(reg="TABLE = {}\ndef add(x):\n    TABLE[x.__name__] = x\n    return x\n"
-                   "def to(name, **gains):\n    for key, value in gains.items(): setattr(TABLE[name], key, "
-                   "value)")
+            "def to(name, **gains):\n    for key, value in gains.items(): setattr(TABLE[name], key, value)")
         text = ("import reg\n@reg.add\nclass A: v = $\n@reg.add\ndef f(): return $\nclass B: pass\n"
                 "reg.to('A', twice=lambda self: self.v * 2, b_set=B)\nreg.to('f', short='f$', b=B)\n"
                 "f.direct = A.direct = $")
         mod = self.load(text.replace("$", "1"))
         A, f, a, B = mod.A, mod.f, mod.A(), mod.B
         for number in (2, 3):
-            self.write(mod=text.replace("$", str(number)))
-            deep_reload("mod", exclude="reg")
+            self.edit(text.replace("$", str(number)), exclude="reg")
             self.assertEqual((mod.A is A, a.v, a.twice(), a.b_set is B is mod.B, A.direct),
                              (True, number, number * 2, True, number))
             self.assertEqual((mod.f is f, f(), f.short, f.b is B, f.direct), (True, number, f"f{number}",
@@ -2550,18 +2508,16 @@ class CachesOutside(Case):
 
     def test_frames_that_look_at_their_callers_names(self):
         "overloading recipes ask the caller's f_locals for the earlier definition"
-        self.write(over="import sys\ndef overloaded(f):\n"
-                   "    earlier = sys._getframe(1).f_locals.get(f.__name__)\n    f.all = getattr(earlier, "
-                   "'all', []) + [f.__code__.co_firstlineno]\n    return f\ndef once(f):\n"
-                   "    assert f.__name__ not in sys._getframe(1).f_locals, 'twice'\n"
-                   "    f.seen = [name for name in sys._getframe(1).f_locals if name[0] != '_']\n"
-                   "    return f")
+        self.write(over="import sys\n"
+            "def overloaded(f):\n    earlier = sys._getframe(1).f_locals.get(f.__name__)\n"
+            "    f.all = getattr(earlier, 'all', []) + [f.__code__.co_firstlineno]\n"
+            "    return f\ndef once(f):\n    assert f.__name__ not in sys._getframe(1).f_locals, 'twice'\n"
+            "    f.seen = [name for name in sys._getframe(1).f_locals if name[0] != '_']\n    return f")
         text = ("from over import overloaded, once\n@overloaded\ndef g(x): return {0}\n@overloaded\n"
                 "def g(x, y): return {0}\n@once\ndef h(): return {0}")
         mod = self.load(text.format(1))
         for number in (2, 3):
-            self.write(mod=text.format(number))
-            deep_reload(mod, exclude="over")
+            self.edit(text.format(number), exclude="over")
             self.assertEqual((mod.g.all, mod.h(), mod.h.seen), ([2, 4], number, ["overloaded", "once", "g"]))
 
 
@@ -2595,8 +2551,7 @@ class Elsewhere(Case):
                 "    def __init__(self): self.x, self.y = UNSET, missing\n"
                 "    def m(self): return self.x is UNSET, self.y is missing, $\nclass State: n = 1\n"
                 "state = State()\nstate.n = $")
-        self.load(text.replace("$", "1"))
-        mod = sys.modules["mod"]
+        mod = self.load(text.replace("$", "1"))
         unset, missing, held = mod.UNSET, mod.missing, mod.S()
         self.edit(text.replace("$", "2"))
         self.assertEqual((mod.UNSET is unset, mod.missing is missing, held.m(), mod.state.n),
@@ -2606,10 +2561,8 @@ class Elsewhere(Case):
         self.write(conf="RATE = 1\ndef f(): return 1\nclass C: pass\nTABLE = {}",
                    user="from conf import RATE, f, C, TABLE as t", star="from conf import *\nRATE = 'own'")
         user, conf, star = self.imported("user", "conf", "star")
-        self.write(conf="RATE = 2\ndef f(): return 2\nclass C: x = 1\nTABLE = {1: 1}\nNEW = 5")
-        self.trace()
-        deep_reload(conf)
-        self.assertEqual((self.trace(), user.RATE, user.f(), user.C is conf.C, user.t),
+        ran = self.edit("RATE = 2\ndef f(): return 2\nclass C: x = 1\nTABLE = {1: 1}\nNEW = 5", "conf")
+        self.assertEqual((ran, user.RATE, user.f(), user.C is conf.C, user.t),
                          ("conf", 2, 2, True, {1: 1}))
         self.assertEqual((star.RATE, star.TABLE, star.NEW), ("own", {1: 1}, 5))
 
@@ -2686,10 +2639,8 @@ class Elsewhere(Case):
         mod, counts, ghosts = self.load(self.GROWING), [], []
         for i in range(60):
             ghosts.append(weakref.ref(mod.BIG))
-            self.write(mod=self.GROWING + f"N = {i % 10}")
-            deep_reload("mod")
+            self.edit(self.GROWING + f"N = {i % 10}")
             if i in (14, 59):
-                del self.ran[:]
                 gc.collect()
                 counts.append(len(gc.get_objects()))
         self.assertEqual(([ghost for ghost in ghosts if ghost()], counts[1] - counts[0] < 70), ([], True))
@@ -2701,29 +2652,26 @@ class Program:
     """A random program, modules with features and imports, that edit() changes; all follows from the seed."""
 
     FEATURES = {"const": "CONST = {salt}\nLIST_{salt3} = [{salt}, 'x']",
-                "func": "def func_{salt3}(x={salt}, *, y=K):\n    return x, y, f()",
-                "klass": "class Sub(C):\n    def who(self): return super().who() + [{salt}]\n    @property\n"
-                "    def p(self): return {salt}\nONE = Sub()\n_calls.append(lambda: ONE.who() + [ONE.p, "
-                "type(ONE) is Sub, Sub.__mro__[1] is C])",
-                "enum": "import enum as _enum\nclass Color(_enum.Enum):\n    RED = {salt}\n    BLUE = 0\n"
-                "    C{salt3} = -1\nFAV = Color.RED\n_calls.append(lambda: (FAV is Color.RED, [(m.name, "
-                "m.value) for m in Color]))",
-                "data": "import dataclasses as _dc\n@_dc.dataclass(frozen={frozen})\nclass Data:\n"
-                "    x: int = {salt}\n_calls.append(lambda: repr(Data()))",
-                "deco": "import functools as _ft\ndef deco(f):\n    @_ft.wraps(f)\n"
-                "    def wrapper(): return {salt}, f()\n    return wrapper\n@deco\n"
-                "def decorated(): return {salt}\n@_ft.lru_cache(None)\ndef cached(): return {salt}\n"
-                "_calls += [decorated, cached]", "star": "__all__ = ['f', 'K', 'only_{salt3}']\n"
-                "def only_{salt3}(): return {salt}", "abc": "import abc as _abc\nclass Base(_abc.ABC):\n"
-                "    @_abc.abstractmethod\n    def go(self): ...\nclass Impl(Base):\n    __slots__ = ()\n"
-                "    def go(self): return {salt}\nBase.register(C)\n_calls.append(lambda: (Impl().go(), "
-                "isinstance(C(), Base)))", "reg": "class Plug:\n    known = []\n"
-                "    def __init_subclass__(cls): Plug.known.append(cls)\nclass PlugA(Plug): v = {salt}\n"
-                "_calls.append(lambda: (Plug.known == [PlugA], [c.__name__ for c in Plug.__subclasses__()]))",
-                "meta": "class Meta(type):\n    made = []\n    def __init__(cls, *a): Meta.made.append(cls)\n"
-                "class Odd(metaclass=Meta):\n    def m(self): return {salt}\n"
-                "_calls.append(lambda: (Odd().m(), Meta.made == [Odd], type(Odd) is Meta))",
-                "look": "HAS = [n for n in ('CONST', 'ONE', 'later', 'K') if n in globals()]\nlater = 1"}
+        "func": "def func_{salt3}(x={salt}, *, y=K):\n    return x, y, f()", "klass": "class Sub(C):\n"
+        "    def who(self): return super().who() + [{salt}]\n    @property\n    def p(self): return {salt}\n"
+        "ONE = Sub()\n_calls.append(lambda: ONE.who() + [ONE.p, type(ONE) is Sub, Sub.__mro__[1] is C])",
+        "enum": "import enum as _enum\nclass Color(_enum.Enum):\n    RED = {salt}\n    BLUE = 0\n"
+        "    C{salt3} = -1\nFAV = Color.RED\n_calls.append(lambda: (FAV is Color.RED, [(m.name, "
+        "m.value) for m in Color]))", "data": "import dataclasses as _dc\n@_dc.dataclass(frozen={frozen})\n"
+        "class Data:\n    x: int = {salt}\n_calls.append(lambda: repr(Data()))",
+        "deco": "import functools as _ft\ndef deco(f):\n    @_ft.wraps(f)\n"
+        "    def wrapper(): return {salt}, f()\n    return wrapper\n@deco\ndef decorated(): return {salt}\n"
+        "@_ft.lru_cache(None)\ndef cached(): return {salt}\n_calls += [decorated, cached]",
+        "star": "__all__ = ['f', 'K', 'only_{salt3}']\ndef only_{salt3}(): return {salt}",
+        "abc": "import abc as _abc\nclass Base(_abc.ABC):\n    @_abc.abstractmethod\n    def go(self): ...\n"
+        "class Impl(Base):\n    __slots__ = ()\n    def go(self): return {salt}\nBase.register(C)\n"
+        "_calls.append(lambda: (Impl().go(), isinstance(C(), Base)))", "reg": "class Plug:\n    known = []\n"
+        "    def __init_subclass__(cls): Plug.known.append(cls)\nclass PlugA(Plug): v = {salt}\n"
+        "_calls.append(lambda: (Plug.known == [PlugA], [c.__name__ for c in Plug.__subclasses__()]))",
+        "meta": "class Meta(type):\n    made = []\n    def __init__(cls, *a): Meta.made.append(cls)\n"
+        "class Odd(metaclass=Meta):\n    def m(self): return {salt}\n"
+        "_calls.append(lambda: (Odd().m(), Meta.made == [Odd], type(Odd) is Meta))",
+        "look": "HAS = [n for n in ('CONST', 'ONE', 'later', 'K') if n in globals()]\nlater = 1"}
     STYLES = {"import": "import {target}\n_calls.append(lambda: {target}.f())",
               "as": "import {target} as as{i}\nVAL{i} = as{i}.K + 1",
               "from": "from {target} import f as f{i}, K as k{i}, C as C{i}\nclass S{i}(C{i}):\n"
@@ -2731,9 +2679,8 @@ class Program:
               "VAL{i} = k{i} * 2", "parent": "from {parent} import {short} as m{i}\n"
               "_calls.append(lambda: m{i}.C().who())", "star": "from {target} import *",
               "dynamic": "import importlib\ndyn{i} = importlib.import_module('{target}')\nDYN{i} = dyn{i}.K",
-              "late": "def late{i}():\n    import {target} as x\n    return x.__name__",
-              "tried": "try:\n    from {target} import nothing\nexcept ImportError:\n"
-              "    from {target} import K as nothing"}
+              "late": "def late{i}():\n    import {target} as x\n    return x.__name__", "tried": "try:\n"
+              "    from {target} import nothing\nexcept ImportError:\n    from {target} import K as nothing"}
 
     def __init__(self, seed):
         self.random = r = random.Random(seed)
@@ -3331,14 +3278,13 @@ class Running(Programs):
         self.put("m.py", module)
         self.put("s.py", text)
         program = self.play(self.start("s.py"), "((1, 'f1', 'm1', 's1', True), ['h1'], 'c1', 't1')",
-                            {"m.py": module.replace("1'", "2'").replace("= 1", "= 2")}, "((2, 'f2', 'm2', "
-                            "'s2', True), ['h1'], 'c1', 't1')",
+                            {"m.py": module.replace("1'", "2'").replace("= 1", "= 2")},
+                            "((2, 'f2', 'm2', 's2', True), ['h1'], 'c1', 't1')",
                             {"s.py": "# a line\n" + text.replace("h1", "h2")}, "['h2'], 'c1', 't1')",
-                            "!reloaded __main__",
-                            {"s.py": text.replace("h1", "h3").replace("t1", "t2")}, "!--restart",
-                            {"s.py": text.replace("'c1'", "super().__str__()")}, "!--restart",
-                            {"s.py": text.replace("return 'c1'", "yield 'c1'")}, "!--restart",
-                            {"s.py": text.replace("h1", "h2").replace("c1", "c3")},
+                            "!reloaded __main__", {"s.py": text.replace("h1", "h3").replace("t1", "t2")},
+                            "!--restart", {"s.py": text.replace("'c1'", "super().__str__()")},
+                            "!--restart", {"s.py": text.replace("return 'c1'", "yield 'c1'")},
+                            "!--restart", {"s.py": text.replace("h1", "h2").replace("c1", "c3")},
                             "['h2'], 'c3', 't1')", "!reloaded __main__")
         self.assertRegex(program.text(), r"(?m)^deepreload: reloaded m$")
         self.assertEqual(("h3" in program.text("out"), program.text().count("reloaded __main__")), (False, 2))
@@ -3389,8 +3335,7 @@ class Saves(Programs):
         program.expect("half")
         self.touch("m.py"), self.touch("s.py")
         self.play(program, {"later.py": "V = 'more'", "m.py": "import later\ndef f(): return later.V"},
-                  "more", {"later.py": "V = 'last'"}, "last", "!reloaded later, m",
-                  "!reloaded later, m")
+                  "more", {"later.py": "V = 'last'"}, "last", "!reloaded later, m", "!reloaded later, m")
 
     def test_many_files_at_once_are_one_reload_in_one_line(self):
         names = [f"m{i}" for i in range(300)]
@@ -3408,11 +3353,10 @@ class Saves(Programs):
         self.assertEqual((said.count("pk.m"), program.text().count("reloaded")), (8, 1))
 
     def test_an_error_is_said_once_and_the_old_code_goes_on(self):
-        program = self.play(self.live(), {"m.py": "def f(): return 'two'\n1/0"}, "!Traceback",
-                            f'!File "{self.path("m.py")}", line 2', "!ZeroDivisionError",
-                            {"unrelated.txt": "", "m.py": "import new\ndef f(): return new.V"},
-                            "!No module named 'new'", {"new.py": "def ("}, "!SyntaxError",
-                            {"new.py": "V = 'three'"}, "three", "!reloaded new, m")
+        program = self.play(self.live(), {"m.py": "def f(): return 'two'\n1/0"},
+            "!Traceback", f'!File "{self.path("m.py")}", line 2', "!ZeroDivisionError",
+            {"unrelated.txt": "", "m.py": "import new\ndef f(): return new.V"}, "!No module named 'new'",
+            {"new.py": "def ("}, "!SyntaxError", {"new.py": "V = 'three'"}, "three", "!reloaded new, m")
         text = program.text()
         self.assertEqual((text.count("ModuleNotFoundError: "), text.count("ZeroDivisionError: "),
                           "two" in program.text("out")), (1, 1, False))
@@ -3450,9 +3394,8 @@ class Ended(Programs):
         before = os.stat(self.path("m.py")).st_mtime_ns
         self.value("two")
         os.utime(self.path("m.py"), ns=(before, before))  # of the same size, in the same second
-        self.play(program, "run 1 two", "bye", ended,
-                  {"s.py": text.replace("1", "2", 1)}, f"run 2 two ['s.py', 'a'] None {self.root}", "bye",
-                  ended)
+        self.play(program, "run 1 two", "bye", ended, {"s.py": text.replace("1", "2", 1)},
+                  f"run 2 two ['s.py', 'a'] None {self.root}", "bye", ended)
 
     def test_new_files_beside_a_module_that_is_run(self):
         "pytest and unittest find test files by themselves"
@@ -3475,9 +3418,10 @@ class Ended(Programs):
     @trimmed
     def test_what_made_it_fail_is_watched(self):
         caught = "import sys\ntry: import m5\nexcept SyntaxError: sys.exit('an error')\nprint(m5.f())"
-        cases = (("import m0; print(m0.f())", {"m0.py": "def ("}, "m0.py"), ("import m1; print(m1.f())",
-            {"m1.py": "from n1 import f", "n1.py": "def ("}, "n1.py"), ("import m2; print(m2.f())", {},
-            "m2.py"), ("import pk.m3; print(pk.m3.f())", {"pk/__init__.py": ""}, "pk/m3.py"),
+        cases = (("import m0; print(m0.f())", {"m0.py": "def ("}, "m0.py"),
+                 ("import m1; print(m1.f())", {"m1.py": "from n1 import f", "n1.py": "def ("}, "n1.py"),
+                 ("import m2; print(m2.f())", {}, "m2.py"),
+                 ("import pk.m3; print(pk.m3.f())", {"pk/__init__.py": ""}, "pk/m3.py"),
                  ("import m4; print(m4.f())", {"m4.py": "def f(): 1/0"}, "m4.py"),
                  (caught, {"m5.py": "def ("}, "m5.py"), ("def (", {}, "s6.py"),
                  ("", {"p7/__init__.py": "1/0", "p7/__main__.py": "import p7\nprint(p7.f())"},
@@ -3489,9 +3433,8 @@ class Ended(Programs):
             programs.append(self.start(*[f"s{number}.py"] if text else ["-m", "p7"]))
         for program, (text, files, mended) in zip(programs, cases):
             with self.subTest(text):
-                self.play(program, "!rror", "!ended with status 1",
-                          {mended: "def f(): return 'mended'\nif __name__ == '__main__': print('mended')"},
-                          "mended")
+                self.play(program, "!rror", "!ended with status 1", {mended: "def f(): return 'mended'\n"
+                          "if __name__ == '__main__': print('mended')"}, "mended")
                 self.assertNotIn("deepreload.py", program.text())
 
     def test_what_was_saved_before_it_had_ended(self):
@@ -3533,8 +3476,7 @@ class Graph(Programs):
         return sorted(line for line in program.text("out").splitlines() if "says" not in line)
 
     def test_who_imports_whom(self):
-        self.assertEqual(self.shown("--graph", "s.py", "--x"),
-                         ["a: b", "b: a", "c: a", "m: a b", "s: m c"])
+        self.assertEqual(self.shown("--graph", "s.py", "--x"), ["a: b", "b: a", "c: a", "m: a b", "s: m c"])
         self.put("pk/__init__.py", "from . import x")
         self.put("pk/__main__.py", "if __name__ == '__main__': 1/0")
         self.put("pk/x.py", "V = 1")
@@ -3794,9 +3736,8 @@ class Unloading(Unloads):
         self.assertEqual(said[0], "ImportError: 'pk' cannot be unloaded: imported by app, host; "
                                   "unload these first, or pass force=True")
         self.assertRegex(said[1], r"^ImportError: 'pk\.b' .*imported by .*app")
-        self.assertEqual(said[2:],
-                         ["True", "['helper1', 'helper2', 'pk', 'pk.a', 'pk.b', "
-                          "'shared'] app host late None"])
+        self.assertEqual(said[2:], ["True",
+                         "['helper1', 'helper2', 'pk', 'pk.a', 'pk.b', 'shared'] app host late None"])
 
     def test_hooks_run_first_and_an_interrupt_changes_nothing(self):
         self.save("pk.__init__: from . import a\ndef __unload__(): print('hook pk', "
@@ -3859,22 +3800,20 @@ class UnloadReport(Unloads):
     @in_words
     def test_registries_attributes_and_the_like(self):
         cases = {"app.registry['x'] = f": "app.registry['x']", "app.registry['x'] = C()": "app.registry['x']",
-                 "app.registry.update(x=f, y=C)": "app.registry['x'] & app.registry['y']",
-                 "app.registry['x'] = {'y': [1, (f,)]}": "app.registry['x']['y'][1][0]",
-                 "app.listeners.append(functools.partial(f))": "app.listeners[0]",
-                 "app.thing = C().__init__": "app.thing",
-                 "app.Host.plugin = f": "app.Host.plugin", "app.host = app.Host(); "
-                 "app.host.plugin = f": "app.host.plugin", "app.thing = {f}": "app.thing",
-                 "app.thing = (lambda f: lambda: f)(f)": "app.thing", "app.fn.plugin = f": "app.fn.plugin",
-                 "app.thing = type('S', (C,), {})": "app.thing", "app.thing = pk.a": "app.thing",
-                 "sys.excepthook = f": "sys.excepthook",
-                 "app.thing = collections.OrderedDict(k=f)": "app.thing['k']",
-                 "app.thing = weakref.ref(f)": "",
-                 "app.fn.__defaults__ = (1, f)": "app.fn", "logging.getLogger('app').addHandler(type('H', "
-                 "(logging.Handler,), {'emit': f})())": "logging.getLogger('app').handlers[0]",
-                 "logging.getLogger('b').addHandler(pk.a.H())": "logging.getLogger('b').handlers[0]",
-                 "logging.getLogger().addHandler(pk.a.H())": "logging.root.handlers[0]",
-                 "logging.getLogger('a.b').addFilter(pk.a.F())": "logging.getLogger('a.b').filters[0]"}
+            "app.registry.update(x=f, y=C)": "app.registry['x'] & app.registry['y']",
+            "app.registry['x'] = {'y': [1, (f,)]}": "app.registry['x']['y'][1][0]",
+            "app.listeners.append(functools.partial(f))": "app.listeners[0]",
+            "app.thing = C().__init__": "app.thing", "app.Host.plugin = f": "app.Host.plugin",
+            "app.host = app.Host(); app.host.plugin = f": "app.host.plugin",
+            "app.thing = {f}": "app.thing", "app.thing = (lambda f: lambda: f)(f)": "app.thing",
+            "app.fn.plugin = f": "app.fn.plugin", "app.thing = type('S', (C,), {})": "app.thing",
+            "app.thing = pk.a": "app.thing", "sys.excepthook = f": "sys.excepthook",
+            "app.thing = collections.OrderedDict(k=f)": "app.thing['k']", "app.thing = weakref.ref(f)": "",
+            "app.fn.__defaults__ = (1, f)": "app.fn", "logging.getLogger('app').addHandler(type('H', "
+            "(logging.Handler,), {'emit': f})())": "logging.getLogger('app').handlers[0]",
+            "logging.getLogger('b').addHandler(pk.a.H())": "logging.getLogger('b').handlers[0]",
+            "logging.getLogger().addHandler(pk.a.H())": "logging.root.handlers[0]",
+            "logging.getLogger('a.b').addFilter(pk.a.F())": "logging.getLogger('a.b').filters[0]"}
         self.save("pk.a: import logging\nclass C: pass\ndef f(): pass\nclass H(logging.Handler): pass\n"
                   "class F(logging.Filter): pass")
         said = self.run_text(f"""
@@ -3932,11 +3871,10 @@ class UnloadReport(Unloads):
         "tasks by their coroutines, also of what waits for a function of a plug-in; what it calls later"
         self.put("pk/t.py", "import asyncio\nasync def work():\n    await asyncio.sleep(60)")
         self.put("host.py", "async def serve(handler):\n    await handler()")
-        for held, name, words in (
-                ("ensure_future(pk.t.work())", "pk.t", "asyncio task in pk.t.work, line 3"),
-                ("ensure_future(host.serve(pk.t.work))", "pk.t",
-                 "asyncio task in host.serve, line 2 & asyncio task in pk.t.work, line 3"),
-                ("get_running_loop().call_later(60, pk.a.f)", "pk.a", None)):
+        for held, name, words in (("ensure_future(pk.t.work())", "pk.t", "asyncio task in pk.t.work, line 3"),
+                                  ("ensure_future(host.serve(pk.t.work))", "pk.t",
+                                  "asyncio task in host.serve, line 2 & asyncio task in pk.t.work, line 3"),
+                                  ("get_running_loop().call_later(60, pk.a.f)", "pk.a", None)):
             said = self.alive(f"""
                 import asyncio, host
                 async def main():
@@ -3962,9 +3900,8 @@ class UnloadReport(Unloads):
 
     def test_what_only_a_function_of_the_library_holds(self):
         self.assertRegex(self.alive("import queue, pk\ndef start(item):\n    class Item: value = item\n"
-                                    "    threading.Thread(target=queue.Queue().get, args=(Item(),), "
-                                    "daemon=True).start()\nstart(pk.a.f)\ndel pk"),
-                         r"^frame of Thread-1.* in queue\.get, line \d+$")
+            "    threading.Thread(target=queue.Queue().get, args=(Item(),), daemon=True).start()\n"
+            "start(pk.a.f)\ndel pk"), r"^frame of Thread-1.* in queue\.get, line \d+$")
 
     def test_odd_keys(self):
         self.assertEqual(self.alive("import app, pk\napp.registry = {3: pk.a.C, 'x': pk.a.f, app.Host: "
@@ -4030,9 +3967,8 @@ class UnloadReport(Unloads):
             names, holders = work()
             print(app.ran, *holders, sep=" & ")
             """)
-        self.assertEqual(said.split(" & "), [
-            "[]", "__main__.odd.held", "app.Odd.held", "app.keyed", "app.table['key']",
-            "app.things", "frame of MainThread in __main__.work, line 19"])
+        self.assertEqual(said.split(" & "), ["[]", "__main__.odd.held", "app.Odd.held", "app.keyed",
+                         "app.table['key']", "app.things", "frame of MainThread in __main__.work, line 19"])
 
     def test_a_module_name_that_is_no_text(self):
         self.put("pk/b.py", "class Odd:\n    def __eq__(self, other): raise RuntimeError\n    __hash__ = None"
