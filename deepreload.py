@@ -12,8 +12,9 @@ What it will not do: undo what module bodies do elsewhere; change frames that ar
 identity of classes of a framework's metaclass; execute what is not the user's own unless named.
 """
 # mypy: ignore-errors
-# pyright: basic, reportAttributeAccessIssue=false, reportArgumentType=false
+# pyright: basic, reportAttributeAccessIssue=false, reportArgumentType=false, reportCallIssue=false
 # pyright: reportOptionalMemberAccess=false, reportOptionalSubscript=false
+# pyright: reportOptionalIterable=false, reportUnusedExpression=false
 from __future__ import annotations
 import builtins
 import contextvars
