@@ -917,7 +917,7 @@ def deep():
     return deepreload.deep_reload("p")
 
 def changed():
-    return deepreload.reload_changed(exclude="out") or True
+    return deepreload.reload_changed(exclude=("out", "faults")) or True
 
 def run(reload, error, step, offset, fails):
     "Try every step-th line, of the undo only if fails; say how many of how many, and what was wrong."
