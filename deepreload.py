@@ -483,7 +483,7 @@ def _targets(name, version, late=False):
     facts, namespace, eager, others = version.facts, _namespace_of(name), {}, {}
     for base, names, is_late, _ in facts.imports:
         base = _absolute(*base, namespace)
-        if type(is_late) is str and is_late not in namespace:
+        if type(is_late) is str and is_late not in namespace:  # under `if TYPE_CHECKING:`
             continue
         found = others if is_late == 1 and "__getattr__" not in facts.binds else eager  # PEP 562
         above = filterfalse(_parents(name).__contains__, _parents(base))
