@@ -8,8 +8,7 @@
 How: the code of each module is executed in the live module, in a namespace that hides what the old
 code has left; what it binds is paired with the old object of that name, which is brought up to date
 and stays; import statements execute first what they name; if a module fails, a log undoes it all.
-What it will not do: undo what module bodies do elsewhere; change frames that are running; keep the
-identity of classes of a framework's metaclass; execute what is not the user's own unless named.
+What it cannot do: undo what modules do elsewhere, change running frames, keep framework classes.
 """
 # mypy: ignore-errors
 # pyright: basic, reportAttributeAccessIssue=false, reportArgumentType=false, reportCallIssue=false
@@ -48,8 +47,7 @@ if TYPE_CHECKING:
     from typing import Callable, Iterable, Mapping, Union
     Names = Union[str, Iterable[str]]
     Module = Union[ModuleType, str]
-# The data, in the order in which a reload makes it:
-#   Version   one version of a file: its stat when it was read, its code, the facts of the code
+# The data that has no docstring of its own, in the order in which a reload makes it:
 #   Facts     imports: [((module, level), names, late, [(attribute, name bound)])], binds: {name:
 #             times}, sets: what `global` binds, bound: all of these, or False if nothing tells all
 #   Batch     one reload: the Sources not executed yet, and a log of (function, arguments)
@@ -245,7 +243,7 @@ class Version:
     def facts(self):
         code = self.code or compile("", "", "exec")
         if self.code is None:
-            with suppress(OSError, SyntaxError, ValueError), open(self.path or "", "rb") as file:
+            with suppress(Exception), open(self.path or "", "rb") as file:
                 code = compile(file.read(), self.path, "exec", dont_inherit=True)
         return _facts(code)
 
@@ -254,7 +252,7 @@ def _stat(path):
     """Return what os.stat() says of a file, for comparing with != only; None if there is none."""
     try:
         return _stamp(os.stat(path))
-    except (OSError, ValueError, TypeError):
+    except Exception:  # there is none, or no such name
         return None
 
 
@@ -328,6 +326,7 @@ def _drop_bytecode(path, stat=None):
 
 
 _LAZY_BITS = 2 if sys.version_info >= (3, 15) else 0  # PEP 810 keeps flags in IMPORT_NAME
+_ALL_ARE_LAZY = getattr(sys, "get_lazy_imports", str)() == "all"
 _IN_FUNCTION = 1  # CO_OPTIMIZED: set for functions, not for modules and class bodies
 _LINES = "co_linetable" if hasattr(CodeType, "co_linetable") else "co_lnotab"  # 3.10
 _IMPORT, _CONST, _STORE, _GLOBAL, _LOAD, _WIDE = map(opcode.opmap.get, (
@@ -348,7 +347,7 @@ def _facts(code):
     def names_of(table):  # of the instructions in the table
         return map(names.__getitem__, compress(args, ops.translate(table)))
     imports, sets, looks, binds, todo, stars = [], set(), [], defaultdict(int), [code], False
-    lazy = [*{"__lazy_modules__"}.intersection(code.co_names)]
+    lazy = [*{"__lazy_modules__"}.intersection(code.co_names)] + [code] * _ALL_ARE_LAZY
     typed = "TYPE_CHECKING" in code.co_names  # then the name that it binds tells if it is executed
     for each in todo:  # to which the loop adds
         consts, raw = each.co_consts, each.co_code
@@ -371,7 +370,8 @@ def _facts(code):
             bound = map(names.__getitem__, args[at + 2::2]) if each is code else ()
             stars = stars or "*" in wanted
             pairs = [*zip(wanted, wanted if "*" in wanted else bound)]
-            late = each.co_flags & _IN_FUNCTION or typed and names[args[ops.find(_STORE, at)]]
+            late = each.co_flags & _IN_FUNCTION or (
+                typed and "*" not in wanted and names[args[ops.find(_STORE, at)]])
             imports.append((base, wanted, late, pairs))
             lazy += [base] * (args[at] & _LAZY_BITS >> 1)
         sets.update(names_of(_GLOBALS) if _GLOBAL in ops else ())
@@ -379,8 +379,6 @@ def _facts(code):
             for name in names_of(_STORES):
                 binds[name] += 1
             looks += _LOOKING.intersection(names) and _LOOKING.intersection(names_of(_LOADS))
-            looks += [each for each in todo if each.co_name[0] == "<"  # a comprehension, say
-                      and "globals" in each.co_names]
     shown = not looks and not stars and sets.union(binds) - _GIVEN
     return Facts(imports, binds, sets, shown, looks, lazy)
 
@@ -400,6 +398,14 @@ def _without_lines(code):
         raw[at] = 0
     consts = tuple([_without_lines(each) if type(each) is CodeType else each for each in consts])
     return code.replace(co_consts=consts, co_code=bytes(raw), co_firstlineno=1, **{_LINES: b""})
+
+
+def _outline(code):
+    """Return what code executes at once: itself, less the bodies of the functions in it."""
+    if code is None or code.co_flags & _IN_FUNCTION and code.co_name[0] != "<":
+        return code and (code.co_name, code.co_freevars, code.co_flags & _KINDS)
+    consts = [_outline(each) if type(each) is CodeType else each for each in code.co_consts]
+    return _without_lines(code.replace(co_consts=tuple(consts)))
 
 
 # -- C. what changed, and who imports it ---------------------------------------------------------
@@ -463,7 +469,7 @@ def _absolute(name, level, namespace):
     try:
         package = namespace.get("__package__") or ""
         return _bootstrap._resolve_name(name, package, level) if level else name
-    except (ImportError, ValueError):
+    except Exception:
         return "." + name  # beyond the top-level package: a name that nothing has
 
 
@@ -568,22 +574,25 @@ def _reload_what_works(scope, changed):
         return tried == changed[name] and files == {path: _stat(path) for path in files}
     if all(map(is_held_back, changed)):
         return []
-    told, names, todo, also, left, paths = None, [], {*changed}, set(), {}, _paths(scope)
+    told, names, todo, left, paths = None, [], {*changed}, {}, _paths(scope)
     while todo:
         try:  # what is left out runs its last good version if something that it imports changed
             names = Batch(scope).execute(lambda: {
                 name: _source(name, _ahead.get(name)) for name in _order(
-                    todo | also, lambda name: filter(paths.__contains__, _importers[name]))
+                    todo, lambda name: filter(paths.__contains__, _importers[name]))
                 if name not in left or _ahead[name].code})
             break
         except ReloadError as error:
-            below = paths.keys() & _order(
-                [error.name], lambda name: _targets(name, _runs.get(paths.get(name))))
-            files = "".join(_trim(error.__cause__ or error)[0][1])
-            if "-packages" in files and not also.issuperset(below):  # it knows the old versions
-                also.update(below)
+            name, lines = error.name, _trim(error.__cause__ or error)[0][1]
+            # Where an installed package refuses what it knows already, functions follow their code
+            if (name in todo and "-packages" in ["", *lines][-1]
+                    and _outline(_running(name).code) == _outline(_ahead[name].code) is not None):
+                _log().warning(error.msg.replace("nothing was reloaded", "its functions follow"))
+                _move_lines(error.path, _running(name), _ahead[name])
+                todo.remove(name)
                 continue
-            blamed = {error.name} & todo or todo.intersection(below) or todo
+            below = _order([name], lambda name: _targets(name, _runs.get(paths.get(name))))
+            blamed = {name} & todo or todo.intersection(below) or todo
             blamed = _held_back.keys() & blamed or blamed  # what has failed before, if any has
             told = told or not all(map(is_held_back, blamed)) and error  # else it was said
             files = _concerned(error.__cause__ or error, *map(paths.get, blamed))
@@ -591,8 +600,9 @@ def _reload_what_works(scope, changed):
                 left[name], _ahead[name] = (changed[name], files), _running(name)
             todo -= blamed
     _held_back.clear(), _held_back.update(left)
+    names = [name for name in names if name not in left]
     if told:
-        told.reloaded = [name for name in names if name not in left]
+        told.reloaded = names
         told.msg = told.msg.replace("nothing was reloaded", f"held back: {', '.join(sorted(left))}")
         told.args = (told.msg,)  # PyPy shows these
         raise told.with_traceback(None)  # its cause has the user's
@@ -683,7 +693,6 @@ class Batch:
         self.pairs, self.claimed = {}, {}  # {id(new): Pair}; {id(old): True} of what stays
         # Classes with other bases or names; lru_caches; [(Version that has run, that runs now)]
         self.reshaped, self.caches, self.versions = [], [], []
-        self.lazy = getattr(sys, "get_lazy_imports", str)() == "all"  # Python 3.15
         self.committed = self.drops = False  # the latter: whether classes have gone
         self.thread, self.collects = threading.get_ident(), gc.isenabled()
         self.originals = builtins.__import__, _bootstrap._gcd_import, builtins.__build_class__
@@ -793,7 +802,7 @@ class Batch:
         if source.spec is None:  # its file is gone: the import system says so
             return self.forget(name)
         depth = len(self.views) - len(self.finished)  # 60 take 480 frames of Python
-        if not planned and (depth >= 60 or self.lazy or source.version.facts.lazy):
+        if not planned and (depth >= 60 or source.version.facts.lazy):
             for each in _order([name], lambda each: _targets(each, self.sources[each].version)
                                if each in self.sources and each not in self.views else ())[:-1]:
                 self.enter(each, planned=True)
@@ -923,7 +932,7 @@ class View(dict):
     def execute(self):
         """Execute the code; then pair what was bound several times, or past the view."""
         live, space = self.live, self
-        if self.batch.lazy or self.facts.lazy or self.facts.looks or self.code is None:
+        if self.facts.lazy or self.facts.looks or self.code is None:
             self.drop_hidden()  # it goes past the view, or wants globals() to be locals() (PEP 810)
             space, self.unbound = live, set()
         self.functions = defaultdict(set)  # {name: names that what is so called may lead to}
@@ -962,14 +971,13 @@ class View(dict):
         before = dict(_vars_of_class(old)) if _is_plain(old) else {}
         names = before.keys() & namespace
         values, others = [*map(before.get, names)], [*map(namespace.get, names)]
-        first = id(old) not in batch.claimed
-        batch.claimed[id(old)] = not first  # a decorator may return a copy, and a loop make others
-        if not (first and _place_of(old) == place
+        if not (_place_of(old) == place and id(old) not in batch.claimed
                 and self.facts.binds.get(name) == 1 and _identical(bases or (object,), _bases(old))
                 and before.keys() ^ namespace.keys() <= _BY_TYPE
                 and _NO_HOOKS.issuperset(map(type, others))
                 and [*map(_codes_of, values)] == [*map(_codes_of, others)]):  # none is wrapped
             return type(name, bases, namespace)
+        batch.claimed[id(old)] = True
         batch.log.append((_set_attributes, old, before))
         if "__classcell__" in namespace:
             namespace["__classcell__"].cell_contents = old  # at once: super() may be used
@@ -1142,7 +1150,7 @@ def _keep(batch, old, new, alone=False):
     if is_function or _is_class(new):
         place = _place_of(new)  # a version is what the same statement has made before
         if (type(place[0]) is str and place == _place_of(old) and place[0] in batch.views
-                and not batch.claimed.get(id(old))):
+                and id(old) not in batch.claimed):
             return (_keep_function if is_function else _keep_class)(batch, old, new, alone)
         return new
     if type(old) is not kind or id(old) in batch.claimed:
@@ -1188,7 +1196,8 @@ def _keep_parts(batch, before, after, alone=True):
 def _keep_function(batch, old, new, alone):
     """Give an old function the code and the state of the new one."""
     state, gets = [*_state_of(new)], dict(new.__dict__)
-    stays = old.__code__.co_freevars == new.__code__.co_freevars
+    stays = (old.__globals__ is new.__globals__  # wrappers of two modules may have one name
+             and old.__code__.co_freevars == new.__code__.co_freevars)
     batch.claimed[id(old)] = True
     if not (stays and alone):
         batch.pair(old, new, old if stays else new)
@@ -1280,9 +1289,7 @@ def _set_attributes(cls, wanted):
 def _set_attribute(obj, name, value):
     """Set or delete an attribute of a class or function, past what classes make of that."""
     kind = type if _is_class(obj) else object
-    if value is _MISSING:
-        return kind.__delattr__(obj, name)
-    kind.__setattr__(obj, name, value)
+    kind.__delattr__(obj, name) if value is _MISSING else kind.__setattr__(obj, name, value)
 
 
 def _keep_members(batch, old, before, after):
@@ -1291,8 +1298,7 @@ def _keep_members(batch, old, before, after):
     for name, member in after["_member_map_"].items():
         kept = members.get(name, member)
         same = plain is object or plain in {int, str} and kept._value_ == member._value_
-        if not same or id(kept) in batch.claimed:
-            kept = member
+        kept = kept if same and id(kept) not in batch.claimed else member
         if id(member) not in batch.pairs:  # else an alias
             batch.do(_restore_namespace, kept.__dict__, {**member.__dict__}, old={**kept.__dict__})
             _set_class_of(kept, old)
@@ -1798,7 +1804,7 @@ def _before_cell(info):
 
 def _note_cell(cell):
     """Keep the code of a cell: it may have imported something by name."""
-    with suppress(SyntaxError, ValueError):  # an unfinished cell
+    with suppress(Exception):  # an unfinished cell
         cell = _before_cell.shell.transform_cell(cell)
         _cells.append(Version(None, compile(cell, "<cell>", "exec", 0x2000)))  # it may await
 
@@ -1976,18 +1982,12 @@ class _Runner(Watcher):
 
     def swap(self, stat):
         """Let the script's functions follow their code, if nothing but their bodies has changed."""
-        def outline(code):  # what is executed at once
-            if code.co_flags & _IN_FUNCTION and code.co_name[0] != "<":
-                return code.co_name, code.co_freevars, code.co_flags & _KINDS
-            consts = [outline(each) if type(each) is CodeType else each for each in code.co_consts]
-            return code.replace(co_consts=tuple(consts))
         self.stat, version = stat, Version(stat, self.read())
-        old, new = _without_lines(self.version.code), _without_lines(version.code)
-        if outline(old) != outline(new):
+        if _outline(self.version.code) != _outline(version.code):
             return _say("changes outside function bodies wait for a new start (--restart __main__)")
         _move_lines(self.path, self.version, version)
         self.version = version
-        return old != new
+        return True
 
 
 if __name__ == "__main__":  # what runs must be the module that others import, and not this one
