@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from typing import Callable, Iterable, Mapping, Union
     Names = Union[str, Iterable[str]]
     Module = Union[ModuleType, str]
-# The data that has no docstring of its own, in the order in which a reload makes it:
+# The data, beside Version and Source, in the order in which a reload makes it:
 #   Facts     imports: [((module, level), names, late, [(attribute, name bound)])], binds: {name:
 #             times}, sets: what `global` binds, bound: all of these, or False if nothing tells all
 #   Batch     one reload: the Sources not executed yet, and a log of (function, arguments)
@@ -159,7 +159,7 @@ def _spec_of(name):
 
 
 def _path_of(spec):
-    return spec.origin if spec is not None and spec.has_location else None
+    return spec.origin if spec and spec.has_location else None
 
 
 @lru_cache(None)
@@ -329,8 +329,8 @@ _LAZY_BITS = 2 if sys.version_info >= (3, 15) else 0  # PEP 810 keeps flags in I
 _ALL_ARE_LAZY = getattr(sys, "get_lazy_imports", str)() == "all"
 _IN_FUNCTION = 1  # CO_OPTIMIZED: set for functions, not for modules and class bodies
 _LINES = "co_linetable" if hasattr(CodeType, "co_linetable") else "co_lnotab"  # 3.10
-_IMPORT, _CONST, _STORE, _GLOBAL, _LOAD, _WIDE = map(opcode.opmap.get, (
-    "IMPORT_NAME LOAD_CONST STORE_NAME STORE_GLOBAL LOAD_NAME EXTENDED_ARG".split()))
+_IMPORT, _CONST, _STORE, _DELETE, _GLOBAL, _LOAD, _WIDE = map(opcode.opmap.get, (
+    "IMPORT_NAME LOAD_CONST STORE_NAME DELETE_NAME STORE_GLOBAL LOAD_NAME EXTENDED_ARG".split()))
 _IMPORTS, _GLOBALS, _STORES, _LOADS = [bytes(op in wanted for op in range(256)) for wanted in (
     {_IMPORT}, {_GLOBAL}, {_STORE, _GLOBAL}, {_LOAD})]
 _LOOKING = {"globals", "locals", "vars", "dir"}
@@ -348,7 +348,6 @@ def _facts(code):
         return map(names.__getitem__, compress(args, ops.translate(table)))
     imports, sets, looks, binds, todo, stars = [], set(), [], defaultdict(int), [code], False
     lazy = [*{"__lazy_modules__"}.intersection(code.co_names)] + [code] * _ALL_ARE_LAZY
-    typed = "TYPE_CHECKING" in code.co_names  # then the name that it binds tells if it is executed
     for each in todo:  # to which the loop adds
         consts, raw = each.co_consts, each.co_code
         for const in consts:
@@ -370,8 +369,9 @@ def _facts(code):
             bound = map(names.__getitem__, args[at + 2::2]) if each is code else ()
             stars = stars or "*" in wanted
             pairs = [*zip(wanted, wanted if "*" in wanted else bound)]
-            late = each.co_flags & _IN_FUNCTION or (
-                typed and "*" not in wanted and names[args[ops.find(_STORE, at)]])
+            late = each.co_flags & _IN_FUNCTION or (  # or the name that is bound if it is executed
+                "TYPE_CHECKING" in names and _DELETE not in ops and "*" not in wanted
+                and names[args[ops.find(_STORE, at)]])
             imports.append((base, wanted, late, pairs))
             lazy += [base] * (args[at] & _LAZY_BITS >> 1)
         sets.update(names_of(_GLOBALS) if _GLOBAL in ops else ())
@@ -583,9 +583,9 @@ def _reload_what_works(scope, changed):
                 if name not in left or _ahead[name].code})
             break
         except ReloadError as error:
-            name, lines = error.name, _trim(error.__cause__ or error)[0][1]
+            name, cause = error.name, error.__cause__ or error
             # Where an installed package refuses what it knows already, functions follow their code
-            if (name in todo and "-packages" in ["", *lines][-1]
+            if (name in todo and "-packages" in ["", *_trim(cause)[0][1]][-1]
                     and _outline(_running(name).code) == _outline(_ahead[name].code) is not None):
                 _log().warning(error.msg.replace("nothing was reloaded", "its functions follow"))
                 _move_lines(error.path, _running(name), _ahead[name])
@@ -595,12 +595,12 @@ def _reload_what_works(scope, changed):
             blamed = {name} & todo or todo.intersection(below) or todo
             blamed = _held_back.keys() & blamed or blamed  # what has failed before, if any has
             told = told or not all(map(is_held_back, blamed)) and error  # else it was said
-            files = _concerned(error.__cause__ or error, *map(paths.get, blamed))
+            files = _concerned(cause, *map(paths.get, blamed))
             for name in blamed:
                 left[name], _ahead[name] = (changed[name], files), _running(name)
             todo -= blamed
     _held_back.clear(), _held_back.update(left)
-    names = [name for name in names if name not in left]
+    names = [*filterfalse(left.__contains__, names)]
     if told:
         told.reloaded = names
         told.msg = told.msg.replace("nothing was reloaded", f"held back: {', '.join(sorted(left))}")
@@ -1179,8 +1179,8 @@ def _is_same(old, new):
         # Less what is empty, these are parts of the same kinds, as the code says which there are
         mine = [*filter(None, gc.get_referents(old))]
         theirs = [*filter(None, gc.get_referents(new))]
-        return _identical(mine, theirs) or (
-            len(mine) == len(theirs) and all(map(_is_same, mine, theirs)))
+        return _identical(mine, theirs) or len(mine) == len(theirs) and all(
+            map(_is_same, mine, theirs))
     if kind is dict:
         return _identical([*old, *old.values()], [*new, *new.values()])
     return kind is tuple and _identical(old, new)
