@@ -263,7 +263,7 @@ def _note_what_runs():
         stat = _stat(path)  # before the file is read
         _tell(path, stat)
         code = self.get_code(module.__name__)
-        if path is not None:
+        if path:
             _runs[path] = Version(stat, None if _executes_itself(self) else code, path)
         _bootstrap._call_with_frames_removed(exec, code, module.__dict__)
 
@@ -289,7 +289,7 @@ def _executes_itself(loader):
 def _running(name):
     """Return the Version that a loaded module runs, at first what its file says; None without."""
     path = _path_of(_spec_of(name))
-    if path is not None and path not in _runs:
+    if path and path not in _runs:
         stat, code = _stat(path), None
         with suppress(Exception):  # a loader's, or the file is of no use
             code = _code_of(_spec_of(name), stat)
@@ -326,7 +326,6 @@ def _drop_bytecode(path, stat=None):
 
 
 _LAZY_BITS = 2 if sys.version_info >= (3, 15) else 0  # PEP 810 keeps flags in IMPORT_NAME
-_ALL_ARE_LAZY = getattr(sys, "get_lazy_imports", str)() == "all"
 _IN_FUNCTION = 1  # CO_OPTIMIZED: set for functions, not for modules and class bodies
 _LINES = "co_linetable" if hasattr(CodeType, "co_linetable") else "co_lnotab"  # 3.10
 _IMPORT, _CONST, _STORE, _DELETE, _GLOBAL, _LOAD, _WIDE = map(opcode.opmap.get, (
@@ -347,7 +346,7 @@ def _facts(code):
     def names_of(table):  # of the instructions in the table
         return map(names.__getitem__, compress(args, ops.translate(table)))
     imports, sets, looks, binds, todo, stars = [], set(), [], defaultdict(int), [code], False
-    lazy = [*{"__lazy_modules__"}.intersection(code.co_names)] + [code] * _ALL_ARE_LAZY
+    lazy = [*{"__lazy_modules__"}.intersection(code.co_names)]
     for each in todo:  # to which the loop adds
         consts, raw = each.co_consts, each.co_code
         for const in consts:
@@ -481,7 +480,7 @@ def _real_name(name):
 
 def _targets(name, version, late=False):
     """Return {target: None} of what a version imports, loaded or not; `late`: in functions, too."""
-    if version is None or version.targets:
+    if not version or version.targets:
         return version.targets[late] if version else {}
     if not _is_known:
         raise ReloadError(f"deepreload {__version__} does not know the bytecode of this Python: "
@@ -693,6 +692,7 @@ class Batch:
         self.pairs, self.claimed = {}, {}  # {id(new): Pair}; {id(old): True} of what stays
         # Classes with other bases or names; lru_caches; [(Version that has run, that runs now)]
         self.reshaped, self.caches, self.versions = [], [], []
+        self.lazy = getattr(sys, "get_lazy_imports", str)() == "all"  # Python 3.15
         self.committed = self.drops = False  # the latter: whether classes have gone
         self.thread, self.collects = threading.get_ident(), gc.isenabled()
         self.originals = builtins.__import__, _bootstrap._gcd_import, builtins.__build_class__
@@ -799,10 +799,10 @@ class Batch:
         if name in self.views or name not in self.sources:
             return
         source = self.sources[name]
-        if source.spec is None:  # its file is gone: the import system says so
+        if not source.spec:  # its file is gone: the import system says so
             return self.forget(name)
         depth = len(self.views) - len(self.finished)  # 60 take 480 frames of Python
-        if not planned and (depth >= 60 or source.version.facts.lazy):
+        if not planned and (depth >= 60 or self.lazy or source.version.facts.lazy):
             for each in _order([name], lambda each: _targets(each, self.sources[each].version)
                                if each in self.sources and each not in self.views else ())[:-1]:
                 self.enter(each, planned=True)
@@ -932,7 +932,7 @@ class View(dict):
     def execute(self):
         """Execute the code; then pair what was bound several times, or past the view."""
         live, space = self.live, self
-        if self.facts.lazy or self.facts.looks or self.code is None:
+        if self.batch.lazy or self.facts.lazy or self.facts.looks or self.code is None:
             self.drop_hidden()  # it goes past the view, or wants globals() to be locals() (PEP 810)
             space, self.unbound = live, set()
         self.functions = defaultdict(set)  # {name: names that what is so called may lead to}
@@ -1145,7 +1145,7 @@ def _keep(batch, old, new, alone=False):
         batch.caches.append(old)
     for cell in is_function and new.__closure__ or ():
         pair = batch.pairs.get(id(_content(cell)))
-        if pair is not None:  # super() is used at once
+        if pair:  # super() is used at once
             cell.cell_contents = pair.kept
     if is_function or _is_class(new):
         place = _place_of(new)  # a version is what the same statement has made before
