@@ -47,11 +47,9 @@ if TYPE_CHECKING:
     from typing import Callable, Iterable, Mapping, Union
     Names = Union[str, Iterable[str]]
     Module = Union[ModuleType, str]
-# The data, beside Version and Source, in the order in which a reload makes it:
+# The data, beside the classes:
 #   Facts     imports: [((module, level), names, late, [(attribute, name bound)])], binds: {name:
 #             times}, sets: what `global` binds, bound: all of these, or False if nothing tells all
-#   Batch     one reload: the Sources not executed yet, and a log of (function, arguments)
-#   View      the namespace that the code of one module sees: the live one, less what is hidden
 #   pairs     {id(new): Pair}: what the code has made and others hold, and what stays for it
 Facts = namedtuple("Facts", "imports binds sets bound looks lazy")
 Source = namedtuple("Source", "name spec version")
@@ -328,13 +326,13 @@ def _drop_bytecode(path, stat=None):
 _LAZY_BITS = 2 if sys.version_info >= (3, 15) else 0  # PEP 810 keeps flags in IMPORT_NAME
 _IN_FUNCTION = 1  # CO_OPTIMIZED: set for functions, not for modules and class bodies
 _LINES = "co_linetable" if hasattr(CodeType, "co_linetable") else "co_lnotab"  # 3.10
-_IMPORT, _CONST, _STORE, _DELETE, _GLOBAL, _LOAD, _WIDE = map(opcode.opmap.get, (
-    "IMPORT_NAME LOAD_CONST STORE_NAME DELETE_NAME STORE_GLOBAL LOAD_NAME EXTENDED_ARG".split()))
+_IMPORT, _CONST, _STORE, _GLOBAL, _LOAD, _WIDE = map(opcode.opmap.get, (
+    "IMPORT_NAME LOAD_CONST STORE_NAME STORE_GLOBAL LOAD_NAME EXTENDED_ARG".split()))
 _IMPORTS, _GLOBALS, _STORES, _LOADS = [bytes(op in wanted for op in range(256)) for wanted in (
     {_IMPORT}, {_GLOBAL}, {_STORE, _GLOBAL}, {_LOAD})]
 _LOOKING = {"globals", "locals", "vars", "dir"}
-_GIVEN = {f"__{each}__" for each in  # what a module has before its code is executed
-          "name doc package loader spec file cached path builtins".split()}
+# What a module has before its code is executed
+_GIVEN = {f"__{it}__" for it in "name doc package loader spec file cached path builtins".split()}
 
 
 def _codes_in(code):
@@ -354,6 +352,14 @@ def _facts(code):
                 todo.append(const)
         if each is not code and _IMPORT not in raw and _GLOBAL not in raw:
             continue
+        if "TYPE_CHECKING" in each.co_names:
+            import dis
+            start, raw = 0, bytearray(raw)
+            for step in dis.get_instructions(each):
+                if start and step.opname.endswith("IF_FALSE"):
+                    raw[start:step.argval] = bytes(step.argval - start)
+                if step.opname not in ("TO_BOOL", "EXTENDED_ARG"):
+                    start = step.argval == "TYPE_CHECKING" and step.offset + 2
         # Instructions are words of two bytes, opcode and argument; EXTENDED_ARG has the upper byte
         # of the next one.  An import loads level and names, then it loads and stores each of these
         names, ops, args, high, wide = each.co_names, raw[::2], raw[1::2], 0, []
@@ -368,12 +374,9 @@ def _facts(code):
             bound = map(names.__getitem__, args[at + 2::2]) if each is code else ()
             stars = stars or "*" in wanted
             pairs = [*zip(wanted, wanted if "*" in wanted else bound)]
-            late = each.co_flags & _IN_FUNCTION or (  # or the name that is bound if it is executed
-                "TYPE_CHECKING" in names and _DELETE not in ops and "*" not in wanted
-                and names[args[ops.find(_STORE, at)]])
-            imports.append((base, wanted, late, pairs))
+            imports.append((base, wanted, each.co_flags & _IN_FUNCTION, pairs))
             lazy += [base] * (args[at] & _LAZY_BITS >> 1)
-        sets.update(names_of(_GLOBALS) if _GLOBAL in ops else ())
+        sets.update(names_of(_GLOBALS))
         if each is code:
             for name in names_of(_STORES):
                 binds[name] += 1
@@ -488,9 +491,7 @@ def _targets(name, version, late=False):
     facts, namespace, eager, others = version.facts, _namespace_of(name), {}, {}
     for base, names, is_late, _ in facts.imports:
         base = _absolute(*base, namespace)
-        if type(is_late) is str and is_late not in namespace:  # under `if TYPE_CHECKING:`
-            continue
-        found = others if is_late == 1 and "__getattr__" not in facts.binds else eager  # PEP 562
+        found = others if is_late and "__getattr__" not in facts.binds else eager  # PEP 562
         above = filterfalse(_parents(name).__contains__, _parents(base))
         space = _namespace_of(base)
         names = names if "__path__" in space or not space else ()  # else these are no modules
@@ -603,7 +604,7 @@ def _reload_what_works(scope, changed):
     if told:
         told.reloaded = names
         told.msg = told.msg.replace("nothing was reloaded", f"held back: {', '.join(sorted(left))}")
-        told.args = (told.msg,)  # PyPy shows these
+        told.args = told.msg,  # PyPy shows these
         raise told.with_traceback(None)  # its cause has the user's
     return names
 
@@ -966,6 +967,7 @@ class View(dict):
 
     def make_class(self, name, bases, namespace):
         """Make a class, or return the one that is there if its statement makes the same again."""
+        namespace.setdefault("__doc__", None)  # as type() does
         place, batch = (namespace["__module__"], namespace["__qualname__"]), self.batch
         old = self.old.get(place[1])
         before = dict(_vars_of_class(old)) if _is_plain(old) else {}
@@ -1053,8 +1055,6 @@ class View(dict):
             self.go_on({name})
 
     def __delitem__(self, name):
-        if self.hides(name) and name not in self:
-            raise KeyError(name)
         self.pop(name, None)
         del self.live[name]
 
@@ -1086,7 +1086,7 @@ _PARTS = {property: attrgetter("fget", "fset", "fdel", "__doc__"),
           MethodType: attrgetter("__func__", "__self__"),
           getattr(types, "GenericAlias", None): attrgetter("__origin__", "__args__")}
 _NO_RECORDS = _NO_HOOKS = {*_PLAIN, *_PARTS, FunctionType, CellType}  # nor __set_name__()
-_BY_TYPE = {"__qualname__", "__classcell__", "__doc__", "__dict__", "__weakref__"}
+_BY_TYPE = {"__qualname__", "__classcell__", "__dict__", "__weakref__"}  # taken, and given
 _STATE = "__doc__ __name__ __qualname__ __code__ __defaults__ __kwdefaults__".split()
 _STATE += ["__type_params__"] * hasattr(FunctionType, "__type_params__")  # 3.12
 _STATE += ["__annotate__" if "__annotate__" in vars(FunctionType) else "__annotations__"]  # 3.14
@@ -1992,8 +1992,8 @@ class _Runner(Watcher):
 
 if __name__ == "__main__":  # what runs must be the module that others import, and not this one
     sys.exit(importlib.import_module(__spec__.name if __spec__ else "deepreload").main())
-if hasattr(os, "register_at_fork"):  # the threads that may hold the lock are not in the child
-    os.register_at_fork(after_in_child=lambda: globals().update(_lock=threading.RLock()))
+getattr(os, "register_at_fork", dict)(  # the threads that may hold the lock are not in the child
+    after_in_child=lambda: globals().update(_lock=threading.RLock()))
 _note_what_runs()
 with suppress(Exception):  # what runs is what the files say now
     import_graph()
