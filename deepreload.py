@@ -189,7 +189,7 @@ def _fixed(name):
         return "is the running script: put what you want to reload into a module"
     if name in _USED:
         return "is the reloader itself, or what it runs on: restart the process to change it"
-    if spec is None:
+    if not spec:
         return "has no __spec__ to execute it again by: reload the module that made it"
     if issubclass(type(spec.loader), ExtensionFileLoader) or spec.origin in ("built-in", "frozen"):
         return "is compiled, and can be neither executed again nor unloaded: restart the process"
@@ -240,7 +240,7 @@ class Version:
     @cached_property
     def facts(self):
         code = self.code or compile("", "", "exec")
-        if self.code is None:
+        if not self.code:
             with suppress(Exception), open(self.path or "", "rb") as file:
                 code = compile(file.read(), self.path, "exec", dont_inherit=True)
         return _facts(code)
@@ -331,7 +331,6 @@ _IMPORT, _CONST, _STORE, _GLOBAL, _LOAD, _WIDE = map(opcode.opmap.get, (
 _IMPORTS, _GLOBALS, _STORES, _LOADS = [bytes(op in wanted for op in range(256)) for wanted in (
     {_IMPORT}, {_GLOBAL}, {_STORE, _GLOBAL}, {_LOAD})]
 _LOOKING = {"globals", "locals", "vars", "dir"}
-# What a module has before its code is executed
 _GIVEN = {f"__{it}__" for it in "name doc package loader spec file cached path builtins".split()}
 
 
@@ -376,7 +375,7 @@ def _facts(code):
             pairs = [*zip(wanted, wanted if "*" in wanted else bound)]
             imports.append((base, wanted, each.co_flags & _IN_FUNCTION, pairs))
             lazy += [base] * (args[at] & _LAZY_BITS >> 1)
-        sets.update(names_of(_GLOBALS))
+        sets.update(names_of(_GLOBALS) if _GLOBAL in ops else ())
         if each is code:
             for name in names_of(_STORES):
                 binds[name] += 1
@@ -499,7 +498,7 @@ def _targets(name, version, late=False):
             found[_real_name(target)] = None
     eager.update({_dict_of(value).get("__name__"): None for value in map(namespace.get, facts.binds)
                   if type(value) is ModuleType})  # by import_module()
-    every = {**eager, **others}
+    every = {**eager, **others} if others else eager
     for found in eager, every:
         found.pop(name, None)
     if version is _running(name):  # else what names are bound to is of another version
@@ -562,7 +561,7 @@ def _to_reload_deeply(root, scope):
     paths, sources = _paths(scope), {}
     own = paths.keys() - scope.above
     _order([name for name in paths if (name + ".").startswith(root + ".")], below)
-    if sources[root].spec is None:
+    if not sources[root].spec:
         raise _failure(FileNotFoundError("it is gone"), root, paths[root])
     return sources
 
@@ -572,6 +571,7 @@ def _reload_what_works(scope, changed):
     def is_held_back(name):  # it has failed, and no file that is concerned was saved since
         tried, files = _held_back.get(name, (None, {}))
         return tried == changed[name] and files == {path: _stat(path) for path in files}
+    global _held_back
     if all(map(is_held_back, changed)):
         return []
     told, names, todo, left, paths = None, [], {*changed}, {}, _paths(scope)
@@ -599,7 +599,7 @@ def _reload_what_works(scope, changed):
             for name in blamed:
                 left[name], _ahead[name] = (changed[name], files), _running(name)
             todo -= blamed
-    _held_back.clear(), _held_back.update(left)
+    _held_back = left
     names = [*filterfalse(left.__contains__, names)]
     if told:
         told.reloaded = names
@@ -732,14 +732,14 @@ class Batch:
         except BaseException as error:
             name = next((name for name in self.failed if self.failed[name] is error), None)
             self.failed.clear()
-            if name is None or isinstance(error, (ReloadError, KeyboardInterrupt, GeneratorExit)):
+            if not name or isinstance(error, (ReloadError, KeyboardInterrupt, GeneratorExit)):
                 raise
             raise _failure(error, name, _path_of(self.sources[name].spec)) from error
 
     def close(self):
         """Leave nothing of the reload behind in the interpreter."""
         global _batch
-        if self.thread is None:
+        if not self.thread:
             return
         builtins.__import__, _bootstrap._gcd_import, builtins.__build_class__ = self.originals
         if not self.committed:
@@ -933,7 +933,7 @@ class View(dict):
     def execute(self):
         """Execute the code; then pair what was bound several times, or past the view."""
         live, space = self.live, self
-        if self.batch.lazy or self.facts.lazy or self.facts.looks or self.code is None:
+        if self.batch.lazy or self.facts.lazy or self.facts.looks or not self.code:
             self.drop_hidden()  # it goes past the view, or wants globals() to be locals() (PEP 810)
             space, self.unbound = live, set()
         self.functions = defaultdict(set)  # {name: names that what is so called may lead to}
@@ -941,7 +941,7 @@ class View(dict):
         for each in codes:  # to which the loop adds
             codes += _codes_in(each)
             self.functions[each.co_name] |= _names_in(each)
-        if self.code is None:
+        if not self.code:
             self.source.spec.loader.exec_module(self.module)
         else:
             builtins.__build_class__ = self.build_class if self.same else self.batch.originals[2]
@@ -1767,7 +1767,7 @@ class Watcher(threading.Thread):
         try:
             names = reload_changed(include=self._scope.include, exclude=self._scope.exclude)
         except BaseException as error:
-            if self._on_error is None:
+            if not self._on_error:
                 raise
             return self._on_error(error)
         if names and self._on_reload:
@@ -1923,7 +1923,7 @@ def _run():
             exec(runner.version.code, _namespace_of("__main__"))
         return 0
     except SystemExit:
-        if runner is None:  # there is nothing to run, nor to wait for
+        if not runner:  # there is nothing to run, nor to wait for
             open(_options.told or os.devnull, "w").close()
         raise
     except BaseException as error:
