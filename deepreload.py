@@ -980,7 +980,7 @@ class View(dict):
                 and [*map(_codes_of, values)] == [*map(_codes_of, others)]):  # none is wrapped
             return type(name, bases, namespace)
         batch.claimed[id(old)] = True
-        batch.log.append((_set_attributes, old, before))
+        batch.log.append((_set_attributes, old, before))  # a decorator may set some
         if "__classcell__" in namespace:
             namespace["__classcell__"].cell_contents = old  # at once: super() may be used
         for each, value, kept in zip(names, values, _keep_parts(batch, values, others)):
