@@ -13,7 +13,7 @@ What it cannot do: undo what modules do elsewhere, change running frames, keep f
 # mypy: ignore-errors
 # pyright: basic, reportAttributeAccessIssue=false, reportArgumentType=false, reportCallIssue=false
 # pyright: reportOptionalMemberAccess=false, reportOptionalSubscript=false
-# pyright: reportOptionalIterable=false, reportUnusedExpression=false
+# pyright: reportOptionalIterable=false, reportUnusedExpression=false, reportOperatorIssue=false
 from __future__ import annotations
 import builtins
 import contextvars
