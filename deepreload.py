@@ -195,7 +195,7 @@ def _fixed(name):
         return "is compiled, and can be neither executed again nor unloaded: restart the process"
     if spec.name != name:
         return f"is another name of {spec.name!r}: use that one"
-    if _batch is None and _on_the_way(name):
+    if not _batch and _on_the_way(name):
         return "is not loaded yet: use it first, or wait until its import is done"
 
 
@@ -403,7 +403,7 @@ def _without_lines(code):
 
 def _outline(code):
     """Return what code executes at once: itself, less the bodies of the functions in it."""
-    if code is None or code.co_flags & _IN_FUNCTION and code.co_name[0] != "<":
+    if not code or code.co_flags & _IN_FUNCTION and code.co_name[0] != "<":
         return code and (code.co_name, code.co_freevars, code.co_flags & _KINDS)
     consts = [_outline(each) if type(each) is CodeType else each for each in code.co_consts]
     return _without_lines(code.replace(co_consts=tuple(consts)))
@@ -446,7 +446,7 @@ def _differs(name):
     stat = _stat(_path_of(spec))
     if not stat:  # gone, maybe for a moment: no change, unless it is elsewhere now
         return runs and _stat(_path_of(_find_spec(name)))
-    if stat[2] == 0 and time.time_ns() - stat[0] < 1_000_000_000:
+    if not stat[2] and time.time_ns() - stat[0] < 1_000_000_000:
         return None  # an editor has emptied it, and not written yet
     try:
         version = _ahead[name] = _read(name, spec, stat)
@@ -544,7 +544,7 @@ def _source(name, version=None):
     path = _path_of(_spec_of(name))
     try:
         stat = _stat(path)
-        spec = _find_spec(name) if path and stat is None else _spec_of(name)
+        spec = _find_spec(name) if path and not stat else _spec_of(name)
         version = spec and (version or _read(name, spec, stat))
         return Source(name, spec, version)
     except Exception as error:
@@ -585,7 +585,7 @@ def _reload_what_works(scope, changed):
         except ReloadError as error:
             name, cause = error.name, error.__cause__ or error
             # Where an installed package refuses what it knows already, functions follow their code
-            if (name in todo and "-packages" in ["", *_trim(cause)[0][1]][-1]
+            if (name in todo and name in _ahead and "-packages" in ["", *_trim(cause)[0][1]][-1]
                     and _outline(_running(name).code) == _outline(_ahead[name].code) is not None):
                 _log().warning(error.msg.replace("nothing was reloaded", "its functions follow"))
                 _move_lines(error.path, _running(name), _ahead[name])
@@ -604,7 +604,7 @@ def _reload_what_works(scope, changed):
     if told:
         told.reloaded = names
         told.msg = told.msg.replace("nothing was reloaded", f"held back: {', '.join(sorted(left))}")
-        told.args = told.msg,  # PyPy shows these
+        told.args = (told.msg,)  # PyPy shows these
         raise told.with_traceback(None)  # its cause has the user's
     return names
 
@@ -976,7 +976,7 @@ class View(dict):
         if not (_place_of(old) == place and id(old) not in batch.claimed
                 and self.facts.binds.get(name) == 1 and _identical(bases or (object,), _bases(old))
                 and before.keys() ^ namespace.keys() <= _BY_TYPE
-                and _NO_HOOKS.issuperset(map(type, others))
+                and _INERT.issuperset(map(type, others))
                 and [*map(_codes_of, values)] == [*map(_codes_of, others)]):  # none is wrapped
             return type(name, bases, namespace)
         batch.claimed[id(old)] = True
@@ -1085,7 +1085,7 @@ _PARTS = {property: attrgetter("fget", "fset", "fdel", "__doc__"),
           **dict.fromkeys([classmethod, staticmethod], lambda method: (method.__func__,)),
           MethodType: attrgetter("__func__", "__self__"),
           getattr(types, "GenericAlias", None): attrgetter("__origin__", "__args__")}
-_NO_RECORDS = _NO_HOOKS = {*_PLAIN, *_PARTS, FunctionType, CellType}  # nor __set_name__()
+_INERT = {*_PLAIN, *_PARTS, FunctionType, CellType}  # know no class, nor have __set_name__()
 _BY_TYPE = {"__qualname__", "__classcell__", "__dict__", "__weakref__"}  # taken, and given
 _STATE = "__doc__ __name__ __qualname__ __code__ __defaults__ __kwdefaults__".split()
 _STATE += ["__type_params__"] * hasattr(FunctionType, "__type_params__")  # 3.12
@@ -1250,7 +1250,7 @@ def _keep_class(batch, old, new, _):
     # A framework's metaclass, or an attribute in C, may keep records of the class
     own = type(old) is kind and (kind is type or "_member_map_" in after or _place_of(kind)[0]
                                  in {"abc", "typing", "typing_extensions"})
-    records = [value for value in after.values() if type(value) not in _NO_RECORDS
+    records = [value for value in after.values() if type(value) not in _INERT
                and not _is_class(value) and _attributes(value) is None]
     becomes = own and slots == others and id(new) not in map(id, gc.get_referents(*records))
     if not same_shape:
@@ -1369,7 +1369,7 @@ def _hand_on(batch, old, new):
         newest = _newest(type(self))
         if name == "__class__":  # isinstance() wants another than type()
             return newest
-        if _batch is None:  # else it might have to go back
+        if not _batch:  # else it might have to go back
             with suppress(TypeError):  # of another layout
                 _set_class_of(self, newest)
         return get(self, name)
@@ -1557,7 +1557,7 @@ _warn_once = lru_cache(None)(lambda place: _log().warning(
 
 def _statements_of(names):
     """Return [(name, Version)] of modules, of a notebook's cells, and of the running script."""
-    path = _namespace_of("__main__").get("__file__")
+    path = _namespace_of("__main__").get("__file__") or ""  # at a prompt
     main = [*_cells, _runs.setdefault(path, Version(_stat(path), None, path))]
     return [(name, _running(name)) for name in names] + [("__main__", each) for each in main]
 
@@ -1992,8 +1992,8 @@ class _Runner(Watcher):
 
 if __name__ == "__main__":  # what runs must be the module that others import, and not this one
     sys.exit(importlib.import_module(__spec__.name if __spec__ else "deepreload").main())
-getattr(os, "register_at_fork", dict)(  # the threads that may hold the lock are not in the child
-    after_in_child=lambda: globals().update(_lock=threading.RLock()))
+if hasattr(os, "register_at_fork"):  # the threads that may hold the lock are not in the child
+    os.register_at_fork(after_in_child=lambda: globals().update(_lock=threading.RLock()))
 _note_what_runs()
 with suppress(Exception):  # what runs is what the files say now
     import_graph()
