@@ -36,7 +36,7 @@ from functools import cached_property, lru_cache, partial, reduce, singledispatc
 from importlib import _bootstrap
 from importlib.machinery import ExtensionFileLoader, ModuleSpec, SourceFileLoader
 from itertools import accumulate, chain, compress, filterfalse, islice
-from operator import attrgetter, is_, is_not, or_, setitem
+from operator import attrgetter, is_, is_not, ne, or_, setitem
 from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 
 __version__ = "2.0"
@@ -415,6 +415,7 @@ def _outline(code):
 _importers, _noted = defaultdict(set), {}  # {name: names of who imports it}, {name: Version}
 _kept = lru_cache(8)(lambda *scope: [None, {}])  # [ids of what is loaded, {name: path}]
 _ahead = {}  # {name: the Version that the last look has read}
+_seen = {}  # {path: the stat with which its file was found to say what runs}
 
 
 def _on_the_way(name):
@@ -436,8 +437,10 @@ def _paths(scope):
 def _changed(scope):
     """Return {name: stat} of the modules in scope whose files say something else than what runs."""
     _ahead.clear()
-    return {name: stat for name, path in _paths(scope).items()
-            if (path not in _runs or _runs[path].stat != _stat(path)) and (stat := _differs(name))}
+    paths = _paths(scope)
+    seen = map(_seen.get, paths.values(), paths)  # or the name, which no stat is equal to
+    saved = compress(paths, map(ne, seen, map(_stat, paths.values())))
+    return {name: stat for name in saved if (stat := _differs(name))}
 
 
 def _differs(name):
@@ -453,6 +456,7 @@ def _differs(name):
     except Exception as error:  # locked, for a moment; or broken: the reload says so
         return None if isinstance(error, OSError) else stat
     if version is runs:
+        _seen[spec.origin] = stat
         return None
     if runs.code and version.code and _without_lines(runs.code) == _without_lines(version.code):
         return _move_lines(spec.origin, runs, version)
