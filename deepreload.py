@@ -11,9 +11,8 @@ and stays; import statements execute first what they name; if a module fails, a 
 What it cannot do: undo what modules do elsewhere, change running frames, keep framework classes.
 """
 # mypy: ignore-errors
-# pyright: basic, reportAttributeAccessIssue=false, reportArgumentType=false, reportCallIssue=false
-# pyright: reportOptionalMemberAccess=false, reportOptionalSubscript=false
-# pyright: reportOptionalIterable=false, reportUnusedExpression=false, reportOperatorIssue=false
+# pyright: basic, reportAttributeAccessIssue=none, reportArgumentType=none, reportCallIssue=none
+# pyright: reportOptionalMemberAccess=none, reportOptionalSubscript=none, reportOperatorIssue=none
 from __future__ import annotations
 import builtins
 import contextvars
@@ -36,7 +35,7 @@ from functools import cached_property, lru_cache, partial, reduce, singledispatc
 from importlib import _bootstrap
 from importlib.machinery import ExtensionFileLoader, ModuleSpec, SourceFileLoader
 from itertools import accumulate, chain, compress, filterfalse, islice
-from operator import attrgetter, is_, is_not, ne, or_, setitem
+from operator import attrgetter, is_, ne, or_, setitem
 from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 
 __version__ = "2.0"
@@ -293,6 +292,7 @@ def _running(name):
             code = _code_of(_spec_of(name), stat)
         _runs[path] = Version(stat, code, path)
         _late.append(_runs[path])
+        _news.add(path)
     return _runs.get(path)
 
 
@@ -413,7 +413,8 @@ def _outline(code):
 # Guarantees that a look at files of which none was saved costs one stat each, and that a broken
 # file holds up only what needs its new version.  Relies on the facts of the code that runs.
 _importers, _noted = defaultdict(set), {}  # {name: names of who imports it}, {name: Version}
-_kept = lru_cache(8)(lambda *scope: [None, {}])  # [ids of what is loaded, {name: path}]
+_news = set()  # the paths of files that were executed since
+_kept = lru_cache(8)(lambda *scope: [[], {}])  # [ids of what is loaded, {name: path}]
 _ahead = {}  # {name: the Version that the last look has read}
 _seen = {}  # {path: the stat with which its file was found to say what runs}
 
@@ -459,13 +460,14 @@ def _differs(name):
         _seen[spec.origin] = stat
         return None
     if runs.code and version.code and _without_lines(runs.code) == _without_lines(version.code):
-        return _move_lines(spec.origin, runs, version)
+        return _move_lines(runs, version)
     return stat
 
 
 def _find_spec(name):
     """Ask the finders for a module's spec, whatever sys.modules says; None if there is none."""
-    sys.path_importer_cache.clear(), _kept.cache_clear()  # it may be of another file now
+    sys.path_importer_cache.clear()
+    _kept.cache_clear()  # it may be of another file now
     return _bootstrap._find_spec(name, _namespace_of(name.rpartition(".")[0]).get("__path__"))
 
 
@@ -512,14 +514,14 @@ def _targets(name, version, late=False):
 
 def _note_importers(paths):
     """Bring _importers up to date, by those of the modules that run another version now."""
-    changed = map(is_not, map(_runs.get, paths.values()), map(_noted.get, paths))
-    for name in compress(paths, changed):
+    for name in list(compress(paths, map(_news.__contains__, paths.values()))):
         version = _runs.get(paths[name])
         for target in _targets(name, _noted.get(name)):  # if interrupted, it is done again
             _importers[target].discard(name)
         for target in _targets(name, version):
             _importers[target].add(name)
         _noted[name] = version
+        _news.discard(paths[name])
 
 
 def _order(names, edges):
@@ -592,7 +594,7 @@ def _reload_what_works(scope, changed):
             if (name in todo and name in _ahead and "-packages" in ["", *_trim(cause)[0][1]][-1]
                     and _outline(_running(name).code) == _outline(_ahead[name].code) is not None):
                 _log().warning(error.msg.replace("nothing was reloaded", "its functions follow"))
-                _move_lines(error.path, _running(name), _ahead[name])
+                _move_lines(_running(name), _ahead[name])
                 todo.remove(name)
                 continue
             below = _order([name], lambda name: _targets(name, _runs.get(paths.get(name))))
@@ -1025,7 +1027,7 @@ class View(dict):
 
     def commit(self):
         """Drop what the new code has not bound; or next time, if running frames read some of it."""
-        path, version = _path_of(self.source.spec), self.source.version
+        path, version = self.source.version.path, self.source.version
         version.left = ()
         for frame in _frames() if self.hidden else ():
             if frame.f_globals is self.live and self.hidden & _names_in(frame.f_code):
@@ -1351,12 +1353,12 @@ def _adopt_code():
     _late.clear()
 
 
-def _move_lines(path, runs, version):
+def _move_lines(runs, version):
     """Put code that differs in nothing but where it stands in place, without executing it."""
     _adopt_code()
     _follow_code([(runs, version)])
-    version.left, _runs[path] = runs.left, version
-    _tell(path, version.stat)
+    version.left, _runs[version.path] = runs.left, version
+    _tell(version.path, version.stat)
 
 
 # -- H. where a class cannot become the new one, the old one stands for it -------------------------
@@ -1619,6 +1621,7 @@ def deep_unload(module: Module, *, include: Names = (), exclude: Names = (),
             if _namespace_of(parent).get(child) is module:
                 del _namespace_of(parent)[child]
             _runs.pop(path, None)  # in PyPy code holds its module
+            _news.add(path)
             _drop_bytecode(path)
         del modules, module
         _note_importers(paths)  # of which nothing runs any more
@@ -1904,6 +1907,7 @@ def _wait_for_save(stats, status):
 
 def _tell(path, stat):
     """Tell the parent of a file that is executed, or fails; at once, as who is killed cannot."""
+    _news.add(path)
     if path and _options.told and not _is_foreign(path):
         _drop_bytecode(path, stat)  # an earlier run's: it knows its source by whole seconds only
         with suppress(OSError), open(_options.told, "a") as file:  # a daemon may outlive the parent
@@ -1958,7 +1962,7 @@ class _Runner(Watcher):
         self.path, self.stat = path, _stat(path)
         self.read = lambda: compile(loader.get_data(path), path, "exec", dont_inherit=True)
         _tell(path, self.stat)
-        self.version = _runs[path] = Version(self.stat, self.read())
+        self.version = _runs[path] = Version(self.stat, self.read(), path)
         module = sys.modules["__main__"] = ModuleType("__main__")
         vars(module).update(__builtins__=builtins, __file__=path, __loader__=loader,
                             __spec__=spec, __package__=spec and spec.parent)
@@ -1986,10 +1990,10 @@ class _Runner(Watcher):
 
     def swap(self, stat):
         """Let the script's functions follow their code, if nothing but their bodies has changed."""
-        self.stat, version = stat, Version(stat, self.read())
+        self.stat, version = stat, Version(stat, self.read(), self.path)
         if _outline(self.version.code) != _outline(version.code):
             return _say("changes outside function bodies wait for a new start (--restart __main__)")
-        _move_lines(self.path, self.version, version)
+        _move_lines(self.version, version)
         self.version = version
         return True
 
