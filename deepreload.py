@@ -338,6 +338,11 @@ def _codes_in(code):
     return [const for const in code.co_consts if type(const) is CodeType]
 
 
+def _with_codes(change, consts):
+    """Return the constants of code, with what is made of the code objects among them."""
+    return tuple([change(each) if type(each) is CodeType else each for each in consts])
+
+
 def _facts(code):
     """Return the Facts of a module's code; what is bound is of the module's own statements."""
     def names_of(table):  # of the instructions in the table
@@ -397,16 +402,15 @@ def _without_lines(code):
         if raw[at - 1] == _CONST:
             consts[raw[at]] = None
         raw[at] = 0
-    consts = tuple([_without_lines(each) if type(each) is CodeType else each for each in consts])
-    return code.replace(co_consts=consts, co_code=bytes(raw), co_firstlineno=1, **{_LINES: b""})
+    return code.replace(co_consts=_with_codes(_without_lines, consts), co_code=bytes(raw),
+                        co_firstlineno=1, **{_LINES: b""})
 
 
 def _outline(code):
     """Return what code executes at once: itself, less the bodies of the functions in it."""
-    if not code or code.co_flags & _IN_FUNCTION and code.co_name[0] != "<":
-        return code and (code.co_name, code.co_freevars, code.co_flags & _KINDS)
-    consts = [_outline(each) if type(each) is CodeType else each for each in code.co_consts]
-    return _without_lines(code.replace(co_consts=tuple(consts)))
+    if code.co_flags & _IN_FUNCTION and code.co_name[0] != "<":
+        return code.co_name, code.co_freevars, code.co_flags & _KINDS
+    return _without_lines(code.replace(co_consts=_with_codes(_outline, code.co_consts)))
 
 
 # -- C. what changed, and who imports it ---------------------------------------------------------
@@ -458,10 +462,7 @@ def _differs(name):
         return None if isinstance(error, OSError) else stat
     if version is runs:
         _seen[spec.origin] = stat
-        return None
-    if runs.code and version.code and _without_lines(runs.code) == _without_lines(version.code):
-        return _move_lines(runs, version)
-    return stat
+    return None if version is runs or _follows(runs, version, _without_lines) else stat
 
 
 def _find_spec(name):
@@ -592,9 +593,8 @@ def _reload_what_works(scope, changed):
             name, cause = error.name, error.__cause__ or error
             # Where an installed package refuses what it knows already, functions follow their code
             if (name in todo and name in _ahead and "-packages" in ["", *_trim(cause)[0][1]][-1]
-                    and _outline(_running(name).code) == _outline(_ahead[name].code) is not None):
+                    and _follows(_running(name), _ahead[name], _outline)):
                 _log().warning(error.msg.replace("nothing was reloaded", "its functions follow"))
-                _move_lines(_running(name), _ahead[name])
                 todo.remove(name)
                 continue
             below = _order([name], lambda name: _targets(name, _runs.get(paths.get(name))))
@@ -1341,8 +1341,8 @@ def _follow_code(versions):
 def _adopt_code():
     """Let Versions that were read later than executed have the very code that functions hold."""
     def made_of_held(code):
-        consts = [made_of_held(each) if type(each) is CodeType else each for each in code.co_consts]
-        return held.get((code.co_filename, code)) or code.replace(co_consts=tuple(consts))
+        consts = _with_codes(made_of_held, code.co_consts)
+        return held.get((code.co_filename, code)) or code.replace(co_consts=consts)
     files, held = {version.path for version in _late if version.code}, {}
     for function in files and gc.get_objects():
         code = type(function) is FunctionType and function.__code__
@@ -1353,12 +1353,15 @@ def _adopt_code():
     _late.clear()
 
 
-def _move_lines(runs, version):
-    """Put code that differs in nothing but where it stands in place, without executing it."""
+def _follows(runs, version, shown):
+    """Return whether two versions show the same; then let functions follow, execute nothing."""
+    if not runs.code or not version.code or shown(runs.code) != shown(version.code):
+        return False
     _adopt_code()
     _follow_code([(runs, version)])
     version.left, _runs[version.path] = runs.left, version
     _tell(version.path, version.stat)
+    return True
 
 
 # -- H. where a class cannot become the new one, the old one stands for it -------------------------
@@ -1991,9 +1994,8 @@ class _Runner(Watcher):
     def swap(self, stat):
         """Let the script's functions follow their code, if nothing but their bodies has changed."""
         self.stat, version = stat, Version(stat, self.read(), self.path)
-        if _outline(self.version.code) != _outline(version.code):
+        if not _follows(self.version, version, _outline):
             return _say("changes outside function bodies wait for a new start (--restart __main__)")
-        _move_lines(self.version, version)
         self.version = version
         return True
 
