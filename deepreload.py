@@ -27,7 +27,7 @@ import time
 import types
 import warnings
 import weakref
-from collections import OrderedDict, defaultdict, deque, namedtuple
+from collections import Counter, OrderedDict, defaultdict, deque, namedtuple
 from contextlib import closing, suppress
 from fnmatch import fnmatchcase
 from functools import _lru_cache_wrapper as _CACHED  # a function in PyPy, and nothing's type
@@ -49,7 +49,6 @@ if TYPE_CHECKING:
 # The data, beside the classes:
 #   Facts     imports: [((module, level), names, late, [(attribute, name bound)])], binds: {name:
 #             times}, sets: what `global` binds, bound: all of these, or False if nothing tells all
-#   pairs     {id(new): Pair}: what the code has made and others hold, and what stays for it
 Facts = namedtuple("Facts", "imports binds sets bound looks lazy")
 Source = namedtuple("Source", "name spec version")
 _MISSING = object()
@@ -347,7 +346,7 @@ def _facts(code):
     """Return the Facts of a module's code; what is bound is of the module's own statements."""
     def names_of(table):  # of the instructions in the table
         return map(names.__getitem__, compress(args, ops.translate(table)))
-    imports, sets, looks, binds, todo, stars = [], set(), [], defaultdict(int), [code], False
+    imports, sets, todo, stars = [], set(), [code], False
     lazy = [*{"__lazy_modules__"}.intersection(code.co_names)]
     for each in todo:  # to which the loop adds
         consts, raw = each.co_consts, each.co_code
@@ -382,9 +381,8 @@ def _facts(code):
             lazy += [base] * (args[at] & _LAZY_BITS >> 1)
         sets.update(names_of(_GLOBALS) if _GLOBAL in ops else ())
         if each is code:
-            for name in names_of(_STORES):
-                binds[name] += 1
-            looks += _LOOKING.intersection(names) and _LOOKING.intersection(names_of(_LOADS))
+            binds = Counter(names_of(_STORES))
+            looks = _LOOKING.intersection(names) and _LOOKING.intersection(names_of(_LOADS))
     shown = not looks and not stars and sets.union(binds) - _GIVEN
     return Facts(imports, binds, sets, shown, looks, lazy)
 
@@ -419,8 +417,7 @@ def _outline(code):
 _importers, _noted = defaultdict(set), {}  # {name: names of who imports it}, {name: Version}
 _news = set()  # the paths of files that were executed since
 _kept = lru_cache(8)(lambda *scope: [[], {}])  # [ids of what is loaded, {name: path}]
-_ahead = {}  # {name: the Version that the last look has read}
-_seen = {}  # {path: the stat with which its file was found to say what runs}
+_ahead, _seen = {}, {}  # {name: Version} of what was read by a look; {path: stat} of what runs
 
 
 def _on_the_way(name):
@@ -552,8 +549,7 @@ def _source(name, version=None):
     try:
         stat = _stat(path)
         spec = _find_spec(name) if path and not stat else _spec_of(name)
-        version = spec and (version or _read(name, spec, stat))
-        return Source(name, spec, version)
+        return Source(name, spec, spec and (version or _read(name, spec, stat)))
     except Exception as error:
         raise _failure(error, name, path) from error
 
@@ -987,8 +983,7 @@ class View(dict):
             return type(name, bases, namespace)
         batch.claimed[id(old)] = True
         batch.log.append((_set_attributes, old, before))  # a decorator may set some
-        if "__classcell__" in namespace:
-            namespace["__classcell__"].cell_contents = old  # at once: super() may be used
+        namespace.get("__classcell__", CellType()).cell_contents = old  # at once, for super()
         for each, value, kept in zip(names, values, _keep_parts(batch, values, others)):
             if kept is not value:
                 _set_attribute(old, each, kept)
@@ -1137,8 +1132,7 @@ def _keep(batch, old, new, alone=False):
     """Return what to use for a new object: the old one, brought up to date, if it is a version.
     `alone`: nobody else holds the new one, who would have to be given the old one in its place.
     """
-    kind = type(new)
-    is_function = kind is FunctionType
+    kind, is_function = type(new), type(new) is FunctionType
     alone = alone and not weakref.getweakrefcount(new)
     if alone and is_function and id(old) not in batch.claimed and _is_same(old, new):
         batch.claimed[id(old)] = True
@@ -1183,10 +1177,9 @@ def _is_same(old, new):
         return old is new
     if kind is FunctionType:
         # Less what is empty, these are parts of the same kinds, as the code says which there are
-        mine = [*filter(None, gc.get_referents(old))]
-        theirs = [*filter(None, gc.get_referents(new))]
-        return _identical(mine, theirs) or len(mine) == len(theirs) and all(
-            map(_is_same, mine, theirs))
+        one = [*filter(None, gc.get_referents(old))]
+        other = [*filter(None, gc.get_referents(new))]
+        return _identical(one, other) or len(one) == len(other) and all(map(_is_same, one, other))
     if kind is dict:
         return _identical([*old, *old.values()], [*new, *new.values()])
     return kind is tuple and _identical(old, new)
@@ -1369,13 +1362,18 @@ def _follows(runs, version, shown):
 # route of FastAPI, say.  Relies on `__class__`, which can be set (I), and which isinstance() reads.
 def _hand_on(batch, old, new):
     """Let an old class, and its instances until their next use, pass for the new one's."""
+    def newest_of(cls):  # after any number of reloads
+        while "__replaced_by__" in _vars_of_class(cls):
+            cls = _vars_of_class(cls)["__replaced_by__"].cell_contents
+        return cls
+
     class Replaced(type):
         def __instancecheck__(self, obj):
-            newest = _newest(self)
+            newest = newest_of(self)
             return super().__instancecheck__(obj) if newest is self else isinstance(obj, newest)
 
     def __getattribute__(self, name):
-        newest = _newest(type(self))
+        newest = newest_of(type(self))
         if name == "__class__":  # isinstance() wants another than type()
             return newest
         if not _batch:  # else it might have to go back
@@ -1390,13 +1388,6 @@ def _hand_on(batch, old, new):
             _set_bases(Replaced, (kind,))  # a class statement calls __init_subclass__()
             batch.do(_set_class_of, old, Replaced, old=kind)
     return new
-
-
-def _newest(cls):
-    """Return the class that stands for an old one now, after any number of reloads."""
-    while "__replaced_by__" in _vars_of_class(cls):
-        cls = _vars_of_class(cls)["__replaced_by__"].cell_contents
-    return cls
 
 
 # -- I. leftovers: versions that are not the ones to use, wherever they are held ------------------
@@ -1742,8 +1733,7 @@ class Watcher(threading.Thread):
     def __init__(self, interval, include, exclude, on_reload=None, on_error=None):
         super().__init__(name="deepreload", daemon=True)
         self._interval, self._stopped = min(interval, threading.TIMEOUT_MAX), threading.Event()
-        self._scope = _Scope(include, exclude)
-        self._on_reload, self._on_error = on_reload, on_error
+        self._scope, self._on_reload, self._on_error = _Scope(include, exclude), on_reload, on_error
 
     def stop(self) -> None:
         """Stop watching; a reload under way is finished first."""
