@@ -1346,9 +1346,9 @@ def _adopt_code():
     _late.clear()
 
 
-def _follows(runs, version, shown):
-    """Return whether two versions show the same; then let functions follow, execute nothing."""
-    if not runs.code or not version.code or shown(runs.code) != shown(version.code):
+def _follows(runs, version, outline):
+    """If two Versions have the same outline, let functions follow the new code; return whether."""
+    if not runs.code or not version.code or outline(runs.code) != outline(version.code):
         return False
     _adopt_code()
     _follow_code([(runs, version)])
