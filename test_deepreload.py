@@ -2061,7 +2061,7 @@ class HeldClasses(Case):
     def test_class_statements_that_say_the_same_again(self):
         "decorators and walks over subclasses meet the class that is there; what it computes is new"
         mod = self.load("""
-            import conf, enum
+            import conf, enum, other
             def note(cls):
                 conf.SEEN.append(cls)
                 return cls
@@ -2076,13 +2076,14 @@ class HeldClasses(Case):
                 class Color(enum.Flag):
                     RED, BLUE = conf.N, 8
                     BOTH = BLUE | RED
+            WALK = [each.__name__ for each in A.__subclasses__()]
+            if conf.N == 3: raise ValueError""", conf="N, SEEN = 1, []", other="""
+            import conf
             class Base:
                 def __init_subclass__(cls): cls.late = conf.N
                 def __new__(cls): return super().__new__(cls)
-            class C(Base): pass
-            WALK = [each.__name__ for each in A.__subclasses__()]
-            if conf.N == 3: raise ValueError""", conf="N, SEEN = 1, []")
-        conf, A, b, c, RED = sys.modules["conf"], mod.A, mod.B(), mod.C(), mod.B.Color.RED
+            class C(Base): pass""")
+        conf, A, b, c, RED = sys.modules["conf"], mod.A, mod.B(), mod.other.C(), mod.B.Color.RED
         def seen():
             return b.m(), b.p, c.late, RED.value, mod.A is A, mod.WALK, set(conf.SEEN)
         self.assertEqual(seen(), ((1, 1), 1, 1, 1, True, ["B"], {A}))
