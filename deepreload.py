@@ -248,7 +248,7 @@ def _stat(path):
     """Return what os.stat() says of a file, for comparing with != only; None if there is none."""
     try:
         return _stamp(os.stat(path))
-    except Exception:  # there is none, or no such name
+    except (OSError, ValueError, TypeError):  # there is none, or no such name
         return None
 
 
@@ -474,8 +474,8 @@ def _absolute(name, level, namespace):
     try:
         package = namespace.get("__package__") or ""
         return _bootstrap._resolve_name(name, package, level) if level else name
-    except Exception:
-        return "." + name  # beyond the top-level package: a name that nothing has
+    except (ImportError, AttributeError):  # beyond the top-level package, or no text
+        return "." + name  # which nothing has
 
 
 def _real_name(name):
@@ -1022,15 +1022,15 @@ class View(dict):
 
     def commit(self):
         """Drop what the new code has not bound; or next time, if running frames read some of it."""
-        path, version = self.source.version.path, self.source.version
+        version = self.source.version
         version.left = ()
         for frame in _frames() if self.hidden else ():
             if frame.f_globals is self.live and self.hidden & _names_in(frame.f_code):
                 version.left, self.hidden = self.hidden, set()
         self.drop_hidden()
-        if path:
-            _runs[path] = version
-            _tell(path, version.stat)
+        if version.path:
+            _runs[version.path] = version
+            _tell(version.path, version.stat)
 
     def __missing__(self, name):
         if "NameError" in self.code.co_names and name in self.facts.binds:  # `try: cache`
