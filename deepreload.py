@@ -35,7 +35,7 @@ from functools import cached_property, lru_cache, partial, reduce, singledispatc
 from importlib import _bootstrap
 from importlib.machinery import ExtensionFileLoader, ModuleSpec, SourceFileLoader
 from itertools import accumulate, chain, compress, filterfalse, islice
-from operator import attrgetter, is_, ne, or_, setitem
+from operator import attrgetter, is_, is_not, ne, or_, setitem
 from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 
 __version__ = "2.0"
@@ -291,7 +291,6 @@ def _running(name):
             code = _code_of(_spec_of(name), stat)
         _runs[path] = Version(stat, code, path)
         _late.append(_runs[path])
-        _news.add(path)
     return _runs.get(path)
 
 
@@ -375,7 +374,7 @@ def _facts(code):
             wanted = ops[at - 1] == _CONST and consts[args[at - 1]] or ()
             base = names[args[at] >> _LAZY_BITS], level
             bound = map(names.__getitem__, args[at + 2::2]) if each is code else ()
-            stars = stars or "*" in wanted
+            stars |= "*" in wanted
             pairs = [*zip(wanted, wanted if "*" in wanted else bound)]
             imports.append((base, wanted, each.co_flags & _IN_FUNCTION, pairs))
             lazy += [base] * (args[at] & _LAZY_BITS >> 1)
@@ -415,9 +414,8 @@ def _outline(code):
 # Guarantees that a look at files of which none was saved costs one stat each, and that a broken
 # file holds up only what needs its new version.  Relies on the facts of the code that runs.
 _importers, _noted = defaultdict(set), {}  # {name: names of who imports it}, {name: Version}
-_news = set()  # the paths of files that were executed since
 _kept = lru_cache(8)(lambda *scope: [[], {}])  # [ids of what is loaded, {name: path}]
-_ahead, _seen = {}, {}  # {name: Version} of what was read by a look; {path: stat} of what runs
+_ahead, _seen = {}, {}  # {name: Version that the last look has read}, {path: stat of what runs}
 
 
 def _on_the_way(name):
@@ -457,9 +455,9 @@ def _differs(name):
         version = _ahead[name] = _read(name, spec, stat)
     except Exception as error:  # locked, for a moment; or broken: the reload says so
         return None if isinstance(error, OSError) else stat
-    if version is runs:
-        _seen[spec.origin] = stat
-    return None if version is runs or _follows(runs, version, _without_lines) else stat
+    if version is not runs:
+        return not _follows(runs, version, _without_lines) and stat
+    _seen[spec.origin] = stat
 
 
 def _find_spec(name):
@@ -512,14 +510,14 @@ def _targets(name, version, late=False):
 
 def _note_importers(paths):
     """Bring _importers up to date, by those of the modules that run another version now."""
-    for name in list(compress(paths, map(_news.__contains__, paths.values()))):
+    changed = map(is_not, map(_runs.get, paths.values()), map(_noted.get, paths))
+    for name in compress(paths, changed):
         version = _runs.get(paths[name])
         for target in _targets(name, _noted.get(name)):  # if interrupted, it is done again
             _importers[target].discard(name)
         for target in _targets(name, version):
             _importers[target].add(name)
         _noted[name] = version
-        _news.discard(paths[name])
 
 
 def _order(names, edges):
@@ -623,7 +621,7 @@ def _failure(error, name, path):
         what = str(error)
     if isinstance(error, SyntaxError) and error.filename:
         path, line, what = error.filename, error.lineno, error.msg
-    place = f" in {path}" + (f", line {line}" if line else "") if path else ""
+    place = f" in {path}" + f", line {line}" * bool(line) if path else ""
     return ReloadError(f"{name}: {type(error).__name__}{place}: {what}; nothing was reloaded",
                        name=name, path=path)
 
@@ -1022,15 +1020,15 @@ class View(dict):
 
     def commit(self):
         """Drop what the new code has not bound; or next time, if running frames read some of it."""
-        version = self.source.version
+        path, version = _path_of(self.source.spec), self.source.version
         version.left = ()
         for frame in _frames() if self.hidden else ():
             if frame.f_globals is self.live and self.hidden & _names_in(frame.f_code):
                 version.left, self.hidden = self.hidden, set()
         self.drop_hidden()
-        if version.path:
-            _runs[version.path] = version
-            _tell(version.path, version.stat)
+        if path and _runs.get(path) is not version:
+            _runs[path] = version
+            _tell(path, version.stat)
 
     def __missing__(self, name):
         if "NameError" in self.code.co_names and name in self.facts.binds:  # `try: cache`
@@ -1615,7 +1613,7 @@ def deep_unload(module: Module, *, include: Names = (), exclude: Names = (),
             if _namespace_of(parent).get(child) is module:
                 del _namespace_of(parent)[child]
             _runs.pop(path, None)  # in PyPy code holds its module
-            _news.add(path)
+            _seen.pop(path, None)
             _drop_bytecode(path)
         del modules, module
         _note_importers(paths)  # of which nothing runs any more
@@ -1899,8 +1897,8 @@ def _wait_for_save(stats, status):
 
 
 def _tell(path, stat):
-    """Tell the parent of a file that is executed, or fails; at once, as who is killed cannot."""
-    _news.add(path)
+    """Tell of a file that is executed, or fails; the parent at once, as who is killed cannot."""
+    _seen.pop(path, None)
     if path and _options.told and not _is_foreign(path):
         _drop_bytecode(path, stat)  # an earlier run's: it knows its source by whole seconds only
         with suppress(OSError), open(_options.told, "a") as file:  # a daemon may outlive the parent
@@ -1953,9 +1951,10 @@ class _Runner(Watcher):
                 _say(f"there is no module {word!r}")
         loader = spec.loader if spec else SourceFileLoader("__main__", path)
         self.path, self.stat = path, _stat(path)
-        self.read = lambda: compile(loader.get_data(path), path, "exec", dont_inherit=True)
+        self.read = lambda stat: Version(
+            stat, compile(loader.get_data(path), path, "exec", dont_inherit=True), path)
         _tell(path, self.stat)
-        self.version = _runs[path] = Version(self.stat, self.read(), path)
+        self.version = _runs[path] = self.read(self.stat)
         module = sys.modules["__main__"] = ModuleType("__main__")
         vars(module).update(__builtins__=builtins, __file__=path, __loader__=loader,
                             __spec__=spec, __package__=spec and spec.parent)
@@ -1983,7 +1982,8 @@ class _Runner(Watcher):
 
     def swap(self, stat):
         """Let the script's functions follow their code, if nothing but their bodies has changed."""
-        self.stat, version = stat, Version(stat, self.read(), self.path)
+        self.stat = stat  # if it cannot be compiled, that is said once
+        version = self.read(stat)
         if not _follows(self.version, version, _outline):
             return _say("changes outside function bodies wait for a new start (--restart __main__)")
         self.version = version
