@@ -345,8 +345,7 @@ def _facts(code):
     """Return the Facts of a module's code; what is bound is of the module's own statements."""
     def names_of(table):  # of the instructions in the table
         return map(names.__getitem__, compress(args, ops.translate(table)))
-    imports, sets, todo, stars = [], set(), [code], False
-    lazy = [*{"__lazy_modules__"}.intersection(code.co_names)]
+    imports, sets, todo, stars, lazy = [], set(), [code], False, "__lazy_modules__" in code.co_names
     for each in todo:  # to which the loop adds
         consts, raw = each.co_consts, each.co_code
         for const in consts:
@@ -377,7 +376,7 @@ def _facts(code):
             stars |= "*" in wanted
             pairs = [*zip(wanted, wanted if "*" in wanted else bound)]
             imports.append((base, wanted, each.co_flags & _IN_FUNCTION, pairs))
-            lazy += [base] * (args[at] & _LAZY_BITS >> 1)
+            lazy |= args[at] & _LAZY_BITS >> 1
         sets.update(names_of(_GLOBALS) if _GLOBAL in ops else ())
         if each is code:
             binds = Counter(names_of(_STORES))
@@ -414,6 +413,7 @@ def _outline(code):
 # Guarantees that a look at files of which none was saved costs one stat each, and that a broken
 # file holds up only what needs its new version.  Relies on the facts of the code that runs.
 _importers, _noted = defaultdict(set), {}  # {name: names of who imports it}, {name: Version}
+_resolve = lru_cache(None)(_bootstrap._resolve_name)
 _kept = lru_cache(8)(lambda *scope: [[], {}])  # [ids of what is loaded, {name: path}]
 _ahead, _seen = {}, {}  # {name: Version that the last look has read}, {path: stat of what runs}
 
@@ -454,7 +454,7 @@ def _differs(name):
     try:
         version = _ahead[name] = _read(name, spec, stat)
     except Exception as error:  # locked, for a moment; or broken: the reload says so
-        return None if isinstance(error, OSError) else stat
+        return not isinstance(error, OSError) and stat
     if version is not runs:
         return not _follows(runs, version, _without_lines) and stat
     _seen[spec.origin] = stat
@@ -470,9 +470,8 @@ def _find_spec(name):
 def _absolute(name, level, namespace):
     """Return the absolute name of what an import statement in a module names."""
     try:
-        package = namespace.get("__package__") or ""
-        return _bootstrap._resolve_name(name, package, level) if level else name
-    except (ImportError, AttributeError):  # beyond the top-level package, or no text
+        return _resolve(name, namespace.get("__package__") or "", level) if level else name
+    except (ImportError, AttributeError, TypeError):  # beyond the top-level package, or no text
         return "." + name  # which nothing has
 
 
@@ -908,8 +907,9 @@ class View(dict):
         self.module = sys.modules[source.name]
         self.live = live = _dict_of(self.module)
         self.old = old = dict(live)
-        self.unbound, self.waiting = self.facts.binds.keys() - old, []  # see take()
         runs = _running(source.name) or Version(None, None)
+        new = runs.code is not self.code and self.facts.binds.keys() - old
+        self.unbound, self.waiting = new or set(), []  # names for which functions wait; see take()
         classes = [value for value in old.values() if issubclass(type(value), type)]
         self.same = runs.code is self.code and all(map(_is_plain, classes))
         batch.versions.append((runs, source.version))
