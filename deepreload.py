@@ -328,7 +328,7 @@ _IMPORT, _CONST, _STORE, _GLOBAL, _LOAD, _WIDE = map(opcode.opmap.get, (
     "IMPORT_NAME LOAD_CONST STORE_NAME STORE_GLOBAL LOAD_NAME EXTENDED_ARG".split()))
 _IMPORTS, _GLOBALS, _STORES, _LOADS = [bytes(op in wanted for op in range(256)) for wanted in (
     {_IMPORT}, {_GLOBAL}, {_STORE, _GLOBAL}, {_LOAD})]
-_LOOKING = {"globals", "locals", "vars", "dir"}
+_LOOKING = set("globals locals vars dir".split())
 _GIVEN = {f"__{it}__" for it in "name doc package loader spec file cached path builtins".split()}
 
 
@@ -908,10 +908,10 @@ class View(dict):
         self.live = live = _dict_of(self.module)
         self.old = old = dict(live)
         runs = _running(source.name) or Version(None, None)
-        new = runs.code is not self.code and self.facts.binds.keys() - old
-        self.unbound, self.waiting = new or set(), []  # names for which functions wait; see take()
         classes = [value for value in old.values() if issubclass(type(value), type)]
         self.same = runs.code is self.code and all(map(_is_plain, classes))
+        self.unbound = set() if self.same else self.facts.binds.keys() - old  # see take()
+        self.waiting = []
         batch.versions.append((runs, source.version))
         batch.log.append((_restore_namespace, live, old))
         if type(self.module) is ModuleType:
