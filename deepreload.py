@@ -46,9 +46,9 @@ if TYPE_CHECKING:
     from typing import Callable, Iterable, Mapping, Union
     Names = Union[str, Iterable[str]]
     Module = Union[ModuleType, str]
-# The data, beside the classes:
-#   Facts     imports: [((module, level), names, late, [(attribute, name bound)])], binds: {name:
-#             times}, sets: what `global` binds, bound: all of these, or False if nothing tells all
+# Facts: imports [((module, level), names, late, [(attribute, name bound)])], binds {name: times},
+# sets: what `global` binds, bound: all of these, or False if nothing tells all, looks: whether the
+# code asks for its namespace, lazy: whether imports may wait until they are used (PEP 810)
 Facts = namedtuple("Facts", "imports binds sets bound looks lazy")
 Source = namedtuple("Source", "name spec version")
 _MISSING = object()
@@ -456,7 +456,7 @@ def _differs(name):
     except Exception as error:  # locked, for a moment; or broken: the reload says so
         return not isinstance(error, OSError) and stat
     if version is not runs:
-        return not _follows(runs, version, _without_lines) and stat
+        return not _let_follow(runs, version, _without_lines) and stat
     _seen[spec.origin] = stat
 
 
@@ -586,7 +586,7 @@ def _reload_what_works(scope, changed):
             name, cause = error.name, error.__cause__ or error
             # Where an installed package refuses what it knows already, functions follow their code
             if (name in todo and name in _ahead and "-packages" in ["", *_trim(cause)[0][1]][-1]
-                    and _follows(_running(name), _ahead[name], _outline)):
+                    and _let_follow(_running(name), _ahead[name], _outline)):
                 _log().warning(error.msg.replace("nothing was reloaded", "its functions follow"))
                 todo.remove(name)
                 continue
@@ -1344,7 +1344,7 @@ def _adopt_code():
     _late.clear()
 
 
-def _follows(runs, version, outline):
+def _let_follow(runs, version, outline):
     """If two Versions have the same outline, let functions follow the new code; return whether."""
     if not runs.code or not version.code or outline(runs.code) != outline(version.code):
         return False
@@ -1984,7 +1984,7 @@ class _Runner(Watcher):
         """Let the script's functions follow their code, if nothing but their bodies has changed."""
         self.stat = stat  # if it cannot be compiled, that is said once
         version = self.read(stat)
-        if not _follows(self.version, version, _outline):
+        if not _let_follow(self.version, version, _outline):
             return _say("changes outside function bodies wait for a new start (--restart __main__)")
         self.version = version
         return True
