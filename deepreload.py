@@ -25,7 +25,6 @@ import sys
 import threading
 import time
 import types
-import warnings
 import weakref
 from collections import Counter, OrderedDict, defaultdict, deque, namedtuple
 from contextlib import closing, suppress
@@ -471,7 +470,7 @@ def _absolute(name, level, namespace):
     """Return the absolute name of what an import statement in a module names."""
     try:
         return _resolve(name, namespace.get("__package__") or "", level) if level else name
-    except (ImportError, AttributeError, TypeError):  # beyond the top-level package, or no text
+    except (ImportError, ValueError, AttributeError, TypeError):  # beyond the top level; no text
         return "." + name  # which nothing has
 
 
@@ -790,8 +789,9 @@ class Batch:
         if name in self.views:
             return
         name = _real_name(name)
+        # If planned, a package does not plan in its turn: its own modules may be in the plan
         for parent in _parents(name):
-            self.enter(parent)
+            self.enter(parent, planned)
         self.asked.add(name)
         if name in self.joins and name not in self.sources:
             self.sources[name] = _source(name)
@@ -907,11 +907,10 @@ class View(dict):
         self.module = sys.modules[source.name]
         self.live = live = _dict_of(self.module)
         self.old = old = dict(live)
+        self.unbound, self.waiting = self.facts.binds.keys() - old, []  # see take()
         runs = _running(source.name) or Version(None, None)
         classes = [value for value in old.values() if issubclass(type(value), type)]
         self.same = runs.code is self.code and all(map(_is_plain, classes))
-        self.unbound = set() if self.same else self.facts.binds.keys() - old  # see take()
-        self.waiting = []
         batch.versions.append((runs, source.version))
         batch.log.append((_restore_namespace, live, old))
         if type(self.module) is ModuleType:
@@ -1222,10 +1221,6 @@ def _set_state(function, state):
     for name, value in zip(_STATE[4:6], state[0][4:6]):
         if len(value or ()) > len(getattr(function, name) or ()):
             setattr(function, name, value)
-    if (function.__code__.co_flags ^ state[0][3].co_flags) & _KINDS:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # of Python 3.13
-            function.__code__ = state[0][3]
     for name, value in zip(_STATE, state[0]):
         setattr(function, name, value)
     _restore_namespace(function.__dict__, state[1])
@@ -1241,7 +1236,8 @@ def _keep_class(batch, old, new, _):
     """Give an old class what the new one has, or let the new one take over, where it must."""
     before, after, kind = dict(_vars_of_class(old)), _vars_of_class(new), type(new)
     bases = _all_kept(_bases(new), batch.pairs)
-    same_shape = before.keys() == after.keys() and _identical(bases, _bases(old))
+    same_shape = before.keys() == after.keys() and _identical(bases, _bases(old)) and (
+        before.get("__abstractmethods__") == after.get("__abstractmethods__"))
     slots, others = [{name for name, value in names.items() if type(value) in _DESCRIPTORS}
                      for names in (before, after)]
     # A framework's metaclass, or an attribute in C, may keep records of the class
@@ -1257,6 +1253,9 @@ def _keep_class(batch, old, new, _):
                 batch.do(_set_bases, old, bases, old=_bases(old))
         except TypeError:
             becomes = False
+    # Python would let objects of ctypes have another class, though their memory is of another size
+    if before.get("_fields_") != after.get("_fields_"):
+        return new
     batch.pair(old, new, old if becomes else new)
     batch.log.append((_set_attributes, old, before))
     if not becomes:
@@ -1650,20 +1649,21 @@ def _to_unload(root, scope, force):
 
 def _holders(wanted, starts):
     """Return {name: {way: None}} of who holds {id: name}, from (words, object) on."""
-    found, queue = defaultdict(dict), []
+    found, queue, later = defaultdict(dict), [], []
     passed_by = threading._active, *_frames(), *map(_namespace_of, list(sys.modules))
     above = dict.fromkeys(map(id, passed_by))
     for words, obj in starts:
         above[id(obj)] = words  # else {id: its holder}
         queue.append(obj)
-    for holder in islice(queue, 2_000_000):  # to which the loop adds
-        for part in gc.get_referents(holder):
-            name = wanted.get(id(part))
-            if name and len(found[name]) < 20:
-                found[name][_way_to(part, holder, above, wanted)] = None
-            if id(part) not in above:
-                above[id(part)] = holder
-                queue.append(part)
+    for queue in queue, later:  # what is wanted comes last: others may hold what it holds
+        for holder in islice(queue, 2_000_000):  # to which the loop adds
+            for part in gc.get_referents(holder):
+                name = wanted.get(id(part))
+                if name and len(found[name]) < 20:
+                    found[name][_way_to(part, holder, above, wanted)] = None
+                if id(part) not in above:
+                    above[id(part)] = holder
+                    (later if name else queue).append(part)
     return found
 
 
@@ -1682,7 +1682,7 @@ def _way_to(part, holder, above, wanted):
         part, holder = holder, above[id(holder)]
     way *= " " not in holder  # else no expression that could go on
     way = re.sub(r"__dict__\['(\w+)'\]|\.__dict__$", r"\1", holder + way)[:300]
-    return re.sub(r"^logging\.[.\w]+\.loggerDict\[(.+?)\]", r"logging.getLogger(\1)", way)
+    return re.sub(r"^[.\w]+\.loggerDict\[(.+?)\]", r"logging.getLogger(\1)", way)
 
 
 def _beginnings(objects):
