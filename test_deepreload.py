@@ -1926,8 +1926,8 @@ class HeldClasses(Case):
         "the __class__ cell hides in properties, classmethods, wrappers and inner functions"
         self.follows("def deco(f):\n    def w(*a): return f(*a)\n    return w\nclass A:\n"
             "    def m(self): return 'A'\nclass B(A):\n    def __init__(self): super().__init__()\n    def m"
-            "(self): return super(B, self).m() + '$'\n    @property\n    def p(self): return super().m() + '$'\n"
-            "    @classmethod\n    def c(cls): return super().m and '$'\n    @deco\n    def d(self): return "
+            "(self): return super(B, self).m() + '$'\n    @property\n    def p(self): return super().m() + '$'"
+            "\n    @classmethod\n    def c(cls): return super().m and '$'\n    @deco\n    def d(self): return "
             "super().m() + '$'\n    def inner(self): return (lambda: super(__class__, self).m() + '$')()\n"
             "    def own(self): return __class__",
             "[(o.m(), o.p, o.c(), o.d(), o.inner(), o.own() is B) for o in (b, mod.B())], bound()",
