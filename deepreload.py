@@ -470,7 +470,7 @@ def _absolute(name, level, namespace):
     """Return the absolute name of what an import statement in a module names."""
     try:
         return _resolve(name, namespace.get("__package__") or "", level) if level else name
-    except (ImportError, ValueError, AttributeError, TypeError):  # beyond the top level; no text
+    except (ImportError, ValueError, AttributeError):  # beyond the top level; no text
         return "." + name  # which nothing has
 
 
@@ -789,9 +789,8 @@ class Batch:
         if name in self.views:
             return
         name = _real_name(name)
-        # If planned, a package does not plan in its turn: its own modules may be in the plan
         for parent in _parents(name):
-            self.enter(parent, planned)
+            self.enter(parent, planned)  # its own modules may be in the plan
         self.asked.add(name)
         if name in self.joins and name not in self.sources:
             self.sources[name] = _source(name)
@@ -1025,7 +1024,7 @@ class View(dict):
             if frame.f_globals is self.live and self.hidden & _names_in(frame.f_code):
                 version.left, self.hidden = self.hidden, set()
         self.drop_hidden()
-        if path and _runs.get(path) is not version:
+        if path:
             _runs[path] = version
             _tell(path, version.stat)
 
@@ -1561,7 +1560,8 @@ def _statements_of(names):
 
 def _rename_elsewhere(batch):
     """Bind anew what the script, and modules that are not executed again, have imported by name."""
-    others = {each for name in batch.views for each in _importers[name]} - batch.views.keys()
+    others = {each for name in batch.views for each in _importers[name]
+              if each not in batch.views or batch.lazy or batch.views[each].facts.lazy}
     for name, version in _statements_of(others & batch.paths.keys()):
         namespace = _namespace_of(name)
         for base, *_, pairs in version.facts.imports if version else ():  # it may have gone
@@ -1611,8 +1611,8 @@ def deep_unload(module: Module, *, include: Names = (), exclude: Names = (),
             parent, _, child = each.rpartition(".")
             if _namespace_of(parent).get(child) is module:
                 del _namespace_of(parent)[child]
-            _runs.pop(path, None)  # in PyPy code holds its module
-            _seen.pop(path, None)
+            for known in _runs, _seen:  # in PyPy code holds its module
+                known.pop(path, None)
             _drop_bytecode(path)
         del modules, module
         _note_importers(paths)  # of which nothing runs any more
