@@ -1252,9 +1252,10 @@ def _keep_class(batch, old, new, _):
                 batch.do(_set_bases, old, bases, old=_bases(old))
         except TypeError:
             becomes = False
-    # Python would let objects of ctypes have another class, though their memory is of another size
-    if before.get("_fields_") != after.get("_fields_"):
-        return new
+    with suppress(KeyError, TypeError):  # it is none of ctypes, whose objects have their own memory
+        size_of = sys.modules["_ctypes"].sizeof
+        if size_of(old) != size_of(new):
+            return new
     batch.pair(old, new, old if becomes else new)
     batch.log.append((_set_attributes, old, before))
     if not becomes:
@@ -1649,21 +1650,20 @@ def _to_unload(root, scope, force):
 
 def _holders(wanted, starts):
     """Return {name: {way: None}} of who holds {id: name}, from (words, object) on."""
-    found, queue, later = defaultdict(dict), [], []
+    found, queue = defaultdict(dict), []
     passed_by = threading._active, *_frames(), *map(_namespace_of, list(sys.modules))
     above = dict.fromkeys(map(id, passed_by))
     for words, obj in starts:
         above[id(obj)] = words  # else {id: its holder}
         queue.append(obj)
-    for queue in queue, later:  # what is wanted comes last: others may hold what it holds
-        for holder in islice(queue, 2_000_000):  # to which the loop adds
-            for part in gc.get_referents(holder):
-                name = wanted.get(id(part))
-                if name and len(found[name]) < 20:
-                    found[name][_way_to(part, holder, above, wanted)] = None
-                if id(part) not in above:
-                    above[id(part)] = holder
-                    (later if name else queue).append(part)
+    for holder in islice(queue, 2_000_000):  # to which the loop adds
+        for part in gc.get_referents(holder):
+            name = wanted.get(id(part))
+            if name and len(found[name]) < 20:
+                found[name][_way_to(part, holder, above, wanted)] = None
+            if id(part) not in above:
+                above[id(part)] = holder
+                queue.append(part)
     return found
 
 
