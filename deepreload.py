@@ -1560,7 +1560,7 @@ def _statements_of(names):
 
 
 def _rename_elsewhere(batch):
-    """Bind anew what the script, modules not executed again, and lazy ones have imported by name."""
+    """Bind anew what the script, modules not executed again and lazy ones have imported by name."""
     others = {each for name in batch.views for each in _importers[name]
               if each not in batch.views or batch.lazy or batch.views[each].facts.lazy}
     for name, version in _statements_of(others & batch.paths.keys()):
